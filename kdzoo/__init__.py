@@ -1,0 +1,1 @@
+"""kdzoo: one knowledge-distillation engine, a registry of methods, recipes, and fair comparisons."""
