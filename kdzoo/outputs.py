@@ -1,0 +1,193 @@
+"""What flows through a training step: batches, outputs and the step a term sees. Frozen dataclasses with shape checks.
+
+Shapes: B samples, R rows (what a loss averages over: images R = B, language R = kept tokens), C classes or candidates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import torch
+from torch import Tensor
+
+from kdzoo.errors import PluginError, did_you_mean
+
+if TYPE_CHECKING:
+    from kdzoo.random import Streams
+
+T = TypeVar("T")
+MAIN = "main"
+"""Name of the view that every batch has: the inputs themselves."""
+EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+
+def map_tensors(function: Callable[[Tensor], Tensor], tree: T) -> T:
+    """Apply `function` to every tensor in a tree of tuples, lists, mappings and dataclasses; leave the rest alone."""
+    if isinstance(tree, Tensor):
+        return cast(T, function(tree))
+    if isinstance(tree, Mapping):
+        return cast(T, {key: map_tensors(function, value) for key, value in tree.items()})
+    if isinstance(tree, tuple | list):
+        return cast(T, type(tree)(map_tensors(function, item) for item in tree))
+    if is_dataclass(tree) and not isinstance(tree, type):
+        moved = {f.name: map_tensors(function, getattr(tree, f.name)) for f in fields(tree) if f.init}
+        return cast(T, replace(tree, **moved))
+    return tree
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows a loss averages over: `logits` (R, C), `target` (R,) class indices or (R, C) probabilities, `weight` (R,)."""
+
+    logits: Tensor
+    target: Tensor | None = None
+    weight: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        rows = self.logits.shape[0]
+        if self.logits.ndim != 2:
+            raise PluginError(f"logits of an Output must be (rows, classes), got shape {tuple(self.logits.shape)}.")
+        for name in ("target", "weight"):
+            value = getattr(self, name)
+            if value is not None and value.shape[0] != rows:
+                raise PluginError(f"{name} has {value.shape[0]} rows but the logits have {rows}; they must agree.")
+
+
+@dataclass(frozen=True)
+class Output:
+    """A model's answer in task-neutral form: rows, tapped features by tap, and extra heads (concepts, tokens)."""
+
+    rows: Rows
+    features: Mapping[str, Tensor] = EMPTY
+    heads: Mapping[str, Tensor] = EMPTY
+
+    def detach(self) -> Output:
+        return map_tensors(Tensor.detach, self)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One optimizer step's samples (or one micro-batch of them) with the frozen teachers' answers attached.
+
+    `inputs` is any tree of tensors, `views` holds further inputs by view name, `extra` what a method's `prepare` wrote.
+    `answers[teacher][view]` is set by the feed. `size` counts this batch's samples, `whole` those of the optimizer step over
+    all micro-batches and processes; `epoch` and `number` place it in the run, `part` is the micro-batch's number.
+    """
+
+    inputs: Any
+    size: int
+    target: Any = None
+    index: Tensor | None = None
+    views: Mapping[str, Any] = EMPTY
+    extra: Mapping[str, Any] = EMPTY
+    answers: Mapping[str, Mapping[str, Output]] = EMPTY
+    whole: int = 0
+    epoch: int = 0
+    number: int = 0
+    part: int = 0
+
+    def view(self, name: str) -> Any:
+        """The inputs of a view; `main` is the batch's own."""
+        if name == MAIN:
+            return self.inputs
+        if name not in self.views:
+            raise PluginError(f"the batch has no view {name!r}; declare it in Needs.views ({did_you_mean(name, self.views)})")
+        return self.views[name]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What a transform changes: the student's rows and the teacher's (None for a method without a teacher)."""
+
+    student: Rows
+    teacher: Rows | None = None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a stage stands: whole epochs done, batches done in this epoch, and how many there will be."""
+
+    epoch: int
+    epochs: int
+    batch: int
+    batches: int
+
+    @property
+    def step(self) -> int:
+        return self.epoch * self.batches + self.batch
+
+    @property
+    def steps(self) -> int:
+        return self.epochs * self.batches
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one method may know of one micro-batch after the forwards.
+
+    Its rows already carry that method's transforms; its features hold exactly the taps that the method declared.
+    `views` are further (student, teachers) answers by view name. `stash` is where a term leaves by-products.
+    """
+
+    batch: Batch
+    learner: str
+    student: Output
+    teachers: Mapping[str, Output]
+    peers: Mapping[str, Output]
+    progress: Progress
+    stage: str
+    streams: Streams
+    supervise: Callable[[Output], Tensor]
+    views: Mapping[str, Step] = EMPTY
+    label: str = ""
+    stash: dict[Any, Any] = field(default_factory=dict)
+    _cache: dict[Hashable, Any] = field(default_factory=dict)
+
+    @property
+    def teacher(self) -> Output:
+        """The method's teacher: the one its `teacher` setting picked, or the only one."""
+        if len(self.teachers) != 1:
+            raise PluginError(
+                f"methods.{self.label} asks for its teacher, but there are {len(self.teachers)} "
+                f"({', '.join(self.teachers) or 'none'}); set methods.{self.label}.teacher, or declare Needs(teacher=True)."
+            )
+        return next(iter(self.teachers.values()))
+
+    @property
+    def index(self) -> Tensor:
+        """Sample indices (B,) into the training split; there only if declared by `Needs(index=True)`."""
+        if self.batch.index is None:
+            raise PluginError(f"methods.{self.label} reads sample indices that it did not declare; set Needs(index=True).")
+        return self.batch.index
+
+    def generator(self, name: str) -> torch.Generator:
+        """A generator on the batch's device that gives the same numbers each time this step asks for `name`."""
+        batch, device = self.batch, self.student.rows.logits.device
+        return self.streams.generator(
+            "method", self.label, name, self.stage, self.learner, batch.epoch, batch.number, batch.part, device=device
+        )
+
+    def cached(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """`compute()` once for this step as this method sees it."""
+        if key not in self._cache:
+            self._cache[key] = compute()
+        return cast(T, self._cache[key])
+
+
+def join(outputs: Sequence[Output]) -> Output:
+    """Concatenate outputs along their rows; features and heads by name."""
+    rows = [o.rows for o in outputs]
+
+    def cat(parts: Sequence[Tensor | None]) -> Tensor | None:
+        present = [p for p in parts if p is not None]
+        return torch.cat(present) if len(present) == len(parts) else None
+
+    first = outputs[0]
+    return Output(
+        Rows(torch.cat([r.logits for r in rows]), cat([r.target for r in rows]), cat([r.weight for r in rows])),
+        {name: torch.cat([o.features[name] for o in outputs]) for name in first.features},
+        {name: torch.cat([o.heads[name] for o in outputs]) for name in first.heads},
+    )

@@ -1,0 +1,117 @@
+"""Schedules: a number as a function of progress within the stage. Any float attribute, term weight or rate may follow one.
+
+A schedule gets the number that the recipe configured (`base`) and returns what holds now. `unit: epoch` counts whole epochs
+done, as the papers' code does; `unit: step` counts optimizer steps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+from kdzoo.outputs import Progress
+
+Unit = Literal["epoch", "step"]
+
+
+class Schedule:
+    """Base of all schedules."""
+
+    kdzoo_kind = "schedules"
+
+    def __init__(self, unit: Unit = "epoch") -> None:
+        self.unit = unit
+
+    def value(self, base: float, progress: Progress) -> float:
+        """The number that holds at `progress`, given the configured one."""
+        raise NotImplementedError
+
+    def done(self, progress: Progress) -> int:
+        """Whole units done."""
+        return progress.epoch if self.unit == "epoch" else progress.step
+
+    def total(self, progress: Progress) -> int:
+        """Units in the stage."""
+        return progress.epochs if self.unit == "epoch" else progress.steps
+
+
+class Constant(Schedule):
+    """Always `value` (default: the configured number)."""
+
+    def __init__(self, *, value: float | None = None) -> None:
+        super().__init__()
+        self.constant = value
+
+    def value(self, base: float, progress: Progress) -> float:
+        return base if self.constant is None else self.constant
+
+
+class Linear(Schedule):
+    """From `start` to `end` over `until` units (default: the whole stage), then `end`."""
+
+    def __init__(self, *, end: float, start: float | None = None, until: int | None = None, unit: Unit = "epoch") -> None:
+        super().__init__(unit)
+        self.start, self.end, self.until = start, end, _positive(until)
+
+    def value(self, base: float, progress: Progress) -> float:
+        start = base if self.start is None else self.start
+        share = min(self.done(progress) / (self.until or self.total(progress)), 1.0)
+        return start + (self.end - start) * share
+
+
+class Cosine(Schedule):
+    """Half a cosine from `start` to `end` over `until` units (default: the whole stage), then `end`."""
+
+    def __init__(
+        self, *, end: float = 0.0, start: float | None = None, until: int | None = None, unit: Unit = "epoch"
+    ) -> None:
+        super().__init__(unit)
+        self.start, self.end, self.until = start, end, _positive(until)
+
+    def value(self, base: float, progress: Progress) -> float:
+        start = base if self.start is None else self.start
+        share = min(self.done(progress) / (self.until or self.total(progress)), 1.0)
+        return self.end + (start - self.end) * 0.5 * (1.0 + math.cos(math.pi * share))
+
+
+class Steps(Schedule):
+    """Multiply by `factor` at each milestone in `at` (the CIFAR protocol: 150, 180, 210 and 0.1)."""
+
+    def __init__(self, *, at: Sequence[int], factor: float = 0.1, unit: Unit = "epoch") -> None:
+        super().__init__(unit)
+        self.at, self.factor = tuple(at), factor
+
+    def value(self, base: float, progress: Progress) -> float:
+        return float(base * self.factor ** sum(self.done(progress) >= milestone for milestone in self.at))
+
+
+class Warmup(Schedule):
+    """min((done + 1) / until, 1) times the configured number: epochs are counted from 1, as DKD and ReviewKD do."""
+
+    def __init__(self, *, until: int, unit: Unit = "epoch") -> None:
+        super().__init__(unit)
+        self.until = _positive(until) or 1
+
+    def value(self, base: float, progress: Progress) -> float:
+        return base * min((self.done(progress) + 1) / self.until, 1.0)
+
+
+class Piecewise(Schedule):
+    """`values[i]` from `at[i]` on; before the first milestone the configured number (MetaDistil's teacher rate)."""
+
+    def __init__(self, *, at: Sequence[int], values: Sequence[float], unit: Unit = "epoch") -> None:
+        super().__init__(unit)
+        if len(at) != len(values) or list(at) != sorted(at):
+            raise ValueError(f"at must ascend and match values one to one, got at={list(at)}, values={list(values)}")
+        self.at, self.values = tuple(at), tuple(values)
+
+    def value(self, base: float, progress: Progress) -> float:
+        passed = sum(self.done(progress) >= milestone for milestone in self.at)
+        return self.values[passed - 1] if passed else base
+
+
+def _positive(until: int | None) -> int | None:
+    if until is not None and until < 1:
+        raise ValueError(f"until must be >= 1, got {until}")
+    return until
