@@ -172,7 +172,9 @@ class Method(nn.Module):
             value = getattr(self, name)(step)
             if not isinstance(value, Tensor) or value.ndim != 0:
                 found = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(type(value).__name__)
-                raise PluginError(f"term methods.{self.label}.{name} must be a scalar, the mean over its rows, got {found}.")
+                raise PluginError(
+                    f"term methods.{self.label}.{name} must be a scalar, the mean over its rows, got {found}."
+                )
             values[name] = value
         return values
 
@@ -187,7 +189,9 @@ class Method(nn.Module):
         if name is not None and teacher is not None and pair.teacher is not None:
             teachers[name] = replace(teacher, rows=pair.teacher)
         views = {view: self._transformed(seen) for view, seen in step.views.items()}
-        return replace(step, student=replace(step.student, rows=pair.student), teachers=teachers, views=views, _cache={})
+        return replace(
+            step, student=replace(step.student, rows=pair.student), teachers=teachers, views=views, _cache={}
+        )
 
 
 def overrides(method: Method, hook: str) -> bool:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 MAIN = "main"
 """Name of the view that every batch has: the inputs themselves."""
-EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 def map_tensors(function: Callable[[Tensor], Tensor], tree: T) -> T:
@@ -61,8 +59,8 @@ class Output:
     """A model's answer in task-neutral form: rows, tapped features by tap, and extra heads (concepts, tokens)."""
 
     rows: Rows
-    features: Mapping[str, Tensor] = EMPTY
-    heads: Mapping[str, Tensor] = EMPTY
+    features: Mapping[str, Tensor] = field(default_factory=dict)
+    heads: Mapping[str, Tensor] = field(default_factory=dict)
 
     def detach(self) -> Output:
         return map_tensors(Tensor.detach, self)
@@ -81,9 +79,9 @@ class Batch:
     size: int
     target: Any = None
     index: Tensor | None = None
-    views: Mapping[str, Any] = EMPTY
-    extra: Mapping[str, Any] = EMPTY
-    answers: Mapping[str, Mapping[str, Output]] = EMPTY
+    views: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    answers: Mapping[str, Mapping[str, Output]] = field(default_factory=dict)
     whole: int = 0
     epoch: int = 0
     number: int = 0
@@ -94,7 +92,9 @@ class Batch:
         if name == MAIN:
             return self.inputs
         if name not in self.views:
-            raise PluginError(f"the batch has no view {name!r}; declare it in Needs.views ({did_you_mean(name, self.views)})")
+            raise PluginError(
+                f"the batch has no view {name!r}; declare it in Needs.views ({did_you_mean(name, self.views)})"
+            )
         return self.views[name]
 
 
@@ -141,7 +141,7 @@ class Step:
     stage: str
     streams: Streams
     supervise: Callable[[Output], Tensor]
-    views: Mapping[str, Step] = EMPTY
+    views: Mapping[str, Step] = field(default_factory=dict)
     label: str = ""
     stash: dict[Any, Any] = field(default_factory=dict)
     _cache: dict[Hashable, Any] = field(default_factory=dict)
@@ -160,7 +160,9 @@ class Step:
     def index(self) -> Tensor:
         """Sample indices (B,) into the training split; there only if declared by `Needs(index=True)`."""
         if self.batch.index is None:
-            raise PluginError(f"methods.{self.label} reads sample indices that it did not declare; set Needs(index=True).")
+            raise PluginError(
+                f"methods.{self.label} reads sample indices that it did not declare; set Needs(index=True)."
+            )
         return self.batch.index
 
     def generator(self, name: str) -> torch.Generator:

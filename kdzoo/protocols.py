@@ -17,7 +17,19 @@ from kdzoo.schedules import Schedule
 if TYPE_CHECKING:
     from kdzoo.engine.run import Run
 
-__all__ = ["SLOTS", "Data", "Meter", "Model", "Optimizer", "RecipeRef", "Schedule", "Task", "Teacher", "Tracker", "Transform"]
+__all__ = [
+    "SLOTS",
+    "Data",
+    "Meter",
+    "Model",
+    "Optimizer",
+    "RecipeRef",
+    "Schedule",
+    "Task",
+    "Teacher",
+    "Tracker",
+    "Transform",
+]
 
 
 @runtime_checkable

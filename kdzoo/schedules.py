@@ -50,7 +50,9 @@ class Constant(Schedule):
 class Linear(Schedule):
     """From `start` to `end` over `until` units (default: the whole stage), then `end`."""
 
-    def __init__(self, *, end: float, start: float | None = None, until: int | None = None, unit: Unit = "epoch") -> None:
+    def __init__(
+        self, *, end: float, start: float | None = None, until: int | None = None, unit: Unit = "epoch"
+    ) -> None:
         super().__init__(unit)
         self.start, self.end, self.until = start, end, _positive(until)
 
