@@ -1,0 +1,67 @@
+"""Merge the needs of a run's methods and check them against the task, before any model is built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kdzoo.errors import CapabilityError, RecipeError
+from kdzoo.method import Method, Needs
+
+
+def merge(methods: Mapping[str, Method]) -> Needs:
+    """One `Needs` for the run: booleans by or, sets by union; a conflict is an error that names both methods."""
+    needs = {label: method.needs() for label, method in methods.items()}
+    splits: dict[str, float] = {}
+    for label, need in needs.items():
+        for name, size in need.splits.items():
+            if splits.setdefault(name, size) != size:
+                other = next(o for o, n in needs.items() if n.splits.get(name, size) != size)
+                raise RecipeError(
+                    f"methods.{other} and methods.{label} want the split {name!r} in different sizes "
+                    f"({needs[other].splits[name]:g} and {size:g}); set one size for both."
+                )
+    return Needs(
+        teacher=any(n.teacher for n in needs.values()),
+        teacher_grad=any(n.teacher_grad for n in needs.values()),
+        teacher_mode=_agreed(needs, "teacher_mode"),
+        index=any(n.index for n in needs.values()),
+        views=frozenset().union(*(n.views for n in needs.values())),
+        splits=splits,
+        window=_agreed(needs, "window"),
+        learners=max((n.learners for n in needs.values()), default=1),
+        turns=_agreed(needs, "turns"),
+        whole_batch=any(n.whole_batch for n in needs.values()),
+        capabilities=frozenset().union(*(n.capabilities for n in needs.values())),
+    )
+
+
+def check(methods: Mapping[str, Method], capabilities: frozenset[str], *, task: str, accumulate: int) -> None:
+    """Refuse, with a sentence, a method that the task or the training settings cannot serve."""
+    for label, method in methods.items():
+        need = method.needs()
+        wanted = set(need.capabilities)
+        wanted |= {"features"} if need.student_taps or need.teacher_taps else set()
+        wanted |= {"index"} if need.index else set()
+        wanted |= {"views"} if need.views else set()
+        wanted |= set(need.splits)
+        missing = sorted(wanted - capabilities)
+        if missing:
+            raise CapabilityError(
+                f"methods.{label} needs {', '.join(missing)}, which task {task!r} does not offer "
+                f"(it offers {', '.join(sorted(capabilities))}); use another task or remove the method."
+            )
+        if need.whole_batch and accumulate > 1:
+            raise CapabilityError(
+                f"methods.{label} relates the samples of a whole batch to each other, so micro-batches would change its loss; "
+                f"set train.accumulate=1 (it is {accumulate}) or remove the method."
+            )
+
+
+def _agreed(needs: Mapping[str, Needs], name: str) -> Any:
+    stated = {label: getattr(need, name) for label, need in needs.items() if getattr(need, name) is not None}
+    values = set(stated.values())
+    if len(values) > 1:
+        (first, a), (second, b) = list(stated.items())[0], next(i for i in stated.items() if i[1] != list(stated.values())[0])
+        raise RecipeError(f"methods.{first} needs {name} {a!r} but methods.{second} needs {b!r}; they cannot share a run.")
+    return values.pop() if values else None

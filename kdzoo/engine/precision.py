@@ -1,0 +1,49 @@
+"""Number formats: fp32, or autocast to bf16 or fp16 with loss scaling."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from kdzoo.outputs import Output
+
+FORMATS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Precision:
+    """How forwards are run and gradients scaled."""
+
+    def __init__(self, name: str, device: torch.device) -> None:
+        self.name, self.device, self.format = name, device, FORMATS[name]
+        self.scaler = torch.amp.GradScaler(device.type) if name == "fp16" else None
+
+    def autocast(self) -> AbstractContextManager[object]:
+        return torch.autocast(self.device.type, self.format) if self.format is not None else nullcontext()
+
+    def scaled(self, loss: Tensor) -> Tensor:
+        return self.scaler.scale(loss) if self.scaler is not None else loss
+
+    def unscale(self, optimizer: torch.optim.Optimizer) -> None:
+        if self.scaler is not None:
+            self.scaler.unscale_(optimizer)
+
+    def step(self, optimizer: torch.optim.Optimizer) -> bool:
+        """Step the optimizer; False if fp16 overflowed and the step was skipped."""
+        if self.scaler is None:
+            optimizer.step()
+            return True
+        before = self.scaler.get_scale()
+        self.scaler.step(optimizer)
+        self.scaler.update()
+        return self.scaler.get_scale() >= before
+
+
+def full_rows(output: Output) -> Output:
+    """Logits in float32 if they came out in half precision: every loss starts from full numbers."""
+    logits = output.rows.logits
+    if logits.dtype in (torch.float16, torch.bfloat16):
+        return replace(output, rows=replace(output.rows, logits=logits.float()))
+    return output
