@@ -1,0 +1,1 @@
+"""Pure tensor functions: every loss of the zoo as something that any training script can call."""
