@@ -1,0 +1,57 @@
+"""One golden case: hyper-parameters, inputs and fixed weights read from its file, in the dtype asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Case:
+    """A golden file as tensors. Keys lose their prefix: `in.logit_s` is `inputs["logit_s"]`.
+
+    Attributes:
+        inputs: `in.*`; those that the file has a gradient for require one.
+        hyper: `hp.*` as Python numbers, or lists of them.
+        weights: `w.*`, under their state-dict names; all require a gradient.
+        expected: `out.*` and `grad.*` under their full keys, as float64 (or integer) arrays.
+    """
+
+    def __init__(self, path: Path, dtype: torch.dtype = torch.float64) -> None:
+        with np.load(path, allow_pickle=False) as data:
+            arrays = {key: data[key] for key in data.files}
+        self.name, self.dtype = path.stem.rpartition("_")[0], dtype
+        self.expected = {key: value for key, value in arrays.items() if key.startswith(("out.", "grad."))}
+        self.hyper: dict[str, Any] = {key: value.tolist() for key, value in _part(arrays, "hp.").items()}
+        self.weights = {key: self._tensor(value, grad=True) for key, value in _part(arrays, "w.").items()}
+        self.inputs = {
+            key: self._tensor(value, grad=any(f"{name}_".startswith(f"{key}_") for name in _part(arrays, "grad.")))
+            for key, value in _part(arrays, "in.").items()
+        }
+
+    def series(self, prefix: str) -> list[Tensor]:
+        """The inputs `prefix0`, `prefix1`, ... in order."""
+        count = sum(key.removeprefix(prefix).isdigit() for key in self.inputs if key.startswith(prefix))
+        return [self.inputs[f"{prefix}{i}"] for i in range(count)]
+
+    def gradients(self, loss: Tensor, suffix: str = "", of: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """Gradients of `loss` as `grad.<name><suffix>`, for each input and weight that the file has such a key for.
+
+        `of` names other tensors (a module's parameters) instead. The graph is kept, so it may be called again.
+        """
+        named = {**self.inputs, **self.weights} if of is None else of
+        wanted = {f"grad.{name}{suffix}": t for name, t in named.items() if f"grad.{name}{suffix}" in self.expected}
+        found = torch.autograd.grad(loss, list(wanted.values()), retain_graph=True)
+        return dict(zip(wanted, found, strict=True))
+
+    def _tensor(self, value: np.ndarray, *, grad: bool) -> Tensor:
+        tensor = torch.from_numpy(value.copy())
+        return tensor.to(self.dtype).requires_grad_(grad) if tensor.is_floating_point() else tensor
+
+
+def _part(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
