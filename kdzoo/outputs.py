@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 MAIN = "main"
 """Name of the view that every batch has: the inputs themselves."""
+ENGINE = ""
+"""Where the engine keeps its own things in a stash; no method can have this label."""
 
 
 def map_tensors(function: Callable[[Tensor], Tensor], tree: T) -> T:

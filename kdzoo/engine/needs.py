@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from kdzoo.errors import CapabilityError, RecipeError
-from kdzoo.method import Method, Needs
+from kdzoo.method import Needs
 
 
-def merge(methods: Mapping[str, Method]) -> Needs:
+def merge(needs: Mapping[str, Needs]) -> Needs:
     """One `Needs` for the run: booleans by or, sets by union; a conflict is an error that names both methods."""
-    needs = {label: method.needs() for label, method in methods.items()}
     splits: dict[str, float] = {}
     for label, need in needs.items():
         for name, size in need.splits.items():
@@ -36,10 +35,9 @@ def merge(methods: Mapping[str, Method]) -> Needs:
     )
 
 
-def check(methods: Mapping[str, Method], capabilities: frozenset[str], *, task: str, accumulate: int) -> None:
+def check(needs: Mapping[str, Needs], capabilities: frozenset[str], *, task: str, accumulate: int) -> None:
     """Refuse, with a sentence, a method that the task or the training settings cannot serve."""
-    for label, method in methods.items():
-        need = method.needs()
+    for label, need in needs.items():
         wanted = set(need.capabilities)
         wanted |= {"features"} if need.student_taps or need.teacher_taps else set()
         wanted |= {"index"} if need.index else set()
@@ -59,9 +57,15 @@ def check(methods: Mapping[str, Method], capabilities: frozenset[str], *, task: 
 
 
 def _agreed(needs: Mapping[str, Needs], name: str) -> Any:
-    stated = {label: getattr(need, name) for label, need in needs.items() if getattr(need, name) is not None}
-    values = set(stated.values())
-    if len(values) > 1:
-        (first, a), (second, b) = list(stated.items())[0], next(i for i in stated.items() if i[1] != list(stated.values())[0])
-        raise RecipeError(f"methods.{first} needs {name} {a!r} but methods.{second} needs {b!r}; they cannot share a run.")
-    return values.pop() if values else None
+    first: tuple[str, Any] | None = None
+    for label, need in needs.items():
+        value = getattr(need, name)
+        if value is None:
+            continue
+        first = first or (label, value)
+        if value != first[1]:
+            raise RecipeError(
+                f"methods.{first[0]} needs {name} {first[1]!r} but methods.{label} needs {value!r}; "
+                "they cannot share a run: remove one of them."
+            )
+    return first[1] if first else None

@@ -1,0 +1,212 @@
+"""Bring a recipe to life: methods, needs, task, learners, teachers, taps, in that order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from kdzoo.engine.distributed import World
+from kdzoo.engine.needs import check, merge
+from kdzoo.engine.precision import Precision
+from kdzoo.engine.run import Run
+from kdzoo.engine.taps import Taps
+from kdzoo.errors import CapabilityError, PluginError, RecipeError, did_you_mean
+from kdzoo.method import Method, Needs, overrides
+from kdzoo.models.taps import expand
+from kdzoo.outputs import MAIN
+from kdzoo.protocols import Model, Task
+from kdzoo.random import Streams
+from kdzoo.recipe.build import build, split_reserved
+
+STUDENT = "student"
+
+
+def device_of(name: str) -> torch.device:
+    """The training device: `auto` takes the GPU of this process if there is one."""
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    if name == "auto":
+        return torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise RecipeError(f"runtime.device is {name!r}; expected auto, cpu, cuda or cuda:<number>.") from None
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise RecipeError(f"runtime.device is {name!r}, but torch sees no GPU here; set runtime.device=cpu.")
+        return torch.device("cuda", local if device.index is None else device.index)
+    return device
+
+
+def assemble(settings: Mapping[str, Any]) -> Run:
+    """Build a run that is ready to train. Everything a user can get wrong is found here, before the first step."""
+    device = device_of(settings["runtime"]["device"])
+    methods = {label: _method(label, spec) for label, spec in settings["methods"].items()}
+    own = {label: method.needs() for label, method in methods.items()}
+    needs = merge(own)
+    task: Task = build("tasks", settings["task"], "task")  # type: ignore[assignment]
+    check(own, task.capabilities, task=settings["task"]["use"], accumulate=settings["train"]["accumulate"])
+    run = Run(
+        settings=settings,
+        task=task,
+        needs=needs,
+        own_needs=own,
+        streams=Streams(settings["seed"]),
+        device=device,
+        precision=Precision(settings["train"]["precision"], device),
+        world=World(device),
+        methods=methods,
+    )
+    root = settings["paths"].get("data")
+    task.open(needs=needs, streams=run.streams, device=device, root=Path(root) if root else None)
+    run.makers = {role: build("optimizers", spec, f"optimizers.{role}") for role, spec in settings["optimizers"].items()}  # type: ignore[misc]
+    _learners(run)
+    _teachers(run)
+    _taps(run)
+    _setup(run)
+    run.world.broadcast([*run.learners.values(), *run.methods.values(), *run.teachers.values()])
+    return run
+
+
+def _method(label: str, spec: Mapping[str, Any]) -> Method:
+    own, reserved = split_reserved(spec)
+    method = build("methods", own, f"methods.{label}")
+    if not isinstance(method, Method):
+        raise PluginError(f"methods.{label}: {own['use']!r} is a {type(method).__name__}, not a kdzoo.Method.")
+    method.label, method.teacher = label, reserved["teacher"]
+    for kind in ("logits", "targets"):
+        for number, transform in enumerate(reserved[kind]):
+            getattr(method, kind).append(build("transforms", transform, f"methods.{label}.{kind}[{number}]"))
+    for name, weight in reserved["weights"].items():
+        if name not in method.weights:
+            raise RecipeError(f"methods.{label}.weights.{name}: there is no such term; {did_you_mean(name, method.weights)}")
+        method.weights[name] = float(weight)
+    return method
+
+
+def _learners(run: Run) -> None:
+    """The student, named learners, and copies of the student for methods that need more than there are."""
+    specs = {STUDENT: run.settings["student"], **run.settings["learners"]}
+    while len(specs) < run.needs.learners:
+        specs[f"{STUDENT}{len(specs) + 1}"] = run.settings["student"]
+    for name, spec in specs.items():
+        builder: Model = build("models", spec, STUDENT if name == STUDENT else f"learners.{name}")  # type: ignore[assignment]
+        with run.streams.applied(torch.device("cpu"), "init", name):
+            run.learners[name] = _placed(run, run.task.build(builder))
+
+
+def _teachers(run: Run) -> None:
+    for name, spec in run.settings["teachers"].items():
+        if name in run.learners:
+            raise RecipeError(f"teachers.{name} has the name of a learner; give it another name.")
+        teacher = build("teachers", spec, f"teachers.{name}")
+        teacher.name = name  # type: ignore[attr-defined]
+        run.teachers[name] = teacher  # type: ignore[assignment]
+        with run.streams.applied(torch.device("cpu"), "init", name):
+            run.teachers[name].build(run)
+        _placed(run, run.teachers[name])
+        model = run.teachers[name].model
+        if model is not None:
+            run.task.align(run.student, model)
+        run.teachers[name].eval().requires_grad_(run.teachers[name].trains)
+    for label, needs in run.own_needs.items():
+        _check_teacher(run, label, needs)
+    for name, teacher in run.teachers.items():
+        if teacher.trains and run.needs.teacher_mode == "train":
+            run.teachers[name].train()
+
+
+def _check_teacher(run: Run, label: str, needs: Needs) -> None:
+    chosen = run.methods[label].teacher
+    if chosen is not None and chosen not in run.teachers:
+        raise RecipeError(f"methods.{label}.teacher: there is no teacher {chosen!r}; {did_you_mean(chosen, run.teachers)}")
+    if not needs.teacher:
+        return
+    if not run.teachers:
+        raise CapabilityError(
+            f"methods.{label} learns from a teacher, but the recipe names none; add e.g. "
+            "`teacher: {use: frozen, model: {use: resnet56}, checkpoint: teacher.safetensors}`."
+        )
+    if chosen is None and len(run.teachers) > 1:
+        raise RecipeError(f"there are several teachers ({', '.join(run.teachers)}); say which one by methods.{label}.teacher.")
+    name = chosen or next(iter(run.teachers))
+    if needs.teacher_grad and not run.teachers[name].trains:
+        raise CapabilityError(
+            f"methods.{label} moves its teacher, but teacher {name!r} is {run.settings['teachers'][name]['use']!r}; "
+            f"use a trainable one: teacher.use=trainable, and give it an optimizer: optimizers.{name}."
+        )
+
+
+def _placed(run: Run, module: nn.Module) -> nn.Module:
+    if run.settings["train"]["channels_last"]:
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return module.to(run.device)
+
+
+def _taps(run: Run) -> None:
+    """Resolve every declared tap on every model, and probe the models for shapes."""
+    roles = {**run.learners, **{n: t.model for n, t in run.teachers.items() if t.model is not None}}
+    wanted: dict[str, dict[str, None]] = {role: {} for role in roles}
+    for label, method in run.methods.items():
+        needs = run.own_needs[label]
+        teachers = [method.teacher or n for n in list(run.teachers)[:1]] if needs.teacher else []
+        for role, specs in [*((r, needs.student_taps) for r in run.learners), *((t, needs.teacher_taps) for t in teachers)]:
+            if specs and role not in roles:
+                raise CapabilityError(f"methods.{label} taps features of teacher {role!r}, which has no model behind it.")
+            try:
+                keys = {key: path for spec in specs for key, path in _keys(roles[role], spec).items()}
+            except RecipeError as error:
+                raise RecipeError(f"methods.{label} on {role}: {error}") from None
+            run.tap_keys[label, role] = keys
+            wanted[role] |= dict.fromkeys(keys.values())
+    example = run.task.example()
+    for role, model in roles.items():
+        run.taps[role] = Taps(model, list(wanted[role]))
+        _probe(run, role, model, example)
+
+
+def _keys(model: nn.Module, spec: str) -> dict[str, str]:
+    """What a method calls its features: a group's members by their own names, anything else as the method wrote it."""
+    specs = expand(model, (spec,))
+    return {spec: specs[0]} if len(specs) == 1 else {s: s for s in specs}
+
+
+@torch.no_grad()
+def _probe(run: Run, role: str, model: nn.Module, example: Any) -> None:
+    was = model.training
+    model.eval()
+    try:
+        output = run.forward(role, example, commit=False)
+    except (RuntimeError, ValueError, IndexError) as error:
+        shape = getattr(example.inputs, "shape", None)
+        raise CapabilityError(f"{role} cannot take this task's inputs (shape {tuple(shape or ())}): {error}") from None
+    finally:
+        model.train(was)
+    silent = [spec for spec in run.taps[role].paths if spec not in output.features]
+    if silent:
+        raise CapabilityError(f"{role}: tap {', '.join(silent)} is never reached in a forward; tap a module that is called.")
+    run.feature_shapes[role] = {spec: tuple(f.shape[1:]) for spec, f in output.features.items()}
+
+
+def _setup(run: Run) -> None:
+    """Let methods build what they need, then make sure that they kept no model inside (law 8)."""
+    models = {id(p) for m in [*run.learners.values(), *run.teachers.values()] for p in m.parameters()}
+    for label, method in run.methods.items():
+        with run.streams.applied(torch.device("cpu"), "init", "method", label):
+            method.setup(run)
+        _placed(run, method)
+        caught = [name for name, p in method.named_parameters() if id(p) in models]
+        if caught:
+            raise PluginError(f"methods.{label} holds a model's parameter ({caught[0]}); reach models through `run` instead.")
+    for hook, what in (("deploy", "the deployed model"),):
+        labels = [label for label, method in run.methods.items() if overrides(method, hook)]
+        if len(labels) > 1:
+            raise RecipeError(f"methods {' and '.join(labels)} both replace {what}; only one can: remove one of them.")
+    if run.settings["train"]["compile"]:
+        run.compiled = {name: torch.compile(model) for name, model in run.learners.items()}
+        run.compiled |= {n: torch.compile(t.model) for n, t in run.teachers.items() if t.model is not None}
+    assert MAIN not in run.needs.views, "the main view is always there"

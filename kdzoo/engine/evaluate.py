@@ -1,0 +1,41 @@
+"""Evaluate a module on a split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from kdzoo.engine.precision import full_rows
+from kdzoo.engine.run import Run
+from kdzoo.outputs import MAIN
+
+CHUNK = 512
+"""Samples per evaluation batch; evaluation keeps no graph, so it can be larger than a training batch."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics by name, and the per-sample arrays behind them (predictions)."""
+
+    metrics: dict[str, float]
+    arrays: dict[str, Tensor]
+
+
+@torch.no_grad()
+def evaluate(run: Run, model: nn.Module, split: str) -> Evaluation:
+    """The task's metrics of `model` in eval mode on a whole split; its mode is restored."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        meter = run.task.meter(split)
+        order = torch.arange(run.task.size(split)).split(CHUNK)
+        for batch in run.task.batches(split, order, epoch=0, train=False):
+            with run.precision.autocast():
+                output = run.task.forward(model, batch, MAIN)
+            meter.update(full_rows(output), batch)
+        return Evaluation(meter.result(), meter.arrays())
+    finally:
+        for module, was in modes:
+            module.training = was

@@ -1,0 +1,140 @@
+"""The training loop: the one place where time passes.
+
+for stage in earlier stages (recipe order) + [main]:
+    for epoch in stage:
+        for window in feed:                    # load -> prepare -> frozen teachers answer
+            set scheduled numbers; every method.update_teacher(window, run)
+            for batch in window:
+                set scheduled numbers
+                forward, total, backward, step, for each learner
+                every teacher.after_step(run); every method.after_step(steps, run)
+            checkpoint if due
+        evaluate, checkpoint
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from kdzoo.engine.binding import Binding
+from kdzoo.engine.feed import Feed
+from kdzoo.engine.observers import Observer
+from kdzoo.engine.run import Run
+from kdzoo.engine.stages import Plan
+from kdzoo.method import overrides
+from kdzoo.outputs import Batch, Output, Progress, Step
+
+
+@dataclass
+class Place:
+    """Where training stands: everything before this is done."""
+
+    stage: int = 0
+    epoch: int = 0
+    batch: int = 0
+
+
+def train(run: Run, plan: Plan, feed: Feed, observer: Observer, place: Place) -> None:
+    """Train from `place` to the end of the plan; `place` is kept up to date, so that a checkpoint can be resumed from."""
+    for number in range(place.stage, len(plan.stages)):
+        if number > place.stage:
+            place.stage, place.epoch, place.batch = number, 0, 0
+        with plan.entered(run, number) as bindings:
+            observer.stage_started(run, place)
+            _stage(run, plan.stages[number].epochs, feed, bindings, observer, place)
+    observer.finished(run, place)
+
+
+def _stage(run: Run, epochs: int, feed: Feed, bindings: Sequence[Binding], observer: Observer, place: Place) -> None:
+    size = run.needs.window or 1
+    while place.epoch < epochs and not observer.enough:
+        for window in feed.windows(place.epoch, start=place.batch, size=size):
+            run.progress = Progress(place.epoch, epochs, place.batch, feed.batches)
+            _set(bindings, run.progress)
+            _update_teacher(run, window)
+            for batch in window:
+                run.progress = Progress(place.epoch, epochs, batch.number, feed.batches)
+                _set(bindings, run.progress)
+                steps = _train_on(run, batch, feed.accumulate)
+                place.batch = batch.number + 1
+                observer.stepped(run, place, steps)
+            observer.window_done(run, place)
+        place.epoch, place.batch = place.epoch + 1, 0
+        observer.epoch_done(run, place)
+
+
+def _set(bindings: Sequence[Binding], progress: Progress) -> None:
+    for binding in bindings:
+        binding.apply(progress)
+
+
+def _update_teacher(run: Run, window: Sequence[Batch]) -> None:
+    for label, method in run.methods.items():
+        if overrides(method, "update_teacher") and run.stage == "main":
+            with run.streams.applied(run.device, "update_teacher", label, window[0].epoch, window[0].number):
+                method.update_teacher(window, run)
+
+
+def _train_on(run: Run, batch: Batch, accumulate: int) -> list[Step]:
+    """One optimizer step of every learner on a batch; the first learner's steps, for logging and `after_step`."""
+    micros = [replace(micro, part=part) for part, micro in enumerate(run.task.split(batch, accumulate))]
+    rows = _rows(run, micros)
+    kept: list[Step] = []
+    stepped = True
+    together = run.needs.turns != "in_turn"
+    for group in [list(run.learners)] if together else [[name] for name in run.learners]:
+        for micro in micros:
+            steps = _backward(run, group, micro, rows)
+            kept += steps[:1] if group[0] == next(iter(run.learners)) else []
+        stepped = all([run.optimize(name) for name in group]) and stepped
+    if stepped:
+        _after_step(run, kept)
+    return kept
+
+
+def _backward(run: Run, group: Sequence[str], micro: Batch, rows: float) -> list[Step]:
+    """Forward all learners of a group, then send each one's gradients back; peers are seen detached."""
+    outputs: dict[str, Output] = {}
+    for name in group if len(run.learners) > 1 else ():
+        with run.streams.applied(run.device, "step", name, run.stage, micro.epoch, micro.number, micro.part):
+            outputs[name] = run.forward(name, micro)
+    steps = []
+    for name in group:
+        with run.streams.applied(run.device, "step", name, run.stage, micro.epoch, micro.number, micro.part):
+            peers = {o: outputs[o].detach() for o in outputs if o != name} if len(outputs) > 1 else None
+            step = run.step(micro, learner=name, student=outputs.get(name), peers=peers)
+            total = run.total(step, run.weights(micro, rows=rows))
+            if total.requires_grad:
+                run.precision.scaled(total).backward()  # type: ignore[no-untyped-call]
+        steps.append(step)
+    return steps
+
+
+def _rows(run: Run, micros: Sequence[Batch]) -> float:
+    """Rows of the whole optimizer step over all processes, for tasks whose rows are not samples."""
+    counts = [run.task.rows(micro) for micro in micros]
+    known = [count for count in counts if count is not None]
+    return run.world.total(sum(known)) if known else 0.0
+
+
+@torch.no_grad()
+def _after_step(run: Run, steps: Sequence[Step]) -> None:
+    for teacher in run.teachers.values():
+        teacher.after_step(run)
+    for method in run.methods.values():
+        if overrides(method, "after_step"):
+            method.after_step([_detached(run.view(step, method)) for step in steps], run)
+
+
+def _detached(step: Step) -> Step:
+    return replace(
+        step,
+        student=step.student.detach(),
+        teachers={name: output.detach() for name, output in step.teachers.items()},
+        stash={key: value.detach() if isinstance(value, Tensor) else value for key, value in step.stash.items()},
+        _cache={},
+    )

@@ -1,0 +1,78 @@
+"""Observers: what watches a run without changing it. A small, read-only list of events, called in order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from kdzoo.outputs import Step
+
+if TYPE_CHECKING:
+    from kdzoo.engine.loop import Place
+    from kdzoo.engine.run import Run
+
+
+class Observer:
+    """Base: ignores every event. `enough` asks the loop to end the stage; `state` must be plain JSON data."""
+
+    enough = False
+
+    def stage_started(self, run: Run, place: Place) -> None:
+        """A stage was entered (or resumed)."""
+
+    def stepped(self, run: Run, place: Place, steps: Sequence[Step]) -> None:
+        """An optimizer step is done; `steps` are the first learner's micro-batches."""
+
+    def window_done(self, run: Run, place: Place) -> None:
+        """A window is done: the only moment at which a checkpoint is exact."""
+
+    def epoch_done(self, run: Run, place: Place) -> None:
+        """An epoch is done and `place` points at the next."""
+
+    def finished(self, run: Run, place: Place) -> None:
+        """All stages are done."""
+
+    def state(self) -> dict[str, Any]:
+        """What must survive a restart."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take `state` back."""
+
+
+class Observers(Observer):
+    """Several observers as one, by name."""
+
+    def __init__(self, observers: dict[str, Observer]) -> None:
+        self.observers = observers
+
+    @property
+    def enough(self) -> bool:  # type: ignore[override]
+        return any(observer.enough for observer in self.observers.values())
+
+    def stage_started(self, run: Run, place: Place) -> None:
+        for observer in self.observers.values():
+            observer.stage_started(run, place)
+
+    def stepped(self, run: Run, place: Place, steps: Sequence[Step]) -> None:
+        for observer in self.observers.values():
+            observer.stepped(run, place, steps)
+
+    def window_done(self, run: Run, place: Place) -> None:
+        for observer in self.observers.values():
+            observer.window_done(run, place)
+
+    def epoch_done(self, run: Run, place: Place) -> None:
+        for observer in self.observers.values():
+            observer.epoch_done(run, place)
+
+    def finished(self, run: Run, place: Place) -> None:
+        for observer in self.observers.values():
+            observer.finished(run, place)
+
+    def state(self) -> dict[str, Any]:
+        return {name: observer.state() for name, observer in self.observers.items()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        for name, observer in self.observers.items():
+            observer.restore(state.get(name, {}))

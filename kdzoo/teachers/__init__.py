@@ -1,0 +1,1 @@
+"""Teachers: whoever supplies reference outputs. One kind a file."""

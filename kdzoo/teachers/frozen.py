@@ -1,0 +1,37 @@
+"""A frozen teacher: always in eval mode, no graph, its state bit for bit the same after training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from kdzoo.protocols import Model, RecipeRef, Teacher
+from kdzoo.teachers.loading import built
+
+if TYPE_CHECKING:
+    from kdzoo.engine.run import Run
+
+
+class Frozen(Teacher):
+    """A trained model that does not move.
+
+    Args:
+        model, checkpoint: an architecture and its weights file. Without a checkpoint it is a random network (a control).
+        recipe: instead of both, the recipe that trains it; trained once, stored under its identity, and shared.
+        weights: of a recipe, the `last` epoch's weights or the `best` on validation.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: Model | None = None,
+        checkpoint: str | None = None,
+        recipe: RecipeRef | None = None,
+        weights: Literal["last", "best"] = "last",
+    ) -> None:
+        super().__init__()
+        self.spec, self.checkpoint, self.recipe, self.weights = model, checkpoint, recipe, weights
+
+    def build(self, run: Run) -> None:
+        self.model = built(
+            run, self.name, model=self.spec, checkpoint=self.checkpoint, recipe=self.recipe, weights=self.weights
+        )
