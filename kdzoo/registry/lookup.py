@@ -1,0 +1,105 @@
+"""Finding plugins by kind and name, and importing them when they are wanted."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from dataclasses import replace
+
+from kdzoo.errors import PluginError, did_you_mean
+from kdzoo.registry.entries import KINDS, LOCAL, Entry, normalized
+from kdzoo.registry.scan import scan
+
+_FAILED: dict[Entry, str] = {}
+
+
+def discover(kind: str) -> dict[str, Entry]:
+    """All plugins of a kind by name, sorted; those that share a name are listed as `distribution:name`.
+
+    Raises PluginError for an unknown kind.
+    """
+    named = _named(kind)
+    found = {e.name if len(same) == 1 else e.qualified: e for same in named.values() for e in same}
+    return {name: found[name] for name in sorted(found)}
+
+
+def entry(kind: str, name: str) -> Entry:
+    """The plugin that `name` or `distribution:name` stands for. Raises PluginError where there is none, or several."""
+    named = _named(kind)
+    distribution, _, bare = name.rpartition(":")
+    owners = (distribution, normalized(distribution))
+    found = [e for e in named.get(bare, ()) if not distribution or e.distribution in owners]
+    if not found:
+        raise PluginError(_unknown(kind, name))
+    if len(found) > 1:
+        forms = " or ".join(f"'{e.qualified}'" for e in found)
+        both = " and ".join(f"{e.distribution} {e.version}".strip() for e in found)
+        raise PluginError(f"The name '{name}' among the {kind} is ambiguous: {both} have it. Write {forms}.")
+    return found[0]
+
+
+def get(kind: str, name: str) -> object:
+    """The plugin itself, imported on demand. Raises PluginError where it is unknown, ambiguous or broken."""
+    found = entry(kind, name)
+    if found in LOCAL:
+        return LOCAL[found]
+    if found.problem is None:
+        try:
+            return _load(found.target)
+        except (Exception, SystemExit) as error:
+            _FAILED[found] = f"importing {found.target} failed with {_told(error)}"
+            raise PluginError(_broken(replace(found, problem=_FAILED[found]))) from error
+    raise PluginError(_broken(found))
+
+
+def broken() -> list[Entry]:
+    """Everything that cannot be used, as far as known: bad metadata, foreign protocols, failed imports."""
+    return [e for e in _installed() if e.problem]
+
+
+def refresh() -> None:
+    """Forget the scan and all failed imports, after something was installed or repaired."""
+    _scanned.cache_clear()
+    _FAILED.clear()
+    importlib.invalidate_caches()
+
+
+_scanned = functools.cache(scan)
+
+
+def _installed() -> list[Entry]:
+    return [replace(e, problem=_FAILED.get(e, e.problem)) for e in _scanned()]
+
+
+def _named(kind: str) -> dict[str, list[Entry]]:
+    if kind not in KINDS:
+        raise PluginError(f"There is no kind of plugin called '{kind}': {did_you_mean(kind, KINDS)}")
+    named: dict[str, list[Entry]] = {}
+    for found in (*_installed(), *LOCAL):
+        if found.kind == kind:
+            named.setdefault(found.name, []).append(found)
+    return named
+
+
+def _load(target: str) -> object:
+    module, _, attributes = target.partition(":")
+    found: object = importlib.import_module(module)
+    for attribute in filter(None, attributes.split(".")):
+        found = getattr(found, attribute)
+    return found
+
+
+def _unknown(kind: str, name: str) -> str:
+    elsewhere = [other for other in KINDS if other != kind and name in _named(other)]
+    if elsewhere:
+        return f"There is no '{name}' among the {kind}, but there is among the {' and the '.join(elsewhere)}."
+    return f"There is no '{name}' among the {kind}: {did_you_mean(name, discover(kind))}"
+
+
+def _broken(found: Entry) -> str:
+    return f"'{found.name}' among the {found.kind}, from {found.distribution} {found.version}, is broken: {found.problem}."
+
+
+def _told(error: BaseException) -> str:
+    cause = " ".join(str(error).split())
+    return f"{type(error).__name__}: {cause}" if cause else type(error).__name__

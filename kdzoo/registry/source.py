@@ -1,0 +1,62 @@
+"""A module's source file and docstrings, found without importing anything."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib.util
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+_SENTENCE_END = re.compile(r"(?<!\bal)(?<!\be\.g)(?<!\bi\.e)(?<!\bvs)(?<!\bcf)[.!?](?=\s|$)")
+
+
+def locate(module: str) -> Path | None:
+    """The file of a module, or the folder of a package without `__init__`; None if there is none."""
+    top, *rest = module.split(".")
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return None
+    if spec is None:
+        return None
+    if not rest and spec.origin:
+        return Path(spec.origin) if Path(spec.origin).is_file() else None
+    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
+    return next((path for folder in folders for path in _candidates(folder.joinpath(*rest)) if path.exists()), None)
+
+
+def summary(target: str) -> str:
+    """The first sentence about `module:attribute`: the attribute's docstring, or else the module's, or else ''."""
+    module, _, attribute = target.partition(":")
+    path = locate(module)
+    if path is None or path.suffix != ".py":
+        return ""
+    docstrings = _docstrings(path)
+    return first_sentence(docstrings.get(attribute) or docstrings.get("", ""))
+
+
+def first_sentence(docstring: str) -> str:
+    """The first sentence of a docstring, on one line, without its full stop."""
+    paragraph = " ".join(inspect.cleandoc(docstring).split("\n\n")[0].split())
+    return _SENTENCE_END.split(paragraph, maxsplit=1)[0]
+
+
+def _candidates(path: Path) -> Iterator[Path]:
+    yield from (path.with_name(f"{path.name}.py"), path / "__init__.py", path)
+
+
+@functools.cache
+def _docstrings(path: Path) -> dict[str, str]:
+    """Docstrings of a file's classes and functions by name, and of the module under ''."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return {}
+    found = {"": ast.get_docstring(tree) or ""}
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            found[node.name] = ast.get_docstring(node) or ""
+    return found
