@@ -30,8 +30,8 @@ def test_every_kind_has_a_group_of_its_own_name():
 
 
 def test_an_unknown_kind_is_refused_with_the_nearest():
-    with pytest.raises(PluginError, match=r"no kind of plugin called 'teacher': did you mean 'teachers'\?"):
-        registry.discover("teacher")
+    with pytest.raises(PluginError, match=r"no kind of plugin called 'schedule': did you mean 'schedules'\?"):
+        registry.discover("schedule")
 
 
 def test_an_installed_plugin_is_found_without_being_imported(install):
@@ -112,8 +112,8 @@ def test_a_folder_of_recipes_needs_no_attribute(install):
 
 
 def test_a_group_that_does_not_exist_is_reported_with_the_nearest(install):
-    install("kdzoo-example", "[kdzoo.teacher]\nmine = plugin_one:Mine\n")
-    assert problems()["kdzoo-example"] == "its entry-point group 'kdzoo.teacher' is no kind of plugin; did you mean 'teachers'?"
+    install("kdzoo-example", "[kdzoo.schedule]\nmine = plugin_one:Mine\n")
+    assert problems()["kdzoo-example"] == "its entry-point group 'kdzoo.schedule' is no kind of plugin; did you mean 'schedules'?"
 
 
 def test_the_stale_copy_of_a_distribution_later_on_the_path_does_not_count(install, tmp_path):

@@ -169,7 +169,7 @@ def test_a_useless_plugin_file_is_refused_with_a_sentence(tmp_path, source, sent
 
 
 def test_a_missing_plugin_file_is_refused(tmp_path):
-    with pytest.raises(PluginError, match="no plugin file .*nowhere.py"):
+    with pytest.raises(PluginError, match=r"no plugin file .*nowhere.py"):
         registry.load_file(tmp_path / "nowhere.py")
 
 
