@@ -2,12 +2,38 @@
 
 from __future__ import annotations
 
+import torch
+from kdzoo_logits.ctkd import learned_temperature, reversal
+from kdzoo_logits.dist import inter_class, intra_class
+from kdzoo_logits.dkd import non_target_kl, target_class_kl
+from kdzoo_logits.nkd import confident_label_loss, non_target_cross_entropy
+from kdzoo_logits.ps_kd import progressive_targets, share_at
+from kdzoo_logits.rld import masked_correlation_kl, sample_confidence_kl
+from kdzoo_logits.tf_kd import virtual_teacher_kl
+from kdzoo_logits.ttm import transformed_kl_rows
+from kdzoo_logits.wsld import weighted_soft_labels
+from kdzoo_logits.wttm import flatness
+
 from kdzoo.functional.divergence import kl_divergence, softened_kl
-from kdzoo.functional.labels import cross_entropy
+from kdzoo.functional.gradient import scale_gradient
+from kdzoo.functional.labels import cross_entropy, smooth_off_label
+from kdzoo.functional.standardize import standardize
+from kdzoo.outputs import Progress
+from kdzoo.schedules import Warmup
+
+
+def logits(case, *names):
+    """The named inputs; by default student, teacher and, where there is one, the target."""
+    names = names or [n for n in ("logit_s", "logit_t", "target") if n in case.inputs]
+    return [case.inputs[name] for name in names]
+
+
+def with_gradient(case, loss, **outputs):
+    return {"out.loss": loss, **{f"out.{name}": value for name, value in outputs.items()}, **case.gradients(loss)}
 
 
 def kd(case):
-    s, t, y, hp = case.inputs["logit_s"], case.inputs["logit_t"], case.inputs["target"], case.hyper
+    (s, t, y), hp = logits(case), case.hyper
     kl, ce = softened_kl(s, t, temperature=hp["T"]), cross_entropy(s, y)
     total = hp["ce_weight"] * ce + hp["kd_weight"] * kl
     return {
@@ -20,4 +46,149 @@ def kd(case):
     }
 
 
-ADAPTERS = {"kd": kd}
+def kd_torchdistill(case):
+    (s, t, y), hp = logits(case), case.hyper
+    return with_gradient(case, hp["alpha"] * cross_entropy(s, y) + hp["beta"] * softened_kl(s, t, temperature=hp["T"]))
+
+
+def dkd(case):
+    given, hp = logits(case), case.hyper
+    tckd, nckd = target_class_kl(*given, temperature=hp["T"]), non_target_kl(*given, temperature=hp["T"])
+    warmup = Warmup(until=hp["warmup"])
+    factors = [warmup.value(1.0, Progress(epoch - 1, 240, 0, 1)) for epoch in (1, 10, 20, 40)]
+    return {
+        **with_gradient(case, hp["alpha"] * tckd + hp["beta"] * nckd, tckd=tckd, nckd=nckd),
+        **case.gradients(tckd, "_tckd"),
+        **case.gradients(nckd, "_nckd"),
+        "out.warmup_factor_epoch_1_10_20_40": torch.tensor(factors, dtype=case.dtype),
+    }
+
+
+def nkd(case):
+    given, hp = logits(case), case.hyper
+    label = confident_label_loss(*given)
+    others = hp["gamma"] * non_target_cross_entropy(*given, temperature=hp["temp"])
+    return with_gradient(case, label + others, loss_target_part=label, loss_nontarget_part_weighted=others)
+
+
+def dist(case):
+    given, hp = logits(case), case.hyper
+    inter, intra = inter_class(*given, temperature=hp["tau"]), intra_class(*given, temperature=hp["tau"])
+    return with_gradient(case, hp["beta"] * inter + hp["gamma"] * intra, inter=inter, intra=intra)
+
+
+def lskd(case):
+    (s, t, _), hp = logits(case), case.hyper
+    z_s, z_t = standardize(s, eps=hp["eps"]), standardize(t, eps=hp["eps"])
+    loss = softened_kl(z_s, z_t, temperature=hp["base_temp"])
+    return with_gradient(case, loss, weighted=hp["kd_weight"] * loss, z_s=z_s, z_t=z_t)
+
+
+def lskd_dkd(case):
+    (s, t, y), hp = logits(case), case.hyper
+    given = standardize(s, eps=hp["eps"]), standardize(t, eps=hp["eps"]), y
+    tckd, nckd = target_class_kl(*given, temperature=hp["T"]), non_target_kl(*given, temperature=hp["T"])
+    return with_gradient(case, hp["alpha"] * tckd + hp["beta"] * nckd)
+
+
+def ctkd(case):
+    (s, t, theta), hp = logits(case, "logit_s", "logit_t", "theta"), case.hyper
+    curve = {"loops": hp["decay_loops"], "first": hp["decay_max"], "last": hp["decay_min"]}
+    factor = reversal(hp["epoch"], **curve)
+    scale = {"start": hp["t_start"], "end": hp["t_end"]}
+    loss = softened_kl(s, t, temperature=learned_temperature(scale_gradient(theta, factor), **scale)).squeeze()
+    return {
+        **with_gradient(case, loss, temperature=learned_temperature(theta, **scale)),
+        **case.gradients(loss, "_after_lambda_scaling"),
+        "out.lambda_at_epoch": torch.tensor(factor, dtype=case.dtype),
+        "out.lambda_schedule_from_epoch0": torch.tensor([reversal(e, **curve) for e in range(13)], dtype=case.dtype),
+    }
+
+
+def ttm(case):
+    return with_gradient(case, transformed_kl_rows(*logits(case), power=case.hyper["power"]).mean())
+
+
+def wttm(case):
+    (s, t), power = logits(case), case.hyper["power"]
+    weight = flatness(t, power=power)
+    return with_gradient(case, (weight * transformed_kl_rows(s, t, power=power)).mean(), sample_weight=weight)
+
+
+def tfkd_self(case):
+    (s, t, y), hp = logits(case), case.hyper
+    kl = hp["multiplier"] * softened_kl(s, t, temperature=hp["T"]) / s.shape[-1]
+    return with_gradient(case, (1 - hp["alpha"]) * cross_entropy(s, y) + hp["alpha"] * kl)
+
+
+def tfkd_reg(case):
+    (s, y), hp = logits(case), case.hyper
+    kl = hp["multiplier"] * virtual_teacher_kl(s, y, correct=hp["correct_prob"], temperature=hp["T"])
+    return with_gradient(case, (1 - hp["alpha"]) * cross_entropy(s, y) + hp["alpha"] * kl)
+
+
+def tfkd_ls(case):
+    s, y = logits(case)
+    return with_gradient(case, cross_entropy(s, smooth_off_label(y, s, case.hyper["alpha"])))
+
+
+def takd(case):
+    (s, t, y), hp = logits(case), case.hyper
+    kl = kl_divergence(s, t, temperature=hp["T"]) / s.shape[-1]
+    loss = (1 - hp["lambda_"]) * cross_entropy(s, y) + hp["lambda_"] * hp["T"] ** 2 * kl
+    return with_gradient(case, loss, kl_mean_reduction=kl)
+
+
+def pskd(case):
+    (s, past, y), hp = logits(case, "logit_s", "logit_prev", "target"), case.hyper
+    share = share_at(Progress(hp["epoch_zero_based"], hp["end_epoch"], 0, 1), hp["alpha_T"])
+    aim = progressive_targets(y, past.softmax(-1), share=share)
+    return with_gradient(case, cross_entropy(s, aim), soft_target=aim, alpha_t=torch.tensor(share, dtype=case.dtype))
+
+
+def wsld(case):
+    hp = case.hyper
+    return with_gradient(case, hp["alpha"] * weighted_soft_labels(*logits(case), temperature=hp["T"]))
+
+
+def rld(case):
+    given, hp = logits(case), case.hyper
+    scd = sample_confidence_kl(*given, temperature=hp["alpha_T"])
+    mcd = masked_correlation_kl(*given, temperature=hp["T"])
+    return with_gradient(case, hp["alpha"] * scd + hp["beta"] * mcd, scd=scd, mcd=mcd)
+
+
+def dml(case):
+    (one, two, y), hp = logits(case, "logit_1", "logit_2", "target"), case.hyper
+    kl_one, kl_two = kl_divergence(one, two.detach()), kl_divergence(two, one.detach())
+    loss_one = cross_entropy(one, y) + hp["lambda_kd"] * kl_one
+    loss_two = cross_entropy(two, y) + hp["lambda_kd"] * kl_two
+    return {
+        "out.kl_1_from_2": kl_one,
+        "out.kl_2_from_1": kl_two,
+        "out.loss_1": loss_one,
+        "out.loss_2": loss_two,
+        **case.gradients(loss_one + loss_two),
+    }
+
+
+ADAPTERS = {
+    "kd": kd,
+    "kd_torchdistill": kd_torchdistill,
+    "dkd": dkd,
+    "nkd": nkd,
+    "dist": dist,
+    "lskd": lskd,
+    "lskd_dkd": lskd_dkd,
+    "ctkd": ctkd,
+    "ttm": ttm,
+    "wttm": wttm,
+    "tfkd_self": tfkd_self,
+    "tfkd_reg": tfkd_reg,
+    "tfkd_ls": tfkd_ls,
+    "takd": takd,
+    "pskd": pskd,
+    "wsld": wsld,
+    "rld": rld,
+    "dml": dml,
+}

@@ -1,0 +1,66 @@
+"""DIST: correlate the student's and the teacher's predictions, per sample and per class, in place of an exact match.
+
+Huang, You, Wang, Qian, Xu, "Knowledge Distillation from A Stronger Teacher", NeurIPS 2022 (arXiv 2205.10536).
+
+    dist = beta T^2 (1 - mean_r rho(P_s[r, :], P_t[r, :])) + gamma T^2 (1 - mean_c rho(P_s[:, c], P_t[:, c]))
+    P = softmax(z / T): (R, C); rho: Pearson's correlation, 1e-8 added to the product of norms
+
+The authors' configurations: weight 2, beta = gamma = 1; CIFAR-100 T 4; ImageNet T 1; labels at weight 1.
+
+Deviations: none in value. The class part depends on which samples share a batch, so the whole batch is needed (the released
+code correlates within each GPU). Row weights enter the class part as a weighted correlation.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from kdzoo.functional.precision import in_float32
+from kdzoo.functional.rows import row_mean
+from kdzoo.method import Method, Needs, term
+from kdzoo.outputs import Step
+from kdzoo_logits.checks import positive
+
+
+def pearson(a: Tensor, b: Tensor, *, weight: Tensor | None = None, eps: float = 1e-8) -> Tensor:
+    """Pearson's correlation over the last dimension; `weight` (of that length) weighs the observations."""
+    w = torch.ones_like(a) if weight is None else weight.to(a.dtype).expand_as(a)
+    total = w.sum(-1, keepdim=True)
+    a, b = (w.sqrt() * (x - (w * x).sum(-1, keepdim=True) / total) for x in (a, b))
+    correlation: Tensor = (a * b).sum(-1) / (a.norm(dim=-1) * b.norm(dim=-1) + eps)
+    return correlation
+
+
+@in_float32
+def inter_class(student: Tensor, teacher: Tensor, *, temperature: float = 4.0, weight: Tensor | None = None) -> Tensor:
+    """`T^2 (1 - mean_r rho)` between the predictions of each sample. Logits (R, C)."""
+    p_s, p_t = (student / temperature).softmax(-1), (teacher / temperature).softmax(-1)
+    return temperature**2 * (1 - row_mean(pearson(p_s, p_t), weight))
+
+
+@in_float32
+def intra_class(student: Tensor, teacher: Tensor, *, temperature: float = 4.0, weight: Tensor | None = None) -> Tensor:
+    """`T^2 (1 - mean_c rho)` between the predictions for each class over the batch. Logits (R, C)."""
+    p_s, p_t = (student / temperature).softmax(-1), (teacher / temperature).softmax(-1)
+    return temperature**2 * (1 - pearson(p_s.mT, p_t.mT, weight=weight).mean())
+
+
+class DIST(Method):
+    """Args: temperature: T > 0. beta, gamma: what the sample part and the class part weigh."""
+
+    def __init__(self, *, temperature: float = 4.0, beta: float = 1.0, gamma: float = 1.0) -> None:
+        super().__init__()
+        positive(temperature=temperature)
+        self.temperature, self.beta, self.gamma = temperature, beta, gamma
+
+    def needs(self) -> Needs:
+        return Needs(teacher=True, whole_batch=True)
+
+    @term(weight=2.0)
+    def dist(self, step: Step) -> Tensor:
+        rows = step.student.rows
+        given = rows.logits, step.teacher.rows.logits
+        inter = inter_class(*given, temperature=self.temperature, weight=rows.weight)
+        intra = intra_class(*given, temperature=self.temperature, weight=rows.weight)
+        return self.beta * inter + self.gamma * intra

@@ -1,0 +1,71 @@
+"""NKD: the teacher's confidence scales the label loss, and the normalized other classes are matched.
+
+Yang, Zeng, Li, Zhang, Yuan, Li, "From Knowledge Distillation to Self-Knowledge Distillation: A Unified Approach with
+Normalized Loss and Customized Soft Labels", ICCV 2023 (arXiv 2303.13005).
+
+    nkd = -mean_r p_t[y] log p_s[y]  -  gamma T^2 mean_r sum_{k != y} n_t[k] log n_s[k]
+    p at temperature 1; n = softmax(z / T) over the classes that are not y                                z: (R, C), y: (R,)
+
+It is added to the ordinary label loss. ImageNet (ResNet34 to ResNet18): T 1, gamma 1.5, the defaults here; CIFAR-100
+(ResNet34 to ResNet18): T 3, gamma 3.5.
+
+Deviations: none. A cross-entropy, so identical logits do not give zero but the teacher's entropy. Soft targets use their top
+class.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from kdzoo.functional.decouple import at_label, off_label
+from kdzoo.functional.divergence import soft_cross_entropy
+from kdzoo.functional.labels import hard_label
+from kdzoo.functional.precision import in_float32
+from kdzoo.functional.rows import row_mean
+from kdzoo.method import Method, Needs, term
+from kdzoo.outputs import Step
+from kdzoo_logits.checks import labels, positive, three_classes
+
+if TYPE_CHECKING:
+    from kdzoo.engine.run import Run
+
+
+@in_float32
+def confident_label_loss(student: Tensor, teacher: Tensor, target: Tensor, *, weight: Tensor | None = None) -> Tensor:
+    """`-mean_r p_t[y] log p_s[y]` at temperature 1: cross-entropy, each row scaled by the teacher's confidence."""
+    label = hard_label(target)
+    return row_mean(-at_label(teacher.softmax(-1), label) * at_label(student.log_softmax(-1), label), weight)
+
+
+@in_float32
+def non_target_cross_entropy(
+    student: Tensor, teacher: Tensor, target: Tensor, *, temperature: float = 1.0, weight: Tensor | None = None
+) -> Tensor:
+    """`T^2` times the mean cross-entropy between the distributions over the classes that are not the label."""
+    label = hard_label(target)
+    others = off_label(student, label), off_label(teacher, label)
+    return temperature**2 * soft_cross_entropy(*others, temperature=temperature, weight=weight)
+
+
+class NKD(Method):
+    """Args: temperature: T > 0 of the other classes. gamma: what they weigh."""
+
+    def __init__(self, *, temperature: float = 1.0, gamma: float = 1.5) -> None:
+        super().__init__()
+        positive(temperature=temperature)
+        self.temperature, self.gamma = temperature, gamma
+
+    def needs(self) -> Needs:
+        return Needs(teacher=True)
+
+    def setup(self, run: Run) -> None:
+        three_classes(self, run)
+
+    @term()
+    def nkd(self, step: Step) -> Tensor:
+        rows = step.student.rows
+        given = rows.logits, step.teacher.rows.logits, labels(step)
+        others = non_target_cross_entropy(*given, temperature=self.temperature, weight=rows.weight)
+        return confident_label_loss(*given, weight=rows.weight) + self.gamma * others
