@@ -24,6 +24,7 @@ from kdzoo.random import Streams
 from kdzoo.recipe.build import build, split_reserved
 
 STUDENT = "student"
+"""Name of the first learner."""
 
 
 def device_of(name: str) -> torch.device:
@@ -45,7 +46,7 @@ def device_of(name: str) -> torch.device:
 def assemble(settings: Mapping[str, Any]) -> Run:
     """Build a run that is ready to train. Everything a user can get wrong is found here, before the first step."""
     device = device_of(settings["runtime"]["device"])
-    methods = {label: _method(label, spec) for label, spec in settings["methods"].items()}
+    methods = {label: method_of(label, spec) for label, spec in settings["methods"].items()}
     own = {label: method.needs() for label, method in methods.items()}
     needs = merge(own)
     task: Task = build("tasks", settings["task"], "task")  # type: ignore[assignment]
@@ -72,7 +73,7 @@ def assemble(settings: Mapping[str, Any]) -> Run:
     return run
 
 
-def _method(label: str, spec: Mapping[str, Any]) -> Method:
+def method_of(label: str, spec: Mapping[str, Any]) -> Method:
     own, reserved = split_reserved(spec)
     method = build("methods", own, f"methods.{label}")
     if not isinstance(method, Method):

@@ -90,7 +90,8 @@ def _train_on(run: Run, batch: Batch, accumulate: int) -> list[Step]:
         for micro in micros:
             steps = _backward(run, group, micro, rows)
             kept += steps[:1] if group[0] == next(iter(run.learners)) else []
-        stepped = all([run.optimize(name) for name in group]) and stepped
+        for name in group:
+            stepped = run.optimize(name) and stepped
     if stepped:
         _after_step(run, kept)
     return kept

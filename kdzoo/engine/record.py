@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +22,12 @@ if TYPE_CHECKING:
 
 
 class Recorder(Observer):
-    """Writes `metrics.jsonl` and passes every record on to the listeners (trackers, the progress bar)."""
+    """Writes `metrics.jsonl` and passes every record on to the listeners (trackers, the progress bar).
 
-    def __init__(self, path: Path, log_every: int, listeners: Sequence[Any] = ()) -> None:
+    Only the first process has a path; the others watch for NaNs and write nothing.
+    """
+
+    def __init__(self, path: Path | None, log_every: int, listeners: Sequence[Callable[[dict[str, Any]], None]] = ()) -> None:
         self.path, self.log_every, self.listeners = path, log_every, list(listeners)
         self.waiting: list[tuple[float, dict[str, Tensor]]] = []
         self.fetched: list[dict[str, float]] = []
@@ -51,11 +54,13 @@ class Recorder(Observer):
     def restore(self, state: dict[str, Any]) -> None:
         """Forget what was logged after the checkpoint: it will be logged again, the same."""
         self.lines, self.fetched = state.get("lines", 0), state.get("fetched", [])
-        if self.path.exists():
+        if self.path is not None and self.path.exists():
             self.path.write_text("".join(self.path.read_text().splitlines(keepends=True)[: self.lines]))
 
     def write(self, record: dict[str, Any]) -> None:
         """Append one record."""
+        if self.path is None:
+            return
         self.lines += 1
         with self.path.open("a") as file:
             file.write(json.dumps(record) + "\n")
@@ -74,8 +79,8 @@ class Recorder(Observer):
             bad = [f"methods.{name} = {value}" for name, value in losses.items() if not math.isfinite(value)]
             if bad:
                 raise RunFailed(
-                    f"a loss is no longer a number: {', '.join(bad)}; lower the learning rate, clip gradients with train.clip=1, "
-                    "or use train.precision=fp32."
+                    f"a loss is no longer a number: {', '.join(bad)}; lower the learning rate, "
+                    "clip gradients with train.clip=1, or use train.precision=fp32."
                 )
             self.fetched.append({"share": share, **losses})
         self.waiting = []

@@ -1,0 +1,37 @@
+"""The identity of a run: its settings, the content of its weights files and data, the code of its plugins, its seed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kdzoo.recipe.build import build
+from kdzoo.recipe.identity import identity
+
+
+def identify(settings: Mapping[str, Any]) -> str:
+    """16 hexadecimal digits that two runs share exactly when they must give the same result.
+
+    Raises MissingError or RecipeError if the data cannot be read.
+    """
+    files = dict(_files({key: settings[key] for key in ("student", "learners", "teachers")}, ""))
+    base = identity(settings, files=files)
+    root = settings["paths"].get("data")
+    task: Any = build("tasks", settings["task"], "task")
+    data = task.fingerprint(Path(root) if root else None)
+    return hashlib.sha256(f"{base} {data}".encode()).hexdigest()[:16]
+
+
+def _files(tree: Any, path: str) -> Iterator[tuple[str, Path]]:
+    """Every setting of a model or teacher that names an existing file."""
+    if isinstance(tree, Mapping):
+        for key, value in tree.items():
+            yield from _files(value, f"{path}.{key}")
+    elif isinstance(tree, str):
+        if tree and len(tree) < 4096 and Path(tree).is_file():
+            yield path, Path(tree)
+    elif isinstance(tree, Sequence):
+        for number, value in enumerate(tree):
+            yield from _files(value, f"{path}[{number}]")

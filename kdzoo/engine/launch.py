@@ -1,0 +1,194 @@
+"""From resolved settings to a finished run folder: identity, skip or resume, train, conclude.
+
+A run folder holds `recipe.yaml` (resolved), `metrics.jsonl`, `checkpoints/`, `best.safetensors`, `student.safetensors` (what is
+deployed), `predictions.npz`, and `result.json`, which is written last and marks the run as finished.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from kdzoo.engine.assemble import STUDENT, assemble, method_of
+from kdzoo.engine.checkpoint import Checkpoints
+from kdzoo.engine.distributed import World
+from kdzoo.engine.feed import Feed
+from kdzoo.engine.files import locked, replace_file, write_json, writing
+from kdzoo.engine.identify import identify
+from kdzoo.engine.keeping import Keeper
+from kdzoo.engine.loop import train
+from kdzoo.engine.observers import Observers
+from kdzoo.engine.record import Recorder
+from kdzoo.engine.results import FORMAT, Result, conclude, environment, save_arrays, warn_of_weak_teachers
+from kdzoo.engine.run import Run
+from kdzoo.engine.selection import Selection, save_weights
+from kdzoo.engine.stages import Plan
+from kdzoo.engine.tracking import tracking
+from kdzoo.protocols import Task
+from kdzoo.recipe.build import build
+from kdzoo.recipe.load import Recipe, dump
+from kdzoo.teachers.loading import load_weights
+
+Listener = Callable[[dict[str, Any]], None]
+DEPLOYED = "student.safetensors"
+
+
+def launch(recipe: Recipe, *, folder: Path | None = None, force: bool = False, listeners: Sequence[Listener] = ()) -> Result:
+    """Train a recipe to its end, or find that it is done.
+
+    Args:
+        folder: the run folder; default `<runtime.out>/<name>/<identity>`.
+        force: forget what is there and train again.
+        listeners: called with every record of the log (progress bars).
+
+    Raises:
+        RecipeError, CapabilityError, MissingError: before anything is written.
+        RunFailed: a loss became NaN, the disk filled up. Interrupted: after SIGINT or SIGTERM.
+    """
+    settings = recipe.settings
+    identity = identify(settings)
+    folder = folder or Path(settings["runtime"]["out"]) / (settings["name"] or "run") / identity
+    with writing(folder), _alone(folder):
+        if force:
+            _clear(folder)
+        done = finished(folder, identity)
+        if done is not None:
+            return done
+        with _settings_of_torch(settings):
+            run = assemble(settings)
+            return _train(run, recipe, identity, folder, listeners)
+
+
+def finished(folder: Path, identity: str) -> Result | None:
+    """The result of a finished run with this identity, if the folder holds it."""
+    try:
+        values = json.loads((folder / "result.json").read_text())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    return Result(folder, identity, values) if values.get("identity") == identity else None
+
+
+def trained(run: Run, settings: Mapping[str, Any], *, which: str) -> nn.Module:
+    """The deployed module of a recipe that is a teacher here: trained once, stored under its identity, shared."""
+    own = {**settings, "runtime": {**run.settings["runtime"], "trackers": []}, "paths": run.settings["paths"]}
+    folder = Path(own["runtime"]["out"]) / "teachers" / f"{own['name'] or 'teacher'}-{identify(own)}"
+    result = launch(Recipe(settings=own, source="a teacher's recipe", provenance={}), folder=folder)
+    module = deployable(own)
+    file = result.folder / ("best.safetensors" if which == "best" else DEPLOYED)
+    load_weights(module, file, "teacher")
+    return module
+
+
+def deployable(settings: Mapping[str, Any]) -> nn.Module:
+    """The module that a recipe deploys, untrained, without its methods where the student itself is deployed."""
+    from kdzoo.method import overrides
+
+    if any(overrides(method_of(label, spec), "deploy") for label, spec in settings["methods"].items()):
+        return copy.deepcopy(assemble(settings).deployed())
+    return opened(settings).build(build("models", settings["student"], STUDENT))  # type: ignore[arg-type]
+
+
+def opened(settings: Mapping[str, Any]) -> Task:
+    """The recipe's task with its data, on the CPU, for whoever needs a model or data but no run."""
+    from kdzoo.method import Needs
+    from kdzoo.random import Streams
+
+    task: Task = build("tasks", settings["task"], "task")  # type: ignore[assignment]
+    root = settings["paths"].get("data")
+    device = torch.device("cpu")
+    task.open(needs=Needs(), streams=Streams(settings["seed"]), device=device, root=Path(root) if root else None)
+    return task
+
+
+def _train(run: Run, recipe: Recipe, identity: str, folder: Path, listeners: Sequence[Listener]) -> Result:
+    settings, started = recipe.settings, time.perf_counter()
+    main = run.world.is_main
+    folder.mkdir(parents=True, exist_ok=True)
+    _forget_others(folder, identity)
+    if main:
+        replace_file(folder / "recipe.yaml", lambda path: path.write_text(dump(settings)))
+        write_json(folder / "run.json", {"identity": identity, "environment": environment(run.device)})
+    warn_of_weak_teachers(run)
+    with tracking(settings, folder) if main else nullcontext([]) as trackers:
+        recorder = Recorder(
+            folder / "metrics.jsonl" if main else None, settings["runtime"]["log_every"], [*listeners, *trackers]
+        )
+        own = settings["train"]
+        selection = Selection(folder / "best.safetensors", recorder, every=own["evaluate_every"], patience=own["patience"])
+        observers = Observers({"record": recorder, "selection": selection})
+        checkpoints = Checkpoints(folder / "checkpoints", settings["runtime"]["keep"])
+        place, said = checkpoints.load(run, observers)
+        for sentence in said:
+            warnings.warn(sentence, stacklevel=2)
+        keeper = Keeper(checkpoints, observers, settings["runtime"]["checkpoint_every"])
+        watching = Observers({**observers.observers, "keeper": keeper})
+        schedules = {path: build("schedules", spec, f"schedules.{path}") for path, spec in settings["schedules"].items()}
+        plan = Plan.of(run, own["epochs"], schedules)  # type: ignore[arg-type]
+        with keeper.listening():
+            train(run, plan, Feed(run, own["batch_size"], own["accumulate"]), watching, place)
+        values, arrays = conclude(run, selection, folder)
+        values |= {
+            "format": FORMAT,
+            "identity": identity,
+            "name": settings["name"],
+            "seed": settings["seed"],
+            "reference": settings["reference"],
+            "environment": environment(run.device),
+            "seconds": round(time.perf_counter() - started, 2),
+        }
+        if main:
+            save_weights(run.deployed(), folder / DEPLOYED)
+            save_arrays(folder / "predictions.npz", arrays)
+            write_json(folder / "result.json", values)
+            recorder.write({"event": "done", "test": values["test"]})
+        run.world.barrier()
+    return Result(folder, identity, values)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep two commands out of one run folder; among torchrun's processes the first holds the lock for all."""
+    world = World(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    with locked(folder) if world.is_main else nullcontext():
+        world.barrier()
+        yield
+
+
+@contextmanager
+def _settings_of_torch(settings: Mapping[str, Any]) -> Iterator[None]:
+    """Threads and determinism for the length of a run; what was there before comes back."""
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(settings["runtime"]["threads"])
+    torch.use_deterministic_algorithms(settings["train"]["deterministic"])
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(deterministic)
+
+
+def _forget_others(folder: Path, identity: str) -> None:
+    """A folder that holds the start of a run with another identity is cleared: its checkpoints mean something else."""
+    try:
+        before = json.loads((folder / "run.json").read_text()).get("identity")
+    except (FileNotFoundError, ValueError):
+        return
+    if before != identity:
+        _clear(folder)
+
+
+def _clear(folder: Path) -> None:
+    for entry in folder.iterdir() if folder.is_dir() else ():
+        if entry.name == ".lock":
+            continue
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()

@@ -1,0 +1,1 @@
+"""Tasks: what data mean, and how a model is run on them."""

@@ -1,0 +1,249 @@
+"""Image classification: one label an image. Small sets live on the training device, large ones are streamed.
+
+Augmentation depends on (seed, epoch, sample) alone, so every method sees the same pixels, on any device, in any batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kdzoo.data.augment import Augmentation, augmentation, normalize, strong
+from kdzoo.data.sets import Images, ImageSet
+from kdzoo.data.splits import split
+from kdzoo.data.streaming import stream
+from kdzoo.errors import CapabilityError, RecipeError, did_you_mean
+from kdzoo.functional.labels import cross_entropy
+from kdzoo.method import Needs
+from kdzoo.outputs import Batch, Output, Rows, map_tensors
+from kdzoo.protocols import Data, Model
+from kdzoo.random import Streams
+from kdzoo.tasks.meters import ClassificationMeter
+
+VIEWS = ("second", "strong")
+"""Further views of a sample: `second` is another draw of the same augmentation, `strong` a stronger one."""
+
+
+class ImageClassification:
+    """Classify images.
+
+    Args:
+        data: where the images come from.
+        train_size: keep a stratified subset of this many training images, drawn with `subset_seed`; None keeps all.
+        validation: share (or number) of the training images held out to choose epochs; fixed, whatever the seed. Not used
+            where the source has a validation part of its own.
+        crop, flip, cutout: augmentation; None keeps what is usual for the data set (for CIFAR: crop 4 and flip).
+        workers: processes that decode images of streamed sets.
+    """
+
+    kdzoo_kind = "tasks"
+    metric = "top1"
+    higher_is_better = True
+    capabilities = frozenset({"classes", "features", "index", "views", "quiz"})
+
+    def __init__(
+        self,
+        *,
+        data: Data,
+        train_size: int | None = None,
+        subset_seed: int = 0,
+        validation: float = 0.1,
+        crop: int | None = None,
+        flip: bool | None = None,
+        cutout: int = 0,
+        workers: int = 2,
+    ) -> None:
+        self.data, self.train_size, self.subset_seed, self.validation = data, train_size, subset_seed, validation
+        self.crop, self.flip, self.cutout, self.workers = crop, flip, cutout, workers
+
+    # -- data --------------------------------------------------------------------------------------------------------
+
+    def fingerprint(self, root: Path | None) -> str:
+        """Hash of the data's content."""
+        self.root = root
+        return self.set.fingerprint
+
+    def open(self, *, needs: Needs, streams: Streams, device: torch.device, root: Path | None) -> None:
+        self.root, self.streams, self.device = root, streams, device
+        unknown = sorted(needs.views - set(VIEWS))
+        if unknown:
+            raise CapabilityError(f"this task has no view {unknown[0]!r}; {did_you_mean(unknown[0], VIEWS)}")
+        self.views = sorted(needs.views)
+        own = self.set.validation
+        try:
+            self.places = split(
+                self.set.train.labels,
+                validation=0 if own is not None else _whole(self.validation),
+                train_size=self.train_size,
+                subset_seed=self.subset_seed,
+                parts=dict(needs.splits),
+                parts_seed=streams.seed,
+            )
+        except ValueError as error:
+            raise RecipeError(f"task: {error}") from None
+        self.parts = {"train": self.set.train.to(device), "test": self.set.test.to(device)}
+        self.parts |= {"validation": own.to(device)} if own is not None else {}
+        self.places = {name: index.to(device) for name, index in self.places.items()}
+
+    @cached_property
+    def set(self) -> ImageSet:
+        loaded: ImageSet = self.data.load(self.root)
+        return loaded
+
+    @cached_property
+    def weak(self) -> Augmentation:
+        """The recipe's augmentation, or the data set's usual one."""
+        usual = self.set.augment.steps
+        if self.crop is None and self.flip is None and not self.cutout:
+            return self.set.augment
+        crops = [getattr(step, "padding", 0) for step in usual]
+        flips = any(type(step).__name__ == "Flip" for step in usual)
+        return augmentation(
+            crop=max(crops, default=0) if self.crop is None else self.crop,
+            flip=flips if self.flip is None else self.flip,
+            cutout=self.cutout,
+            fill=self.set.mean,
+        )
+
+    @cached_property
+    def augmentations(self) -> dict[str, Augmentation]:
+        return {"second": self.weak, "strong": strong(self.weak, shape=self.set.shape, fill=self.set.mean)}
+
+    def size(self, split: str) -> int:
+        if split in self.places:
+            return len(self.places[split])
+        return len(self.parts[split]) if split in self.parts else 0
+
+    def batches(self, split: str, order: Sequence[Tensor], *, epoch: int, train: bool) -> Iterator[Batch]:
+        part = self.parts.get(split, self.parts["train"])
+        if isinstance(part.images, Tensor):
+            for index in order:
+                yield self._batch(part, split, index, epoch, train)
+        else:
+            yield from self._streamed(part, split, order, epoch, train)
+
+    def _batch(self, part: Images, split: str, index: Tensor, epoch: int, train: bool) -> Batch:
+        index = index.to(self.device)
+        place = self.places[split][index] if split in self.places else index
+        pixels = part.images[place]
+        views = {name: self._view(pixels, name, index, epoch) for name in self.views} if train else {}
+        if train and self.weak.steps:
+            pixels = self.weak(pixels, self.streams.uniform(index, self.weak.draws, "augment", epoch))
+        return self._assembled(pixels, part.labels[place], index, views)
+
+    def _view(self, pixels: Tensor, name: str, index: Tensor, epoch: int) -> Tensor:
+        augment = self.augmentations[name]
+        return self._inputs(augment(pixels, self.streams.uniform(index, augment.draws, "augment", name, epoch)))
+
+    def _streamed(self, part: Images, split: str, order: Sequence[Tensor], epoch: int, train: bool) -> Iterator[Batch]:
+        if self.views:
+            raise CapabilityError("further views of streamed images are not offered; use a set that fits into memory.")
+        places = self.places.get(split)
+        where = [(index if places is None else places[index.to(self.device)]).cpu() for index in order]
+        uniform = None
+        if train:
+
+            def uniform(index: Tensor) -> Tensor:
+                return self.streams.uniform(index, part.images.draws, "augment", epoch)  # type: ignore[union-attr]
+
+        decoded = stream(
+            part.images,  # type: ignore[arg-type]
+            where,
+            uniform=uniform,
+            workers=self.workers,
+            pin_memory=self.device.type == "cuda",
+        )
+        for index, (pixels, labels) in zip(order, decoded, strict=True):
+            pixels = pixels.to(self.device, non_blocking=True)
+            if train and self.flip is not False:
+                flip = self.streams.uniform(index.to(self.device), 1, "flip", epoch)[:, 0] < 0.5
+                pixels = torch.where(flip.view(-1, 1, 1, 1), pixels.flip(3), pixels)
+            yield self._assembled(pixels, labels.to(self.device, non_blocking=True), index.to(self.device), {})
+
+    def _assembled(self, pixels: Tensor, labels: Tensor, index: Tensor, views: dict[str, Tensor]) -> Batch:
+        return Batch(inputs=self._inputs(pixels), size=len(index), target=labels, index=index, views=views, whole=len(index))
+
+    def _inputs(self, pixels: Tensor) -> Tensor:
+        return normalize(pixels, self.set.mean, self.set.std)
+
+    def split(self, batch: Batch, parts: int) -> Sequence[Batch]:
+        if parts <= 1 or batch.size <= 1:
+            return (batch,)
+        cuts = torch.arange(batch.size).tensor_split(min(parts, batch.size))
+        whole = batch.whole
+
+        def piece(start: int, stop: int) -> Batch:
+            cut = map_tensors(lambda t: t[start:stop] if t.ndim and t.shape[0] == batch.size else t, batch)
+            return Batch(**{**vars(cut), "size": stop - start, "whole": whole})
+
+        return tuple(piece(int(cut[0]), int(cut[-1]) + 1) for cut in cuts)
+
+    def rows(self, batch: Batch) -> int | None:
+        return None
+
+    def context(self) -> None:
+        return None
+
+    def example(self) -> Batch:
+        part = self.parts["train"]
+        index = torch.arange(min(2, self.size("train")), device=self.device)
+        if isinstance(part.images, Tensor):
+            return self._batch(part, "train", index, 0, False)
+        return next(iter(self._streamed(part, "train", [index], 0, False)))
+
+    # -- models ------------------------------------------------------------------------------------------------------
+
+    def build(self, model: Model) -> nn.Module:
+        channels, height, width = self.set.shape
+        return model(classes=self.set.classes, channels=channels, size=max(height, width))
+
+    def forward(self, model: Callable[..., Any], batch: Batch, view: str) -> Output:
+        logits = model(batch.view(view))
+        if not isinstance(logits, Tensor) or logits.ndim != 2:
+            found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise CapabilityError(f"an image classifier must return logits (images, classes), this model returned {found}.")
+        return Output(Rows(logits, batch.target))
+
+    def align(self, student: nn.Module, teacher: nn.Module) -> None:
+        """Refuse a teacher with another number of classes."""
+        example = self.example().inputs
+        widths = []
+        for model in (student, teacher):
+            was = model.training
+            model.eval()
+            with torch.no_grad():
+                widths.append(model(example).shape[-1])
+            model.train(was)
+        if widths[0] != widths[1]:
+            raise CapabilityError(
+                f"the teacher tells {widths[1]} classes apart, the student {widths[0]}; distillation compares the "
+                "same classes: use a teacher trained on this data set."
+            )
+
+    def supervised(self, output: Output) -> Tensor:
+        """Cross-entropy with the labels, which may be soft."""
+        assert output.rows.target is not None
+        return cross_entropy(output.rows.logits, output.rows.target, weight=output.rows.weight)
+
+    def meter(self, split: str) -> ClassificationMeter:
+        return ClassificationMeter()
+
+    def facts(self) -> dict[str, Any]:
+        sizes = {name: self.size(name) for name in {*self.places, *self.parts}}
+        shape = list(self.set.shape)
+        return {"classes": self.set.classes, "shape": shape, "sizes": sizes, "fingerprint": self.set.fingerprint}
+
+    def chance(self) -> float:
+        """The headline metric of guessing: the share of the most frequent class, in percent."""
+        counts = torch.bincount(self.set.test.labels.cpu())
+        return 100.0 * counts.max().item() / counts.sum().item()
+
+
+def _whole(validation: float) -> float:
+    """1 and above are numbers of images, below a share."""
+    return int(validation) if validation >= 1 else validation

@@ -1,0 +1,47 @@
+"""Meters of classification: top-1 and top-5 accuracy in percent, negative log-likelihood, expected calibration error."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kdzoo.outputs import Batch, Output
+
+BINS = 15
+
+
+class ClassificationMeter:
+    """Keeps logits (N, C) and labels (N,); everything else is computed from them once."""
+
+    def __init__(self) -> None:
+        self.logits: list[Tensor] = []
+        self.target: list[Tensor] = []
+
+    def update(self, output: Output, batch: Batch) -> None:
+        self.logits.append(output.rows.logits)
+        self.target.append(batch.target)
+
+    def result(self) -> dict[str, float]:
+        logits, target = torch.cat(self.logits).double(), torch.cat(self.target)
+        best = logits.topk(min(5, logits.shape[1]), dim=1).indices
+        correct = best == target[:, None]
+        return {
+            "top1": 100.0 * correct[:, 0].double().mean().item(),
+            "top5": 100.0 * correct.any(1).double().mean().item(),
+            "nll": F.cross_entropy(logits, target).item(),
+            "ece": calibration_error(logits, target),
+        }
+
+    def arrays(self) -> dict[str, Tensor]:
+        return {"logits": torch.cat(self.logits).half().cpu(), "target": torch.cat(self.target).cpu()}
+
+
+def calibration_error(logits: Tensor, target: Tensor, bins: int = BINS) -> float:
+    """Expected calibration error over equal-width bins (lo, hi] of the top-1 confidence (Guo et al., ICML 2017)."""
+    confidence, predicted = logits.softmax(1).max(1)
+    place = (confidence * bins).ceil().long().clamp_(1, bins) - 1
+    correct = (predicted == target).to(logits.dtype)
+    zeros = logits.new_zeros(bins)
+    gap = zeros.index_add(0, place, correct) - zeros.index_add(0, place, confidence)
+    return (gap.abs().sum() / len(target)).item()

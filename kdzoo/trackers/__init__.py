@@ -1,0 +1,1 @@
+"""Trackers: where numbers go besides the run's own log."""
