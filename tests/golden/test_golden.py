@@ -37,7 +37,10 @@ LEFT_OUT = {
 }
 
 # (float64 rtol of values, of gradients) where the reference itself is no more exact, with the reason.
-LOOSER: dict[str, tuple[float, float, str]] = {}
+LOOSER: dict[str, tuple[float, float, str]] = {
+    "ofd": (1e-6, 1e-6, "the reference computes its margins in float32"),
+    "kdsvd_mdistiller_fp32": (1e-4, 1e-4, "the reference runs in float32"),
+}
 
 
 def _adapters() -> dict[str, Adapter]:
@@ -74,6 +77,8 @@ def test_float64_agrees_with_the_reference(path: Path) -> None:
     value_rtol, grad_rtol, _ = LOOSER.get(case.name, (1e-9, 1e-7, ""))
     for key, value in _run(case).items():
         rtol, atol = (grad_rtol, 1e-11) if key.startswith("grad.") else (value_rtol, 1e-12)
+        if case.name in LOOSER:
+            atol = rtol * np.abs(case.expected[key]).max()
         np.testing.assert_allclose(value.reshape(case.expected[key].shape), case.expected[key], rtol, atol, err_msg=key)
 
 

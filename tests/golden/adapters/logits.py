@@ -6,11 +6,16 @@ import torch
 from kdzoo_logits.ctkd import learned_temperature, reversal
 from kdzoo_logits.dist import inter_class, intra_class
 from kdzoo_logits.dkd import non_target_kl, target_class_kl
+from kdzoo_logits.dot import dot_step
+from kdzoo_logits.mlkd import batch_level, class_level, sample_level, unsure_classes, unsure_samples
 from kdzoo_logits.nkd import confident_label_loss, non_target_cross_entropy
 from kdzoo_logits.ps_kd import progressive_targets, share_at
 from kdzoo_logits.rld import masked_correlation_kl, sample_confidence_kl
+from kdzoo_logits.sdd import region_kl
 from kdzoo_logits.tf_kd import virtual_teacher_kl
 from kdzoo_logits.ttm import transformed_kl_rows
+from kdzoo_logits.uskd import self_distillation
+from kdzoo_logits.wkd_logit import non_target_transport
 from kdzoo_logits.wsld import weighted_soft_labels
 from kdzoo_logits.wttm import flatness
 
@@ -172,6 +177,63 @@ def dml(case):
     }
 
 
+def mlkd(case):
+    names = ("logit_s_weak", "logit_t_weak", "logit_s_strong", "logit_t_strong", "target")
+    (s_weak, t_weak, s_strong, t_strong, y), hp = logits(case, *names), case.hyper
+    first, second, third, *weak_only = (hp["T"], *hp["extra_temperatures"])
+    both = (first, second, third)
+    ce = hp["ce_weight"] * (cross_entropy(s_weak, y) + cross_entropy(s_strong, y))
+    kd = hp["kd_weight"] * sample_level((s_weak, t_weak), (s_strong, t_strong), both=both, weak_only=tuple(weak_only))
+    cc = hp["kd_weight"] * class_level(s_weak, t_weak, temperatures=(*both, *weak_only))
+    bc = hp["kd_weight"] * batch_level(s_weak, t_weak, temperatures=(*both, *weak_only))
+    return {
+        "out.loss_ce": ce,
+        "out.loss_kd": kd,
+        "out.loss_cc": cc,
+        "out.loss_bc": bc,
+        "out.total": ce + kd + cc + bc,
+        "out.sample_mask": unsure_samples(t_weak),
+        "out.class_mask": unsure_classes(t_weak),
+        **case.gradients(ce + kd + cc + bc),
+    }
+
+
+def sdd_kd(case):
+    given = logits(case, "logit_s_multi", "logit_t_multi", "target")
+    return with_gradient(case, region_kl(*given, temperature=case.hyper["T"]))
+
+
+def wkd_logit(case):
+    given, hp = logits(case), case.hyper
+    label = confident_label_loss(*given)
+    settings = {"regularization": hp["sinkhorn_lambda"], "iterations": hp["sinkhorn_iter"]}
+    wd = non_target_transport(*given, case.inputs["cost"], temperature=hp["T"], **settings)
+    return with_gradient(case, label + hp["gamma"] * wd, loss_target_part=label, wd=wd)
+
+
+def uskd(case):
+    (s, feature, y), hp, w = logits(case, "logit_s", "feat_mid", "target"), case.hyper, case.weights
+    weak = torch.nn.functional.linear(feature, w["fc.weight"], w["fc.bias"])
+    loss = self_distillation(s, weak, y, alpha=hp["alpha"], beta=hp["beta"], mu=hp["mu"])
+    head = {f"w.{name}": value for name, value in w.items()}
+    return {**with_gradient(case, loss), **case.gradients(loss, of=head)}
+
+
+def dot_optimizer(case):
+    hp, given = case.hyper, case.inputs
+    momentum = (hp["momentum_task"] + hp["momentum_kd"]) / 2
+    settings = {"lr": hp["lr"], "momentum": momentum, "delta": hp["delta"], "weight_decay": hp["weight_decay"]}
+    p, task, distill = given["p0"], None, None
+    alone, alone_distill = given["kd_only_p0"], None
+    path, alone_path = [], []
+    for g_kd, g_ce, g_alone in zip(given["grad_kd"], given["grad_ce"], given["kd_only_grad_kd"], strict=True):
+        p, task, distill = dot_step(p, (task, g_ce), (distill, g_kd), **settings)
+        alone, _, alone_distill = dot_step(alone, (None, None), (alone_distill, g_alone), **settings)
+        path.append(p)
+        alone_path.append(alone)
+    return {"out.p_after_each_step": torch.stack(path), "out.kd_only_p_after_each_step": torch.stack(alone_path)}
+
+
 ADAPTERS = {
     "kd": kd,
     "kd_torchdistill": kd_torchdistill,
@@ -191,4 +253,9 @@ ADAPTERS = {
     "wsld": wsld,
     "rld": rld,
     "dml": dml,
+    "mlkd": mlkd,
+    "sdd_kd": sdd_kd,
+    "wkd_logit": wkd_logit,
+    "uskd": uskd,
+    "dot_optimizer": dot_optimizer,
 }
