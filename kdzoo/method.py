@@ -166,21 +166,20 @@ class Method(nn.Module):
 
     def forward(self, step: Step, terms: Sequence[str]) -> dict[str, Tensor]:
         """The named terms on this method's view of the step. One entry, so that parameters can be substituted."""
-        step = self._transformed(step)
+        step, scale = self._transformed(step)
         values = {}
         for name in terms:
             value = getattr(self, name)(step)
             if not isinstance(value, Tensor) or value.ndim != 0:
                 found = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(type(value).__name__)
-                raise PluginError(
-                    f"term methods.{self.label}.{name} must be a scalar, the mean over its rows, got {found}."
-                )
-            values[name] = value
+                raise PluginError(f"term methods.{self.label}.{name} must be a scalar, the mean over its rows, got {found}.")
+            values[name] = value if scale is None else value * scale
         return values
 
-    def _transformed(self, step: Step) -> Step:
+    def _transformed(self, step: Step) -> tuple[Step, Tensor | None]:
+        """The step with its rows transformed, and the factor that the transforms put on this method's terms."""
         if not len(self.logits) and not len(self.targets):
-            return step
+            return step, None
         name, teacher = next(iter(step.teachers.items()), (None, None))
         pair = Pair(step.student.rows, teacher.rows if teacher is not None else None)
         for transform in (*self.logits, *self.targets):
@@ -188,10 +187,9 @@ class Method(nn.Module):
         teachers = dict(step.teachers)
         if name is not None and teacher is not None and pair.teacher is not None:
             teachers[name] = replace(teacher, rows=pair.teacher)
-        views = {view: self._transformed(seen) for view, seen in step.views.items()}
-        return replace(
-            step, student=replace(step.student, rows=pair.student), teachers=teachers, views=views, _cache={}
-        )
+        views = {view: self._transformed(seen)[0] for view, seen in step.views.items()}
+        student = replace(step.student, rows=pair.student)
+        return replace(step, student=student, teachers=teachers, views=views, _cache={}), pair.scale
 
 
 def overrides(method: Method, hook: str) -> bool:

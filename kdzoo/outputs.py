@@ -102,10 +102,14 @@ class Batch:
 
 @dataclass(frozen=True)
 class Pair:
-    """What a transform changes: the student's rows and the teacher's (None for a method without a teacher)."""
+    """What a transform changes: the student's rows and the teacher's (None for a method without a teacher).
+
+    `scale` multiplies the terms of the method: a transform that divides logits by a temperature gives the T^2 back here.
+    """
 
     student: Rows
     teacher: Rows | None = None
+    scale: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -131,7 +135,8 @@ class Step:
     """What one method may know of one micro-batch after the forwards.
 
     Its rows already carry that method's transforms; its features hold exactly the taps that the method declared.
-    `views` are further (student, teachers) answers by view name. `stash` is where a term leaves by-products.
+    `views` are further (student, teachers) answers by view name. `stash` is where a term leaves by-products. `samples` is the
+    engine's own copy of the sample indices, behind `uniform`.
     """
 
     batch: Batch
@@ -145,6 +150,7 @@ class Step:
     supervise: Callable[[Output], Tensor]
     views: Mapping[str, Step] = field(default_factory=dict)
     label: str = ""
+    samples: Tensor | None = None
     stash: dict[Any, Any] = field(default_factory=dict)
     _cache: dict[Hashable, Any] = field(default_factory=dict)
 
@@ -173,6 +179,14 @@ class Step:
         return self.streams.generator(
             "method", self.label, name, self.stage, self.learner, batch.epoch, batch.number, batch.part, device=device
         )
+
+    def uniform(self, name: str, draws: int) -> Tensor:
+        """Uniform numbers in [0, 1), (B, draws) on the batch's device, the same each time this step asks for `name`.
+
+        A sample's row depends on the sample, the epoch and the name, so it does not change when a batch is split.
+        """
+        assert self.samples is not None
+        return self.streams.uniform(self.samples, draws, "method", self.label, name, self.stage, self.learner, self.batch.epoch)
 
     def cached(self, key: Hashable, compute: Callable[[], T]) -> T:
         """`compute()` once for this step as this method sees it."""

@@ -190,6 +190,7 @@ def _probe(run: Run, role: str, model: nn.Module, example: Any) -> None:
     silent = [spec for spec in run.taps[role].paths if spec not in output.features]
     if silent:
         raise CapabilityError(f"{role}: tap {', '.join(silent)} is never reached in a forward; tap a module that is called.")
+    run.widths[role] = output.rows.logits.shape[1]
     run.feature_shapes[role] = {spec: tuple(f.shape[1:]) for spec, f in output.features.items()}
 
 

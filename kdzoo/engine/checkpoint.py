@@ -1,7 +1,8 @@
 """Checkpoints: everything a run needs to go on exactly where it was.
 
-A checkpoint is a folder: `weights.safetensors` (learners, methods, teachers that change), `state.pt` (optimizers, scaler, place,
-observers; loads with `weights_only=True`) and `manifest.json` with their digests. Randomness needs no state: see `kdzoo.random`.
+A checkpoint is a folder: `weights.safetensors` (learners, methods, teachers that change), `state.pt` (optimizers, scaler,
+place, observers; loads with `weights_only=True`) and `manifest.json` with their digests. Randomness needs no state, see
+`kdzoo.random`.
 """
 
 from __future__ import annotations

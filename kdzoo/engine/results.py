@@ -87,8 +87,8 @@ def warn_of_weak_teachers(run: Run) -> None:
         value = evaluate(run, teacher.model, split).metrics[run.task.metric]
         if value < 1.5 * guess():
             warnings.warn(
-                f"teacher {name!r} reaches {run.task.metric} {value:.1f} on {split}, about what guessing gives ({guess():.1f}); "
-                "check its checkpoint and its data set.",
+                f"teacher {name!r} reaches {run.task.metric} {value:.1f} on {split}, about what guessing gives "
+                f"({guess():.1f}); check its checkpoint and its data set.",
                 stacklevel=2,
             )
 

@@ -61,6 +61,7 @@ class Run:
     progress: Progress = field(default_factory=lambda: Progress(0, 1, 0, 1))
     taps: dict[str, Taps] = field(default_factory=dict)
     tap_keys: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
+    widths: dict[str, int] = field(default_factory=dict)
     feature_shapes: dict[str, dict[str, tuple[int, ...]]] = field(default_factory=dict)
     compiled: dict[str, Callable[..., Any]] = field(default_factory=dict)
     notes: dict[str, float] = field(default_factory=dict)
@@ -85,6 +86,11 @@ class Run:
         if model is None:
             raise KeyError(f"teacher {role!r} has no model")
         return model
+
+    @property
+    def classes(self) -> int:
+        """Width of the student's logits."""
+        return self.widths[next(iter(self.learners))]
 
     def shapes(self, method: Method, role: str = "student") -> dict[str, tuple[int, ...]]:
         """Shape without the batch dimension of each tap that `method` declared on a learner or teacher."""
@@ -230,6 +236,7 @@ class Run:
             stage=self.stage,
             streams=self.streams,
             supervise=self.task.supervised,
+            samples=batch.index,
             views={
                 v: self.step(batch, learner=learner, params=params, teacher_grad=teacher_grad, view=v)
                 for v in sorted(self.needs.views)
@@ -283,6 +290,7 @@ class Run:
         return replace(
             step,
             batch=map_tensors(join, replace(step.batch, answers={})),
+            samples=None if step.samples is None else join(step.samples),
             student=map_tensors(join, step.student),
             teachers=map_tensors(join, dict(step.teachers)),
             peers=map_tensors(join, dict(step.peers)),
