@@ -114,7 +114,7 @@ def _group(module: nn.Module, spec: str) -> list[str]:
     pattern = re.compile(rf"stage\d+{re.escape(dot + variant)}")
     found = [name for name in named_taps(module) if pattern.fullmatch(name)]
     if not found:
-        raise RecipeError(f"{_kind(module)} has no taps for {spec!r}; {_near(module, spec)}")
+        raise RecipeError(f"{_kind(module)} has no taps for {spec!r}; {_near(module, '')}")
     return found if group == "stages" else found[-1:]
 
 

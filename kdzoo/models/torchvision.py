@@ -61,9 +61,12 @@ def torchvision(
     net = _built(library, name, classes, size, given=weights is not None)
     if channels == 1:
         _make_gray(net)
-    _annotate(net)
+    classifier = [path for path, layer in net.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)][-1]
     if weights is not None:
-        _load(net, weights, fresh=head == "fresh")
+        _load(net, weights, classifier, fresh=head == "fresh")
+    if isinstance(net.get_submodule(classifier), nn.Linear):  # SqueezeNet's is a convolution, and pools after it
+        stem, stages = stem_and_stages(net)
+        name_taps(net, stem=stem, stages=stages, pooled=f"{classifier}:input", classifier=classifier)
     return net
 
 
@@ -80,7 +83,7 @@ def _library() -> ModuleType:
 
 
 def _built(library: ModuleType, name: str, classes: int, size: int, *, given: bool) -> nn.Module:
-    arguments = EXTRA.get(re.split(r"\W|_", name)[0], lambda *_: {})(size, given)
+    arguments = EXTRA.get(name.split("_")[0], lambda *_: {})(size, given)
     try:
         net: nn.Module = library.get_model(name, weights=None, num_classes=classes, **arguments)
     except (AssertionError, ValueError) as error:
@@ -101,22 +104,14 @@ def _make_gray(net: nn.Module) -> None:
     first.in_channels = 1
 
 
-def _annotate(net: nn.Module) -> None:
-    """The classifier is the last linear layer; SqueezeNet's is a convolution, and pools after it."""
-    stem, stages = stem_and_stages(net)
-    linear = [path for path, layer in net.named_modules() if isinstance(layer, nn.Linear)]
-    if linear:
-        name_taps(net, stem=stem, stages=stages, pooled=f"{linear[-1]}:input", classifier=linear[-1])
-
-
-def _load(net: nn.Module, weights: str, *, fresh: bool) -> None:
+def _load(net: nn.Module, weights: str, classifier: str, *, fresh: bool) -> None:
     file = Path(weights).expanduser()
     own, state = net.state_dict(), _modern(read_weights(file, "weights"))
     first = next(path for path, layer in net.named_modules() if isinstance(layer, nn.Conv2d)) + ".weight"
     if first in state and own[first].shape[1] == 1:
         state[first] = state[first].sum(dim=1, keepdim=True)
     if fresh:
-        state |= {key: value for key, value in own.items() if key.startswith(f"{net.classifier_path}.")}
+        state |= {key: value for key, value in own.items() if key.startswith(f"{classifier}.")}
     try:
         net.load_state_dict(state)
     except RuntimeError as error:

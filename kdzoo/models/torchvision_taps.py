@@ -1,7 +1,7 @@
 """Which modules of torchvision's classification families are their stem and stages.
 
-A table from the model's class to a function that finds the paths; a family that is missing here still has `pooled`, `logits` and
-its module paths. The stages follow the convention of the CIFAR families: the last map at each resolution, after the ReLU.
+A table from the model's class to a function that finds the paths; a family that is missing here still has `pooled`, `logits`
+and its module paths. The stages follow the convention of the CIFAR families: the last map at each resolution, after the ReLU.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ def _shufflenet_v2(net: nn.Module) -> Found:
 
 
 def _densenet(net: nn.Module) -> Found:
+    """The stages are the concatenations, before the BatchNorm and ReLU that follow them: a pre-activation family."""
     return "features.relu0", [StageTaps(f"features.denseblock{n}") for n in range(1, 5)]
 
 
@@ -55,7 +56,7 @@ def _vgg(net: nn.Module) -> Found:
 
 
 def _by_stride(net: nn.Module) -> Found:
-    """`features` is a sequence of which some halve the map: a stage ends before the next of them.
+    """`features` is a sequence whose last four steps to a smaller map open the four stages.
 
     These families end their blocks without a nonlinearity, so that the map is its own `preact`. A last 1x1 convolution
     (`Conv2dNormActivation`) belongs to the head.
@@ -63,7 +64,7 @@ def _by_stride(net: nn.Module) -> Found:
     children = list(net.get_submodule("features").children())
     halving = [n for n, child in enumerate(children) if _halves(child)]
     end = len(children) - (type(children[-1]).__name__ == "Conv2dNormActivation")
-    ends = [following - 1 for following in [*halving[2:], end]]
+    ends = [following - 1 for following in [*halving[-3:], end]]
     return "features.0", [StageTaps(f"features.{n}", f"features.{n}") for n in ends]
 
 
