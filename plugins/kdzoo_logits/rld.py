@@ -1,6 +1,6 @@
 """RLD: the teacher's confidence and class relations, refined by the label instead of corrected by it.
 
-Sun, Chen, Lyu, Zhou, Wang, Xu, "Knowledge Distillation with Refined Logits" (arXiv 2408.07703).
+Sun, Chen, Lyu, Chen, Chen, Wang, "Knowledge Distillation with Refined Logits" (arXiv 2408.07703).
 
     rld = alpha SCD + beta MCD
     SCD = A^2 mean_r KL((max p_t, 1 - max p_t) || (p_s[y], 1 - p_s[y]))                        p at temperature A

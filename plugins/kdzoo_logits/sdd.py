@@ -1,12 +1,13 @@
 """SDD: KD on the logits of many image regions, with more weight where a region and the whole image disagree.
 
-Wei, Luo, Luo, "Scaled Decoupled Distillation", CVPR 2024 (arXiv 2403.13512).
+Wei, Luo, Luo, "Scale Decoupled Distillation", CVPR 2024 (arXiv 2403.13512).
 
     sdd = 1 / (B N) sum_{i, n} w_{i n} T^2 KL(softmax(z_t[i, :, n] / T) || softmax(z_s[i, :, n] / T))
     w = 1 where the teacher is right (or wrong) on the region as on the whole image, 2 where not        z: (B, C, N), y: (B,)
 
 Region 0 is the whole image. Regions are the cells of 1 x 1, 2 x 2 and 4 x 4 average poolings of the last feature map, and a
-region's logits are the model's own classifier on the pooled cell: N = 21.
+region's logits are the model's own classifier on the pooled cell: N = 21. Here as a pure function, for models that give such
+logits.
 """
 
 from __future__ import annotations

@@ -8,8 +8,9 @@ Normalized Loss and Customized Soft Labels", ICCV 2023 (arXiv 2303.13005).
     others = -mean_r sum_{k != y} q_rk log n_rk    n: softmax(z) without the label; q: Zipf 1 / rank, normalized, no gradient
     weak   = H(smoothed label (0.1), softmax(W f + b))        z: (R, C) logits, f: (R, d) pooled intermediate feature
 
-The rank comes from the weak head's probabilities and the student's own predictions, each over its mass off the label. The
-authors' values: alpha 1, beta 0.1, mu 0.005, added to the ordinary label loss.
+The rank comes from the weak head's probabilities and the student's own predictions, each over its mass off the label. No
+teacher; added to the ordinary label loss. The authors' values: ImageNet alpha 1, beta 0.1, mu 0.005 (the defaults here),
+CIFAR-100 (ResNet18) 0.1, 0.1, 0.1; the feature is the map of the last stage but one (256 channels of ResNet18: `stage3`).
 
 Followed as released: the student's part of the rank uses its log-probabilities, not its probabilities. Hard labels only (the
 released code also treats mixed ones).
@@ -17,12 +18,20 @@ released code also treats mixed ones).
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
 
 from kdzoo.functional.decouple import at_label, off_label
 from kdzoo.functional.labels import cross_entropy, hard_label, smooth_labels
 from kdzoo.functional.precision import in_float32
 from kdzoo.functional.rows import row_mean
+from kdzoo.method import Method, Needs, term
+from kdzoo.outputs import Step
+from kdzoo_logits.checks import classes, labels, three_classes
+
+if TYPE_CHECKING:
+    from kdzoo.engine.run import Run
 
 
 @in_float32
@@ -62,3 +71,26 @@ def self_distillation(
     others = cross_entropy(off_label(student, hard_label(target)), zipf_soft_labels(student, weak, target), weight=weight)
     head = cross_entropy(weak, smooth_labels(target, weak, 0.1), weight=weight)
     return alpha * confident_self_label(student, target, weight=weight) + beta * others + mu * head
+
+
+class USKD(Method):
+    """Args: tap: the intermediate feature of the weak head; `stage2` is the last stage but one of the CIFAR families.
+    alpha, beta, mu: what the target, the other classes and the weak head weigh."""
+
+    def __init__(self, *, tap: str = "stage2", alpha: float = 1.0, beta: float = 0.1, mu: float = 0.005) -> None:
+        super().__init__()
+        self.tap, self.alpha, self.beta, self.mu = tap, alpha, beta, mu
+
+    def needs(self) -> Needs:
+        return Needs(student_taps=(self.tap,), whole_batch=True, capabilities=frozenset({"classes"}))
+
+    def setup(self, run: Run) -> None:
+        three_classes(self, run)
+        self.head = nn.Linear(run.shapes(self)[self.tap][0], classes(run))
+
+    @term()
+    def uskd(self, step: Step) -> Tensor:
+        rows, feature = step.student.rows, step.student.features[self.tap]
+        weak = self.head(feature.flatten(2).mean(-1) if feature.ndim > 2 else feature)
+        weights = {"alpha": self.alpha, "beta": self.beta, "mu": self.mu}
+        return self_distillation(rows.logits, weak, labels(step), **weights, weight=rows.weight)
