@@ -31,4 +31,5 @@ class Standardize(Transform):
         def scores(rows: Rows) -> Rows:
             return replace(rows, logits=standardize(rows.logits, eps=self.eps))
 
-        return Pair(scores(pair.student), None if pair.teacher is None else scores(pair.teacher))
+        teacher = None if pair.teacher is None else scores(pair.teacher)
+        return replace(pair, student=scores(pair.student), teacher=teacher)

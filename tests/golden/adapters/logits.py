@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from kdzoo_logits.ctkd import learned_temperature, reversal
+from kdzoo_logits.curriculum_temperature import learned_temperature, reversal
 from kdzoo_logits.dist import inter_class, intra_class
 from kdzoo_logits.dkd import non_target_kl, target_class_kl
 from kdzoo_logits.dot import dot_step
