@@ -1,0 +1,67 @@
+"""The handwritten digits inside scikit-learn: 1,797 gray images of 8x8, ten classes; nothing has to be fetched.
+
+They are the test part of the UCI set "Optical Recognition of Handwritten Digits" (E. Alpaydin, C. Kaynak, 1998), which has no
+official split of its own. Ours is fixed: 597 stratified test images, chosen by a hash of the index, and 1,200 for training.
+The writers are not known, so both parts hold images of the same ones.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+
+from kdzoo.data.augment import augmentation
+from kdzoo.data.places import Availability
+from kdzoo.data.sets import Images, ImageSet, channel_statistics, fingerprint
+from kdzoo.data.splits import FIXED_SEED, stratified
+from kdzoo.errors import MissingError
+
+TEST_SIZE = 597
+COMMAND = "pip install scikit-learn"
+
+
+class Digits:
+    """scikit-learn's digits; the 17 gray levels 0..16 are spread over 0..255."""
+
+    kdzoo_kind = "data"
+
+    def load(self, root: Path | None = None) -> ImageSet:
+        """Read them from the installed package; `root` is not needed."""
+        try:
+            from sklearn.datasets import load_digits
+        except ImportError as error:
+            raise MissingError(f"The digits data come with scikit-learn, which is not installed. Run: {COMMAND}") from error
+        pixels, target = load_digits(return_X_y=True)
+        images = torch.from_numpy(pixels).view(-1, 1, 8, 8).mul(255 / 16).round().to(torch.uint8)
+        labels = torch.from_numpy(target).long()
+        in_test = torch.zeros(len(labels), dtype=torch.bool)
+        in_test[stratified(labels, TEST_SIZE, seed=FIXED_SEED, stream="digits/test")] = True
+        train, test = (Images(images[part], labels[part]) for part in (~in_test, in_test))
+        mean, std = channel_statistics(images[~in_test])
+        return ImageSet(
+            train=train,
+            test=test,
+            classes=10,
+            class_names=tuple(str(digit) for digit in range(10)),
+            mean=mean,
+            std=std,
+            augment=augmentation(crop=1),
+            fingerprint=fingerprint(train, test),
+        )
+
+    @staticmethod
+    def available(root: Path | None = None) -> Availability:
+        """Whether the package is there; nothing is imported."""
+        spec = find_spec("sklearn")
+        path = Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz" if spec and spec.origin else None
+        found = path is not None and path.exists()
+        return Availability(
+            name="digits",
+            found=found,
+            where=str(path) if found else "",
+            size=path.stat().st_size if path and found else None,
+            license="part of scikit-learn (BSD-3-Clause)",
+            get=COMMAND,
+        )

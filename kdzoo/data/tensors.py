@@ -1,0 +1,84 @@
+"""The user's own tensors as a data source, for notebooks and scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kdzoo.data.augment import Augmentation
+from kdzoo.data.sets import Images, ImageSet, channel_statistics, fingerprint
+from kdzoo.errors import RecipeError
+
+
+class Tensors:
+    """Images and labels in memory; Python only, as a recipe cannot spell them.
+
+    Args:
+        train_images, test_images: uint8 or floating (N, C, H, W), also gray (N, H, W), or features (N, D), which become
+            (N, 1, 1, D).
+        train_labels, test_labels: integers (N,).
+        class_names: by default the numbers up to the largest label.
+        mean, std: per channel, of pixels in [0, 1] (uint8 ones are divided by 255); by default those of the training images.
+        augment: in training; by default nothing.
+
+    Raises:
+        RecipeError: they do not fit together.
+    """
+
+    kdzoo_kind = "data"
+
+    def __init__(
+        self,
+        *,
+        train_images: Tensor | np.ndarray,
+        train_labels: Tensor | np.ndarray,
+        test_images: Tensor | np.ndarray,
+        test_labels: Tensor | np.ndarray,
+        class_names: Sequence[str] | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        augment: Augmentation | None = None,
+    ) -> None:
+        self.train = Images(_images("train_images", train_images), _labels("train_labels", train_labels))
+        self.test = Images(_images("test_images", test_images), _labels("test_labels", test_labels))
+        self.class_names, self.mean, self.std, self.augment = class_names, mean, std, augment
+
+    def load(self, root: Path | None = None) -> ImageSet:
+        """Check and return them; `root` is not needed."""
+        assert isinstance(self.train.images, Tensor)
+        mean, std = channel_statistics(self.train.images)
+        count = 1 + max(int(part.labels.max()) if len(part) else -1 for part in (self.train, self.test))
+        names = tuple(self.class_names or (str(number) for number in range(count)))
+        return ImageSet(
+            train=self.train,
+            test=self.test,
+            classes=len(names),
+            class_names=names,
+            mean=tuple(self.mean) if self.mean is not None else mean,
+            std=tuple(self.std) if self.std is not None else std,
+            augment=self.augment or Augmentation(),
+            fingerprint=fingerprint(self.train, self.test),
+        )
+
+
+def _images(name: str, values: Tensor | np.ndarray) -> Tensor:
+    images = torch.as_tensor(values).cpu()
+    if images.ndim not in (2, 3, 4) or not (images.dtype == torch.uint8 or images.is_floating_point()):
+        raise RecipeError(
+            f"{name} is {images.dtype} of shape {tuple(images.shape)}: give uint8 or floating images (N, C, H, W) or "
+            "(N, H, W), or features (N, D)."
+        )
+    if images.ndim < 4:
+        images = images[:, None] if images.ndim == 3 else images[:, None, None]
+    return images if images.dtype == torch.uint8 else images.float()
+
+
+def _labels(name: str, values: Tensor | np.ndarray) -> Tensor:
+    labels = torch.as_tensor(values).cpu()
+    if labels.ndim != 1 or labels.is_floating_point() or labels.is_complex():
+        raise RecipeError(f"{name} is {labels.dtype} of shape {tuple(labels.shape)}: give whole numbers (N,).")
+    return labels.long()

@@ -1,0 +1,54 @@
+import inspect
+
+import pytest
+
+from kdzoo.data import Tensors
+from kdzoo.data.status import BUILT_IN, status
+from kdzoo.recipe.schema import schema_of
+
+
+def rows(root=None):
+    return {row["name"]: row for row in status(root)}
+
+
+def test_only_the_embedded_data_are_on_a_bare_machine(tmp_path):
+    found = {name: row["found"] for name, row in rows(tmp_path).items()}
+    assert found == {
+        "digits": True,
+        "fashion_mnist": False,
+        "cifar10": False,
+        "cifar100": False,
+        "image_folder": None,
+        "torchvision": None,
+    }
+
+
+def test_found_data_say_where_and_how_large(tmp_path, write_mnist):
+    write_mnist(tmp_path / "fashion-mnist")
+    row = rows(tmp_path)["fashion_mnist"]
+    assert row["where"] == str(tmp_path / "fashion-mnist")
+    assert row["size"] == sum(path.stat().st_size for path in (tmp_path / "fashion-mnist").iterdir())
+
+
+def test_missing_data_say_how_to_get_them(tmp_path):
+    assert rows(tmp_path)["fashion_mnist"]["get"].endswith("apt-get install -y dataset-fashion-mnist")
+
+
+def test_an_archive_is_found_without_reading_it(tmp_path):
+    (tmp_path / "cifar-100-binary.tar.gz").write_bytes(b"not read")
+    row = rows(tmp_path)["cifar100"]
+    assert (row["found"], row["size"]) == (True, 8)
+
+
+def test_an_incomplete_folder_is_explained(tmp_path, write_mnist):
+    write_mnist(tmp_path / "fashion-mnist")
+    (tmp_path / "fashion-mnist" / "t10k-labels-idx1-ubyte").unlink()
+    row = rows(tmp_path)["fashion_mnist"]
+    assert row["found"] is False
+    assert "t10k-labels-idx1-ubyte is missing" in row["where"]
+
+
+@pytest.mark.parametrize("source", [*BUILT_IN, Tensors], ids=lambda source: source.__name__)
+def test_every_source_has_a_schema(source):
+    assert source.kdzoo_kind == "data"
+    assert list(schema_of(source).fields) == list(inspect.signature(source).parameters)
