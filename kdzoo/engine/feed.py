@@ -24,8 +24,11 @@ class Feed:
     """Batches for one run."""
 
     run: Run
-    batch_size: int
-    accumulate: int
+
+    @property
+    def batch_size(self) -> int:
+        size: int = self.run.settings["train"]["batch_size"]
+        return size
 
     def order(self, epoch: int) -> list[Tensor]:
         """Sample indices of each batch of an epoch. A last batch of a single sample is left out: BatchNorm refuses it."""
@@ -63,7 +66,7 @@ class Feed:
         """The frozen teachers' answers on every view, asked in the micro-batches that will be trained on."""
         frozen = [name for name, teacher in self.run.teachers.items() if teacher.frozen]
         views = [MAIN, *sorted(self.run.needs.views)]
-        parts = self.run.task.split(batch, self.accumulate) if frozen else []
+        parts = self.run.micros(batch) if frozen else []
         return {name: {view: self._answer(name, parts, view) for view in views} for name in frozen}
 
     def _answer(self, name: str, parts: Sequence[Batch], view: str) -> Output:

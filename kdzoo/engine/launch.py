@@ -135,7 +135,7 @@ def _train(run: Run, recipe: Recipe, identity: str, folder: Path, listeners: Seq
         schedules = {path: build("schedules", spec, f"schedules.{path}") for path, spec in settings["schedules"].items()}
         plan = Plan.of(run, own["epochs"], schedules)  # type: ignore[arg-type]
         with keeper.listening():
-            train(run, plan, Feed(run, own["batch_size"], own["accumulate"]), watching, place)
+            train(run, plan, Feed(run), watching, place)
         values, arrays = conclude(run, selection, folder)
         values |= {
             "format": FORMAT,

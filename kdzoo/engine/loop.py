@@ -59,7 +59,7 @@ def _stage(run: Run, epochs: int, feed: Feed, bindings: Sequence[Binding], obser
             for batch in window:
                 run.progress = Progress(place.epoch, epochs, batch.number, feed.batches)
                 _set(bindings, run.progress)
-                steps = _train_on(run, batch, feed.accumulate)
+                steps = _train_on(run, batch)
                 place.batch = batch.number + 1
                 observer.stepped(run, place, steps)
             observer.window_done(run, place)
@@ -79,9 +79,9 @@ def _update_teacher(run: Run, window: Sequence[Batch]) -> None:
                 method.update_teacher(window, run)
 
 
-def _train_on(run: Run, batch: Batch, accumulate: int) -> list[Step]:
+def _train_on(run: Run, batch: Batch) -> list[Step]:
     """One optimizer step of every learner on a batch; the first learner's steps, for logging and `after_step`."""
-    micros = [replace(micro, part=part) for part, micro in enumerate(run.task.split(batch, accumulate))]
+    micros = run.micros(batch)
     rows = _rows(run, micros)
     kept: list[Step] = []
     stepped = True
@@ -89,7 +89,7 @@ def _train_on(run: Run, batch: Batch, accumulate: int) -> list[Step]:
     for group in [list(run.learners)] if together else [[name] for name in run.learners]:
         for micro in micros:
             steps = _backward(run, group, micro, rows)
-            kept += steps[:1] if group[0] == next(iter(run.learners)) else []
+            kept += steps[:1] if group[0] == run.first else []
         for name in group:
             stepped = run.optimize(name) and stepped
     if stepped:

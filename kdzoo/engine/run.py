@@ -74,6 +74,11 @@ class Run:
         return next(iter(self.learners.values()))
 
     @property
+    def first(self) -> str:
+        """Name of the first learner."""
+        return next(iter(self.learners))
+
+    @property
     def samples(self) -> int:
         """Samples in the training split (the range of sample indices)."""
         return self.task.size("train")
@@ -90,7 +95,7 @@ class Run:
     @property
     def classes(self) -> int:
         """Width of the student's logits."""
-        return self.widths[next(iter(self.learners))]
+        return self.widths[self.first]
 
     def shapes(self, method: Method, role: str = "student") -> dict[str, tuple[int, ...]]:
         """Shape without the batch dimension of each tap that `method` declared on a learner or teacher."""
@@ -105,7 +110,7 @@ class Run:
 
     def trainable(self, learner: str | None = None) -> dict[str, nn.Parameter]:
         """What a learner's optimizer may train, by name; the first learner's includes `methods.<label>.*`."""
-        learner = learner or next(iter(self.learners))
+        learner = learner or self.first
         named = {f"{learner}.{name}": p for name, p in self.learners[learner].named_parameters()}
         if self.learners[learner] is self.student:
             for label, method in self.methods.items():
@@ -317,6 +322,11 @@ class Run:
     def _share(self, label: str, name: str, shares: Mapping[str, float]) -> float:
         method = self.methods[label]
         return 1.0 / self.world.size if self.own_needs[label].whole_batch else shares[method.kdzoo_terms[name].over]
+
+    def micros(self, batch: Batch) -> list[Batch]:
+        """The micro-batches of an optimizer step, numbered."""
+        parts = self.task.split(batch, self.settings["train"]["accumulate"])
+        return [replace(micro, part=part) for part, micro in enumerate(parts)]
 
     # -- moving ------------------------------------------------------------------------------------------------------
 

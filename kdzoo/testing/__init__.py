@@ -1,0 +1,13 @@
+"""Tests for plugin authors: inherit a contract, name your plugin, and pytest runs the laws on it.
+
+from kdzoo.testing import MethodContract
+
+class TestMine(MethodContract):
+    method = "mine"
+"""
+
+from kdzoo.testing.method import MethodContract
+from kdzoo.testing.tiny import first_window, tiny_recipe, tiny_run
+from kdzoo.testing.transform import TransformContract
+
+__all__ = ["MethodContract", "TransformContract", "first_window", "tiny_recipe", "tiny_run"]

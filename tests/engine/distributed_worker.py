@@ -1,0 +1,39 @@
+"""What each torchrun process of `test_distributed.py` does: train the given recipe for one epoch and save what came out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from kdzoo.engine.assemble import assemble
+from kdzoo.engine.feed import Feed
+from kdzoo.engine.loop import Place, train
+from kdzoo.engine.observers import Observer
+from kdzoo.engine.stages import Plan
+from kdzoo.recipe.load import load
+
+
+def main(recipe: Path, out: Path) -> None:
+    torch.set_num_threads(1)
+    torch.set_default_dtype(torch.float64)
+    settings = load(recipe).settings
+    run = assemble(settings)
+    train(
+        run,
+        Plan.of(run, 1, {}),
+        Feed(run),
+        Observer(),
+        Place(),
+    )
+    if run.world.is_main:
+        torch.save({name: parameter.detach() for name, parameter in run.trainable().items()}, out)
+    if dist.is_initialized():
+        run.world.barrier()
+        dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
