@@ -5,9 +5,9 @@ Jin, Wang, Lin, "Multi-level Logit Distillation", CVPR 2023.
     sample = T^2 mean_r KL(P_t || P_s)     batch = ||P_t P_t' - P_s P_s'||_F^2 / B     class = ||P_t' P_t - P_s' P_s||_F^2 / C
     P = softmax(z / T): (B, C), for T in (4, 3, 5, 2, 6)
 
-The weak view is the usual crop and flip, the strong one adds RandAugment; labels are learned on both (0.1 each), the three
-levels at 0.9. The published rows also train longer than the 240 epochs of others (480 to 960 for many pairs), so they are not
-matched in compute.
+The weak view is the usual crop and flip, the strong one adds RandAugment; the three levels weigh 0.9, and labels are learned
+on both views at 0.1 each: `hard_label` and `strong_label: {use: hard_label, view: strong}`. The published rows also train
+longer than the usual 240 epochs (480 to 960 for many pairs), so they are not matched in compute.
 
 Followed as released, since the numbers come from that code: each level is already a mean when the "least confident half"
 masks are applied, so a mask only scales it by the share that it keeps; the strong view's sample level takes T 4, 3 and 5 from
@@ -41,8 +41,9 @@ def class_relation(student: Tensor, teacher: Tensor, *, temperature: float) -> T
 
 
 def lower_half(values: Tensor) -> Tensor:
-    """True for the values up to the interpolated median."""
-    return values <= values.quantile(0.5)
+    """True for the values up to the median, which for an even number of values lies between the middle two."""
+    ordered, count = values.sort().values, values.shape[-1]
+    return values <= (ordered[(count - 1) // 2] + ordered[count // 2]) / 2
 
 
 @in_float32
@@ -92,10 +93,6 @@ class MLKD(Method):
 
     def needs(self) -> Needs:
         return Needs(teacher=True, views=frozenset({"strong"}), whole_batch=True, capabilities=frozenset({"classes"}))
-
-    @term(weight=0.1)
-    def strong_label(self, step: Step) -> Tensor:
-        return step.supervise(step.views["strong"].student)
 
     @term(weight=0.9)
     def sample(self, step: Step) -> Tensor:

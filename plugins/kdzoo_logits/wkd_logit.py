@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from kdzoo.errors import CapabilityError
 from kdzoo.functional.decouple import off_label, other_classes
 from kdzoo.functional.labels import hard_label
 from kdzoo.functional.precision import in_float32
@@ -70,17 +71,17 @@ def non_target_transport(
     return row_mean(sinkhorn_distance(n_s, n_t, cost, regularization=regularization, iterations=iterations), weight)
 
 
-def cosine_cost(classifier: Tensor, *, sharpness: float = 1.0) -> Tensor:
-    """(C, C) costs `1 - exp(-sharpness (1 - cosine))` between the rows of a classifier's weight (C, d)."""
+def class_distance(classifier: Tensor) -> Tensor:
+    """(C, C) distances `1 - cosine` between the rows of a classifier's weight (C, d)."""
     rows = functional.normalize(classifier.float(), dim=-1)
-    return 1 - (-sharpness * (1 - rows @ rows.mT)).exp()
+    return 1 - rows @ rows.mT
 
 
 class WKDLogit(Method):
     """Args: temperature: T > 0. gamma: what the transport weighs. regularization, iterations: of Sinkhorn's algorithm.
     sharpness: how fast the cost saturates with the distance of two classes."""
 
-    cost: Tensor
+    distance: Tensor
 
     def __init__(
         self,
@@ -97,12 +98,18 @@ class WKDLogit(Method):
         self.regularization, self.iterations, self.sharpness = regularization, iterations, sharpness
 
     def needs(self) -> Needs:
-        return Needs(teacher=True, teacher_taps=("pooled",), capabilities=frozenset({"classes"}))
+        return Needs(teacher=True, capabilities=frozenset({"classes"}))
 
     def setup(self, run: Run) -> None:
         three_classes(self, run)
-        weight = classifier_of(run.model(run.teacher_of(self))).weight.detach()
-        self.register_buffer("cost", cosine_cost(weight, sharpness=self.sharpness))
+        name = run.teacher_of(self)
+        model = run.teachers[name].model
+        if model is None:
+            raise CapabilityError(
+                f"methods.{self.label} measures how far classes are apart by the classifier of teacher {name!r}, which has no "
+                "model behind it; use a teacher with one (frozen, trainable)."
+            )
+        self.register_buffer("distance", class_distance(classifier_of(model).weight.detach()))
 
     @term()
     def wkd_logit(self, step: Step) -> Tensor:
@@ -110,7 +117,7 @@ class WKDLogit(Method):
         given = rows.logits, step.teacher.rows.logits, labels(step)
         moved = non_target_transport(
             *given,
-            self.cost,
+            1 - (-self.sharpness * self.distance).exp(),
             temperature=self.temperature,
             regularization=self.regularization,
             iterations=self.iterations,
