@@ -51,7 +51,7 @@ def pearson_features(student: Tensor, teacher: Tensor, *, eps: float = 1e-6) -> 
 def channel_correlation(student: Tensor, teacher: Tensor) -> Tensor:
     """Mean over batch and channels of `||G_s - G_t||^2`, G the (C, C) inner products of channels with unit rows.
 
-    Channels must agree, sizes may differ. The authors' code divides by the batch size once more.
+    Channels must agree, sizes may differ. torchdistill divides by the batch size once more.
     Liu et al., "Exploring Inter-Channel Correlation for Diversity-preserved Knowledge Distillation", ICCV 2021.
     """
     gap = unit(gram(student.flatten(2))) - unit(gram(teacher.flatten(2)))
@@ -81,14 +81,14 @@ def many_to_one(student: Tensor, teacher: Tensor) -> Tensor:
     """
     if teacher.shape[-2:] != student.shape[-2:]:
         teacher = F.adaptive_max_pool2d(teacher, tuple(student.shape[-2:]))
-    many = student.unflatten(1, (-1, teacher.shape[1]))  # (B, N, C, H, W)
-    return many.shape[1] * (many - teacher[:, None]).square().mean()
+    count = student.shape[1] // teacher.shape[1]
+    return count * (student - teacher.repeat(1, count, 1, 1)).square().mean()
 
 
 @in_float32
 def generated_gap(student: Tensor, teacher: Tensor) -> Tensor:
     """Squared error between a generated and the teacher's map, summed over C, H and W, mean over the batch."""
-    return (pooled_to(student, tuple(teacher.shape[-2:])) - teacher).square().sum((1, 2, 3)).mean()
+    return (pooled_to(student, (teacher.shape[-2], teacher.shape[-1])) - teacher).square().sum((1, 2, 3)).mean()
 
 
 def _deviation(x: Tensor, eps: float) -> Tensor:

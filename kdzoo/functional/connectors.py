@@ -37,6 +37,11 @@ def size_regression(student: Shape, teacher: Shape) -> nn.Module:
     return nn.Conv2d(c_s, c_t, (1 + h_s - h_t, 1 + w_s - w_t))
 
 
+def alignment(student: int, teacher: int) -> nn.Module:
+    """A 1x1 convolution to the teacher's channels; nothing where they already agree (MGD, CWD, PKD)."""
+    return nn.Identity() if student == teacher else nn.Conv2d(student, teacher, 1)
+
+
 class HintRegressor(nn.Sequential):
     """FitNets' regressor: `size_regression`, BatchNorm, ReLU."""
 
@@ -87,12 +92,12 @@ class VariationalHead(nn.Module):
 
 
 class Paraphraser(nn.Module):
-    """FT: an auto-encoder of the teacher's map whose code, `rate` times as wide, is the factor to imitate."""
+    """FT: an auto-encoder of the teacher's map; its code, `width` = `rate` times the channels, is the factor to imitate."""
 
     def __init__(self, channels: int, *, rate: float = 0.5) -> None:
         super().__init__()
-        code = int(channels * rate)
-        widths = (channels, channels, code, code)
+        self.width = max(1, int(channels * rate))
+        widths = (channels, channels, self.width, self.width)
         self.encoder = nn.Sequential(*_stack(nn.Conv2d, widths))
         self.decoder = nn.Sequential(*_stack(nn.ConvTranspose2d, widths[::-1]))
 
@@ -121,7 +126,8 @@ class Embed(nn.Module):
         self.linear = nn.Linear(features, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return unit(self.linear(x.flatten(1)))
+        embedded: Tensor = self.linear(x.flatten(1))
+        return unit(embedded)
 
 
 class ClassifierProjector(nn.Sequential):
@@ -141,14 +147,15 @@ class MaskedGenerator(nn.Module):
 
     def __init__(self, student: int, teacher: int) -> None:
         super().__init__()
-        self.align = nn.Identity() if student == teacher else nn.Conv2d(student, teacher, 1)
+        self.align = alignment(student, teacher)
         self.generation = nn.Sequential(
             nn.Conv2d(teacher, teacher, 3, padding=1), nn.ReLU(), nn.Conv2d(teacher, teacher, 3, padding=1)
         )
 
     def forward(self, student: Tensor, keep: Tensor) -> Tensor:
         """`keep` is 0 or 1 and broadcasts over the aligned map: (B, C, 1, 1) for whole channels."""
-        return self.generation(self.align(student) * keep)
+        generated: Tensor = self.generation(self.align(student) * keep)
+        return generated
 
 
 class AttentionFusion(nn.Module):
@@ -160,11 +167,15 @@ class AttentionFusion(nn.Module):
 
     def __init__(self, student: int, width: int, teacher: int, *, fuse: bool) -> None:
         super().__init__()
-        self.reduce = nn.Sequential(nn.Conv2d(student, width, 1, bias=False), nn.BatchNorm2d(width))
-        self.expand = nn.Sequential(nn.Conv2d(width, teacher, 3, padding=1, bias=False), nn.BatchNorm2d(teacher))
+        reduce = nn.Conv2d(student, width, 1, bias=False)
+        expand = nn.Conv2d(width, teacher, 3, padding=1, bias=False)
+        for convolution in (reduce, expand):
+            nn.init.kaiming_uniform_(convolution.weight, a=1)
+        self.reduce, self.expand = (
+            nn.Sequential(reduce, nn.BatchNorm2d(width)),
+            nn.Sequential(expand, nn.BatchNorm2d(teacher)),
+        )
         self.attention = nn.Sequential(nn.Conv2d(2 * width, 2, 1), nn.Sigmoid()) if fuse else None
-        for block in (self.reduce, self.expand):
-            nn.init.kaiming_uniform_(block[0].weight, a=1)
 
     def forward(self, x: Tensor, deeper: Tensor | None, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         x = self.reduce(x)

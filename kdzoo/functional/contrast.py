@@ -12,9 +12,12 @@ from kdzoo.functional.precision import in_float32
 
 
 @in_float32
-def contrast_scores(embedding: Tensor, candidates: Tensor, *, temperature: float = 0.07) -> Tensor:
-    """`exp(e . m / T)`: unit embeddings (B, d), memory rows (B, 1 + K, d) with the positive first -> (B, 1 + K)."""
-    return ((candidates @ embedding.unsqueeze(2)).squeeze(2) / temperature).exp()
+def memory_scores(embedding: Tensor, memory: Tensor, rows: Tensor, *, temperature: float = 0.07) -> Tensor:
+    """`exp(e . m / T)` of unit embeddings (B, d) and the rows (B, 1 + K) of a memory (N, d), the positive first: (B, 1 + K).
+
+    All B N products are formed and picked from: that takes far less memory than gathering B (1 + K) rows first.
+    """
+    return ((embedding @ memory.T).gather(1, rows) / temperature).exp()
 
 
 def partition(scores: Tensor, samples: int) -> Tensor:

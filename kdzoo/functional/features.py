@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kdzoo.functional.precision import in_float32
+
 FLOOR = 1e-12
 """Smallest length that is divided by, as in `torch.nn.functional.normalize`."""
 
@@ -38,13 +40,19 @@ def standardized(x: Tensor, dim: Dim, *, eps: float = 0.0) -> Tensor:
     return centered / (deviation + eps)
 
 
+@in_float32
+def mean_squared_error(student: Tensor, teacher: Tensor) -> Tensor:
+    """Mean over all entries of the squared gap between tensors of one shape (FitNets' hints, SimKD, SRRL)."""
+    return (student - teacher).square().mean()
+
+
 def same_size(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
     """Average-pool the larger of two maps (B, C, H, W) to the height and width of the smaller one."""
-    size = tuple(min(pair) for pair in zip(student.shape[-2:], teacher.shape[-2:], strict=True))
+    size = min(student.shape[-2], teacher.shape[-2]), min(student.shape[-1], teacher.shape[-1])
     return pooled_to(student, size), pooled_to(teacher, size)
 
 
-def pooled_to(x: Tensor, size: tuple[int, ...]) -> Tensor:
+def pooled_to(x: Tensor, size: tuple[int, int]) -> Tensor:
     """`x` (B, C, H, W) average-pooled to `size`, untouched if it has that size already."""
     return x if tuple(x.shape[-2:]) == size else F.adaptive_avg_pool2d(x, size)
 

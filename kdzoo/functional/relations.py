@@ -36,8 +36,7 @@ def distance_relation(student: Tensor, teacher: Tensor) -> Tensor:
 @in_float32
 def angle_relation(student: Tensor, teacher: Tensor) -> Tensor:
     """Smooth L1 between the cosines of the angles that all triplets span; mean over B^3 triplets (RKD-A of the same paper)."""
-    cosines = [gram(unit(x[None] - x[:, None])) for x in (student, teacher)]
-    return F.smooth_l1_loss(*cosines)
+    return F.smooth_l1_loss(_cosines(student), _cosines(teacher))
 
 
 @in_float32
@@ -81,6 +80,11 @@ def neighbor_correlation(student: Tensor, teacher: Tensor) -> Tensor:
     """
     gap = (student - teacher).abs()
     return (gap[:-1] * gap[1:]).sum(1).mean()
+
+
+def _cosines(x: Tensor) -> Tensor:
+    """(B, B, B) cosines of the angle at i between j and k."""
+    return gram(unit(x[None] - x[:, None]))
 
 
 def _relative_distances(x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Golden names of the feature, relation and contrast families, with the reductions and weights that the public code gave them."""
+"""Golden names of the feature, relation and contrast families, with the reductions and weights of the public code."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from kdzoo.functional.channels import (
     pearson_features,
 )
 from kdzoo.functional.class_maps import class_attention_unit
-from kdzoo.functional.contrast import contrast_scores, moved_memory, noise_contrast, partition
+from kdzoo.functional.contrast import memory_scores, moved_memory, noise_contrast, partition
 from kdzoo.functional.divergence import softened_kl
 from kdzoo.functional.factors import factor_attention, factor_transfer, factor_transfer_norm
-from kdzoo.functional.features import gram, length, pooled, same_size
+from kdzoo.functional.features import gram, length, mean_squared_error, pooled, same_size
 from kdzoo.functional.flow import flow_matrix, positions_by_channels, rows_by_width, singular_relation
 from kdzoo.functional.information import correlation_information, mutual_information, variational_information
 from kdzoo.functional.labels import cross_entropy
@@ -80,7 +80,7 @@ def pkd(case):
 
 
 def ickd(case):
-    batch = case.inputs["feat_s0"].shape[0]  # the authors' second division by the batch size
+    batch = case.inputs["feat_s0"].shape[0]  # torchdistill's second division by the batch size
     return stages(lambda s, t: channel_correlation(s, t) / batch, case)
 
 
@@ -194,7 +194,7 @@ def ft_modules(case):
     paraphraser = connectors.Paraphraser(t.shape[1], rate=case.hyper["k"])
     factor_t, restored = weighted(paraphraser, case.weights, "paraphraser.", t)
     factor_s = weighted(connectors.Translator(s.shape[1], factor_t.shape[1]), case.weights, "translator.", s)
-    loss, reconstruction = factor_attention(factor_s, factor_t.detach()), F.mse_loss(restored, t)
+    loss, reconstruction = factor_attention(factor_s, factor_t.detach()), mean_squared_error(restored, t)
     auto = {k.replace("paraphraser", "paraphraser_mse"): w for k, w in case.weights.items() if k.startswith("paraphraser")}
     return {
         "out.factor_s": factor_s,
@@ -242,7 +242,7 @@ def fitnet(case):
     losses = []
     for i, (s, t) in enumerate(zip(case.series("feat_s"), case.series("feat_t"), strict=True)):
         regressed = weighted(connectors.HintRegressor(s.shape[1:], t.shape[1:]), case.weights, f"{i}.", s)
-        losses.append(F.mse_loss(regressed.float() if regressed.dtype == torch.bfloat16 else regressed, t))
+        losses.append(mean_squared_error(regressed, t))
         given |= {f"out.loss{i}": losses[-1], f"out.regressed{i}": regressed}
     return given | case.gradients(sum(losses))
 
@@ -274,10 +274,10 @@ def reviewkd_full(case):
 def srrl(case):
     s, t = case.inputs["feat_s"], case.inputs["feat_t"]
     connector = connectors.RectifiedConnector(s.shape[1], t.shape[1])
-    projected = pooled(weighted(connector, case.weights, "connector.", s)).to(t.dtype)
-    matched = (projected - pooled(t)).square().mean()
+    projected = pooled(weighted(connector, case.weights, "connector.", s))
+    matched = mean_squared_error(projected, pooled(t))
     logits = F.linear(projected, case.weights["teacher_fc.weight"], case.weights["teacher_fc.bias"])
-    regressed = F.mse_loss(logits.to(t.dtype), case.inputs["logit_t"])
+    regressed = mean_squared_error(logits, case.inputs["logit_t"])
     loss = matched + case.hyper["weight"] * regressed
     return {"out.loss": loss, "out.fm": matched, "out.sr": regressed, **case.gradients(loss)}
 
@@ -286,7 +286,7 @@ def simkd(case):
     s, t = same_size(case.inputs["feat_s"], case.inputs["feat_t"])
     projector = connectors.ClassifierProjector(s.shape[1], t.shape[1], factor=case.hyper["factor"])
     projected = weighted(projector, case.weights, "transfer.", s)
-    loss = F.mse_loss(projected.to(t.dtype), t)
+    loss = mean_squared_error(projected, t)
     logits = F.linear(pooled(projected), case.weights["teacher_fc.weight"], case.weights["teacher_fc.bias"])
     return {"out.loss": loss, "out.student_logits": logits, "out.projected": projected, **case.gradients(loss)}
 
@@ -337,7 +337,7 @@ def crd(case):
             x = case.inputs[f"feat_{name}_{step}"]
             embed = connectors.Embed(x.shape[1], hp["feat_dim"])
             embedded[name] = weighted(embed, case.weights, f"embed_{name}.", x)
-            scores = contrast_scores(embedded[name], memory[other][rows], temperature=hp["nce_t"])
+            scores = memory_scores(embedded[name], memory[other], rows, temperature=hp["nce_t"])
             z.setdefault(name, partition(scores, hp["n_data"]))
             loss = loss + noise_contrast(scores / z[name], hp["n_data"], eps=hp["eps"])
         given |= {f"out.loss_{step}": loss, **case.gradients(loss, of=named)}

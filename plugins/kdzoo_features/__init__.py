@@ -1,0 +1,1 @@
+"""Methods that transfer features and relations between samples, one a file."""

@@ -1,0 +1,49 @@
+"""RKD: the student keeps the distances and angles between the teacher's embeddings.
+
+Park, Kim, Lu, Cho, "Relational Knowledge Distillation", CVPR 2019, arXiv 1904.05068.
+
+    distance = mean_{ij} smoothL1(d_s(i, j), d_t(i, j)),          d(i, j) = ||x_i - x_j|| / mean ||x_i - x_j||
+    angle    = mean_{ijk} smoothL1(c_s(i, j, k), c_t(i, j, k)),   c = cosine of the angle at i between j and k
+
+of embeddings (B, d); widths may differ. The means run over all B^2 pairs and B^3 triplets, zero diagonals included, as in the
+public code; the cost of the second term is O(B^3). In practice: the pooled vector, weights 25 and 50 (the paper and
+RepDistiller). No deviations.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from kdzoo.functional.relations import angle_relation, distance_relation
+from kdzoo.method import Method, Needs, term
+from kdzoo.outputs import Step
+from kdzoo_features.checks import pairs, several_samples
+
+if TYPE_CHECKING:
+    from kdzoo.engine.run import Run
+
+
+class RKD(Method):
+    """Args: student_tap, teacher_tap: embeddings; maps are flattened."""
+
+    def __init__(self, *, student_tap: str = "pooled", teacher_tap: str = "pooled") -> None:
+        super().__init__()
+        self.student_tap, self.teacher_tap = student_tap, teacher_tap
+
+    def needs(self) -> Needs:
+        return Needs(teacher=True, student_taps=(self.student_tap,), teacher_taps=(self.teacher_tap,), whole_batch=True)
+
+    def setup(self, run: Run) -> None:
+        several_samples(self, run)
+
+    @term(weight=25.0)
+    def distance(self, step: Step) -> Tensor:
+        student, teacher = pairs(step)[0]
+        return distance_relation(student.flatten(1), teacher.flatten(1))
+
+    @term(weight=50.0)
+    def angle(self, step: Step) -> Tensor:
+        student, teacher = pairs(step)[0]
+        return angle_relation(student.flatten(1), teacher.flatten(1))

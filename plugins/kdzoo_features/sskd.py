@@ -1,0 +1,149 @@
+"""SSKD: the teacher also shows how alike a sample and its rotations are, the answers of a self-supervised task.
+
+Xu, Liu, Li, Loy, "Knowledge Distillation Meets Self-Supervision", ECCV 2020, arXiv 2006.07114.
+
+Every sample comes with its rotations by 90, 180 and 270 degrees, so a batch holds 4 B images, four in a row per sample:
+
+    labels      = CE(z_s, y)                         upright images
+    kd          = T^2 KL(p_t || p_s), T = 4          upright images
+    transformed = T^2 KL(p_t || p_s), T = 4          rotated images (all that the teacher gets right, and `keep` of the others)
+    similarity  = T^2 KL of softmax(A / T), T = 0.5, over the upright samples; A: (3 B, B) cosines of head outputs h(x)
+
+h is a two-layer head on the pooled vector. The teacher's head is trained first, its network frozen, to find each rotated
+image's own sample: 60 epochs of cross-entropy on A_t. In practice on CIFAR-100: weights 0.1, 0.9, 2.7 and 10, all wrong
+predictions kept in `transformed` and 3/4 of them in `similarity`, augmentation by crops alone (no flips).
+
+SSKD brings its own labels' and KD terms, for the upright images only: run it without `hard_label` and `kd`, which would also
+see the rotated ones. Deviation: the head's stage keeps the recipe's rate throughout, where the paper drops it twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import prod
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from kdzoo.errors import CapabilityError
+from kdzoo.functional.divergence import softened_kl
+from kdzoo.functional.labels import cross_entropy, hard_label
+from kdzoo.functional.self_supervision import reliable_rows, transformation_similarity
+from kdzoo.method import Method, Needs, Stage, term
+from kdzoo.outputs import Batch, Step
+from kdzoo_features.checks import at_least, pairs, positive, shape_pairs, still
+
+if TYPE_CHECKING:
+    from kdzoo.engine.run import Run
+
+TURNS = 4
+
+
+def two_layers(features: int) -> nn.Sequential:
+    """The self-supervised head: linear, ReLU, linear, all of one width."""
+    return nn.Sequential(nn.Linear(features, features), nn.ReLU(), nn.Linear(features, features))
+
+
+def upright(x: Tensor) -> Tensor:
+    """The first of every four rows: (4 B, ...) -> (B, ...)."""
+    return x[::TURNS]
+
+
+def rotated(x: Tensor) -> Tensor:
+    """The other three of every four rows: (4 B, ...) -> (3 B, ...)."""
+    return x.view(-1, TURNS, *x.shape[1:])[:, 1:].flatten(0, 1)
+
+
+def similarities(embedded: Tensor) -> Tensor:
+    """Cosines (3 B, B) of every rotated with every upright image's embedding (4 B, d)."""
+    return transformation_similarity(rotated(embedded), upright(embedded))
+
+
+def own_sample(embedded: Tensor) -> Tensor:
+    """Which upright image each rotated one comes from, (3 B,)."""
+    return torch.arange(len(embedded) // TURNS, device=embedded.device).repeat_interleave(TURNS - 1)
+
+
+class SSKD(Method):
+    """Args:
+    temperature: of `kd` and `transformed`. similarity_temperature: of `similarity`.
+    keep_transformed, keep_similarity: share of the teacher's wrong answers to keep.
+    head_epochs: length of the first stage. student_tap, teacher_tap: what the heads read.
+    """
+
+    def __init__(
+        self,
+        *,
+        temperature: float = 4.0,
+        similarity_temperature: float = 0.5,
+        keep_transformed: float = 1.0,
+        keep_similarity: float = 0.75,
+        head_epochs: int = 60,
+        student_tap: str = "pooled",
+        teacher_tap: str = "pooled",
+    ) -> None:
+        super().__init__()
+        positive(temperature=temperature, similarity_temperature=similarity_temperature)
+        at_least(0, keep_transformed=keep_transformed, keep_similarity=keep_similarity, head_epochs=head_epochs)
+        self.temperature, self.similarity_temperature = temperature, similarity_temperature
+        self.keep_transformed, self.keep_similarity = keep_transformed, keep_similarity
+        self.epochs, self.student_tap, self.teacher_tap = head_epochs, student_tap, teacher_tap
+
+    def needs(self) -> Needs:
+        return Needs(teacher=True, student_taps=(self.student_tap,), teacher_taps=(self.teacher_tap,), whole_batch=True)
+
+    def setup(self, run: Run) -> None:
+        shape = tuple(getattr(run.task.example().inputs, "shape", ()))
+        if len(shape) != 4 or shape[2] != shape[3]:
+            raise CapabilityError(
+                f"methods.{self.label} rotates images, so it needs square ones (samples, channels, size, size); this task's "
+                f"inputs have shape {shape}. Use another task or method."
+            )
+        (student, teacher), *_ = shape_pairs(self, run)
+        self.student_head, self.teacher_head = two_layers(prod(student)), two_layers(prod(teacher))
+
+    def stages(self) -> Sequence[Stage]:
+        first = Stage("head", self.epochs, {"head": 1.0}, trains=("self.teacher_head.*",), student_mode="eval")
+        return (first,) if self.epochs else ()
+
+    def prepare(self, batch: Batch, run: Run) -> Batch:
+        turns = torch.stack([batch.inputs.rot90(turn, (2, 3)) for turn in range(TURNS)], 1).flatten(0, 1)
+        target, index = (None if x is None else x.repeat_interleave(TURNS, 0) for x in (batch.target, batch.index))
+        size, whole = TURNS * batch.size, TURNS * batch.whole
+        return replace(batch, inputs=turns, target=target, index=index, size=size, whole=whole)
+
+    @term(weight=0.0)
+    def head(self, step: Step) -> Tensor:
+        embedded = self.teacher_head(pairs(step)[0][1].flatten(1))
+        return cross_entropy(similarities(embedded), own_sample(embedded))
+
+    @term(weight=0.1)
+    def labels(self, step: Step) -> Tensor:
+        return cross_entropy(upright(step.student.rows.logits), upright(self._target(step)))
+
+    @term(weight=0.9)
+    def kd(self, step: Step) -> Tensor:
+        student, teacher = upright(step.student.rows.logits), upright(step.teacher.rows.logits)
+        return softened_kl(student, teacher, temperature=self.temperature)
+
+    @term(weight=2.7)
+    def transformed(self, step: Step) -> Tensor:
+        student, teacher = rotated(step.student.rows.logits), rotated(step.teacher.rows.logits)
+        kept = reliable_rows(teacher, rotated(hard_label(self._target(step))), keep=self.keep_transformed)
+        return softened_kl(student, teacher, temperature=self.temperature, weight=kept.to(student.dtype))
+
+    @term(weight=10.0)
+    def similarity(self, step: Step) -> Tensor:
+        features_s, features_t = pairs(step)[0]
+        student = similarities(self.student_head(features_s.flatten(1)))
+        teacher = similarities(still(self.teacher_head, features_t.flatten(1)))
+        kept = reliable_rows(teacher, own_sample(features_t), keep=self.keep_similarity)
+        return softened_kl(student, teacher, temperature=self.similarity_temperature, weight=kept.to(student.dtype))
+
+    def _target(self, step: Step) -> Tensor:
+        target = step.student.rows.target
+        if target is None:
+            raise CapabilityError(f"methods.{step.label} needs labels, but this task's rows have none.")
+        return target
