@@ -1,0 +1,101 @@
+"""DLB: every sample comes twice in a row, and its second answer is held to its first.
+
+Shen, Xu, Yang, Li, Guo, "Self-Distillation from the Last Mini-Batch for Consistency Regularization", CVPR 2022 (arXiv
+2203.16172).
+
+    dlb = T^2 mean over the repeated samples of KL(softmax(z_last / T) || softmax(z / T))        z: (B, C)
+
+Each step trains on the previous step's new samples, drawn with another augmentation, and on as many new ones; z_last are the
+logits that the repeated samples had in the previous step, before its update. Add `hard_label`, which sees both halves. In the
+paper T 3 at weight 1. A recipe's `train.batch_size` is the number of new samples, half of what a step trains on, and an epoch
+shows every sample twice: halve both to compare at equal exposure, as the authors do.
+
+The logits wait in a table of one row per training sample (N x C float32), which is part of the checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from kdzoo.functional.divergence import kl_rows
+from kdzoo.functional.precision import in_float32
+from kdzoo.functional.rows import row_mean
+from kdzoo.method import Method, Needs, term
+from kdzoo.outputs import Batch, Step
+from kdzoo_logits.checks import classes, positive
+
+if TYPE_CHECKING:
+    from kdzoo.engine.run import Run
+
+SHARE = "dlb_share"
+
+
+def concatenated(first: Any, second: Any) -> Any:
+    """Two equal trees of tensors, joined along the samples."""
+    if isinstance(first, Tensor):
+        return torch.cat((first, second))
+    if isinstance(first, Mapping):
+        return {key: concatenated(first[key], second[key]) for key in first}
+    return type(first)(concatenated(a, b) for a, b in zip(first, second, strict=True))
+
+
+@in_float32
+def repeated_kl(student: Tensor, last: Tensor, share: Tensor, *, temperature: float = 3.0) -> Tensor:
+    """`T^2 * mean_r share_r KL(last || student)`: logits (B, C).
+
+    `share` (B,) is 0 for a new sample and B over the number of repeated ones for those, so that micro-batches add up.
+    """
+    rows = kl_rows((student / temperature).log_softmax(-1), (last / temperature).log_softmax(-1))
+    return temperature**2 * row_mean(share.to(rows.dtype) * rows)
+
+
+class DLB(Method):
+    """Args: temperature: T > 0."""
+
+    last: Tensor
+    fresh: Tensor
+
+    def __init__(self, *, temperature: float = 3.0) -> None:
+        super().__init__()
+        positive(temperature=temperature)
+        self.temperature = temperature
+
+    def needs(self) -> Needs:
+        # A longer window would be loaded before the previous batch is trained on.
+        return Needs(index=True, window=1, capabilities=frozenset({"classes"}))
+
+    def setup(self, run: Run) -> None:
+        self.register_buffer("last", torch.zeros(run.samples, classes(run)))
+        self.register_buffer("fresh", torch.zeros(run.samples, dtype=torch.bool))
+
+    def prepare(self, batch: Batch, run: Run) -> Batch:
+        previous = self.fresh.nonzero().squeeze(-1)
+        mine = run.world.chunk(previous)
+        share = torch.zeros(batch.size, device=self.last.device)
+        if not len(mine):
+            return replace(batch, extra={**batch.extra, SHARE: share})
+        # Another epoch number is another augmentation of the same samples.
+        again = next(iter(run.task.batches("train", [mine.cpu()], epoch=-1 - batch.epoch, train=True)))
+        size, whole = batch.size + again.size, batch.whole + len(previous)
+        share = torch.cat((share.new_full((again.size,), whole / len(previous)), share))
+        joined = {name: concatenated(getattr(again, name), getattr(batch, name)) for name in ("inputs", "target", "index")}
+        views = concatenated(again.views, batch.views)
+        return replace(batch, **joined, views=views, size=size, whole=whole, extra={**batch.extra, SHARE: share})
+
+    @term()
+    def dlb(self, step: Step) -> Tensor:
+        last, share = self.last[step.index], step.batch.extra[SHARE]
+        return repeated_kl(step.student.rows.logits, last, share, temperature=self.temperature)
+
+    def after_step(self, steps: Sequence[Step], run: Run) -> None:
+        self.fresh.zero_()
+        for step in steps:
+            new = step.batch.extra[SHARE] == 0
+            index = run.gather(step.index[new])
+            self.last[index] = run.gather(step.student.rows.logits[new]).to(self.last.dtype)
+            self.fresh[index] = True
