@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kdzoo.data.augment import Augmentation, augmentation, normalize, strong
+from kdzoo.data.augment import Augmentation, Crop, Flip, augmentation, normalize, strong
 from kdzoo.data.sets import Images, ImageSet
 from kdzoo.data.splits import split
-from kdzoo.data.streaming import stream
+from kdzoo.data.streaming import Streamed, stream
 from kdzoo.errors import CapabilityError, RecipeError, did_you_mean
 from kdzoo.functional.labels import cross_entropy
 from kdzoo.method import Needs
@@ -74,6 +74,8 @@ class ImageClassification:
         if unknown:
             raise CapabilityError(f"this task has no view {unknown[0]!r}; {did_you_mean(unknown[0], VIEWS)}")
         self.views = sorted(needs.views)
+        if isinstance(self.set.train.images, Streamed):
+            self._check_streamed()
         own = self.set.validation
         try:
             self.places = split(
@@ -90,6 +92,15 @@ class ImageClassification:
         self.parts |= {"validation": own.to(device)} if own is not None else {}
         self.places = {name: index.to(device) for name, index in self.places.items()}
 
+    def _check_streamed(self) -> None:
+        if self.crop or self.cutout:
+            raise RecipeError(
+                "task.crop and task.cutout are for sets that fit into memory; streamed images get random windows instead: "
+                "remove them, or raise task.data.in_memory_mb."
+            )
+        if self.views:
+            raise CapabilityError("further views of streamed images are not offered; raise task.data.in_memory_mb.")
+
     @cached_property
     def set(self) -> ImageSet:
         loaded: ImageSet = self.data.load(self.root)
@@ -101,8 +112,8 @@ class ImageClassification:
         usual = self.set.augment.steps
         if self.crop is None and self.flip is None and not self.cutout:
             return self.set.augment
-        crops = [getattr(step, "padding", 0) for step in usual]
-        flips = any(type(step).__name__ == "Flip" for step in usual)
+        crops = [step.padding for step in usual if isinstance(step, Crop)]
+        flips = any(isinstance(step, Flip) for step in usual)
         return augmentation(
             crop=max(crops, default=0) if self.crop is None else self.crop,
             flip=flips if self.flip is None else self.flip,
@@ -141,29 +152,27 @@ class ImageClassification:
         return self._inputs(augment(pixels, self.streams.uniform(index, augment.draws, "augment", name, epoch)))
 
     def _streamed(self, part: Images, split: str, order: Sequence[Tensor], epoch: int, train: bool) -> Iterator[Batch]:
-        if self.views:
-            raise CapabilityError("further views of streamed images are not offered; use a set that fits into memory.")
-        places = self.places.get(split)
-        where = [(index if places is None else places[index.to(self.device)]).cpu() for index in order]
-        uniform = None
-        if train:
+        """Decoded on demand; a random window instead of the crop, and a mirror image where the data set has it."""
+        assert isinstance(part.images, Streamed)
+        places = self.places.get(split, torch.arange(len(part), device=self.device)).cpu()
+        position = torch.zeros(len(part), dtype=torch.int64).scatter_(0, places, torch.arange(len(places)))
+        draws = part.images.draws
 
-            def uniform(index: Tensor) -> Tensor:
-                return self.streams.uniform(index, part.images.draws, "augment", epoch)  # type: ignore[union-attr]
+        def window(place: Tensor) -> Tensor:
+            return self.streams.uniform(position[place], draws, "augment", epoch)
 
         decoded = stream(
-            part.images,  # type: ignore[arg-type]
-            where,
-            uniform=uniform,
-            workers=self.workers,
+            part.images,
+            [places[index.cpu()] for index in order],
+            uniform=window if train else None,
+            workers=self.workers if len(order) > 1 else 0,
             pin_memory=self.device.type == "cuda",
         )
         for index, (pixels, labels) in zip(order, decoded, strict=True):
-            pixels = pixels.to(self.device, non_blocking=True)
-            if train and self.flip is not False:
-                flip = self.streams.uniform(index.to(self.device), 1, "flip", epoch)[:, 0] < 0.5
-                pixels = torch.where(flip.view(-1, 1, 1, 1), pixels.flip(3), pixels)
-            yield self._assembled(pixels, labels.to(self.device, non_blocking=True), index.to(self.device), {})
+            index, pixels = index.to(self.device), pixels.to(self.device, non_blocking=True)
+            for step in self.weak.steps if train else ():
+                pixels = step(pixels, self.streams.uniform(index, step.draws, "augment", "mirror", epoch))
+            yield self._assembled(pixels, labels.to(self.device, non_blocking=True), index, {})
 
     def _assembled(self, pixels: Tensor, labels: Tensor, index: Tensor, views: dict[str, Tensor]) -> Batch:
         return Batch(inputs=self._inputs(pixels), size=len(index), target=labels, index=index, views=views, whole=len(index))

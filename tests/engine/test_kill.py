@@ -22,7 +22,7 @@ def recipe_file(folder: Path) -> Path:
 
     recipe = tiny_recipe(
         "crd",
-        {"negatives": 8, "dim": 8},
+        {"negatives": 8, "width": 8},
         recipe={
             "train": {"epochs": 12, "batch_size": 12},
             "schedules": {"optimizers.student.lr": {"use": "cosine"}, "methods.crd.weights.crd": {"use": "warmup", "until": 4}},
