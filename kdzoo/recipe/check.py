@@ -1,0 +1,141 @@
+"""Settings checked against the signatures of what they are for, with every default filled in."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kdzoo import registry
+from kdzoo.errors import PluginError, RecipeError, did_you_mean
+from kdzoo.recipe.layers import Layers, Origin
+from kdzoo.recipe.paths import copied, join
+from kdzoo.recipe.schema import RECIPE, REQUIRED, USE, Field, Schema, schema_for, schema_of
+from kdzoo.recipe.values import holds_object
+
+LABELED = "methods"  # their label is their name, unless they say otherwise
+EXPANDING = "teachers"  # their `expand` may turn settings into nested recipes
+DOTTED = "schedules"  # their keys are paths
+
+
+@dataclass(frozen=True)
+class Checker:
+    """Checks one recipe.
+
+    Attributes:
+        recipe: the whole of it, references resolved, for teachers that expand; layers: where its values were written.
+        nested: resolves a recipe inside the recipe, given what stands there and its path.
+    """
+
+    recipe: Mapping[str, Any]
+    layers: Layers
+    nested: Callable[[Any, str], Mapping[str, Any]]
+
+    def section(self, schema: Schema, given: Mapping[str, Any], path: str) -> dict[str, Any]:
+        """All settings of a schema. Raises RecipeError for unknown, missing and unfit ones."""
+        self._known(schema, given, path)
+        return {name: self.field(f, given.get(name, f.default), join(path, name)) for name, f in schema.fields.items()}
+
+    def field(self, field: Field, value: Any, path: str) -> Any:
+        """One setting, converted to its type."""
+        if value is REQUIRED:
+            raise RecipeError(f"{path} is missing{self.layers.where(path)}: it must be {field.expected}.")
+        if value is None and field.optional:
+            return None
+        if field.slot and field.fits(value):
+            return field.each(value, path, lambda item, at, key: self.slot(field, item, at, key))
+        if field.section and isinstance(value, dict):
+            return self._ranged(field.section, self.section(schema_of(field.section, owner=path), value, path), path)
+        if holds_object(value):
+            return value
+        try:
+            return field.parse(value)
+        except ValueError:
+            raise RecipeError(f"{path} must be {field.expected}, got {_shown(value)}{self.layers.where(path)}.") from None
+
+    def slot(self, field: Field, value: Any, path: str, key: str | None = None) -> Any:
+        """A plugin with its settings; a Python object in its place is left alone."""
+        kind = field.slot or ""
+        if kind == RECIPE:
+            return self.nested(value, path)
+        if key is not None and kind != DOTTED and re.search(r"[.\[\]=]", key):
+            raise RecipeError(f"{path}: the name '{key}' must not hold dots, brackets or '='{self.layers.where(path)}.")
+        value = {USE: value} if isinstance(value, str) else value
+        if not isinstance(value, dict):
+            if holds_object(value):
+                return value
+            hint = "; write {} for its defaults" if value is None and kind == LABELED else ""
+            raise RecipeError(f"{path} must be {field.one}, got {_shown(value)}{self.layers.where(path)}{hint}.")
+        return self._plugin(kind, {USE: key if kind == LABELED else field.usual(key), **value}, path)
+
+    def _plugin(self, kind: str, value: dict[str, Any], path: str) -> dict[str, Any]:
+        use = value.get(USE)
+        if not isinstance(use, str):
+            raise RecipeError(f"{path} does not say which of the {kind} it is{self.layers.where(path)}: write {path}.{USE}.")
+        try:
+            registry.entry(kind, use)
+        except PluginError as error:
+            raise RecipeError(f"{path}{self.layers.where(path)}: {error}") from None
+        try:
+            schema = schema_for(kind, use)
+        except PluginError as error:
+            raise PluginError(f"{path}{self.layers.where(path)}: {error}") from error
+        given = {name: item for name, item in value.items() if name != USE}
+        expand = getattr(registry.get(kind, use), "expand", None) if kind == EXPANDING else None
+        if expand is not None:
+            replaced = self._expanded(expand, {USE: use, **self._unexpanded(schema, given, path)}, path, schema.fields)
+            if replaced[USE] != use:
+                return self._plugin(kind, replaced, path)
+            given = {name: item for name, item in replaced.items() if name != USE}
+        return {USE: use, **self.section(schema, given, path)}
+
+    def _unexpanded(self, schema: Schema, given: Mapping[str, Any], path: str) -> dict[str, Any]:
+        """Plain settings checked and filled in, slots as they are written."""
+        self._known(schema, given, path)
+        written = {name: given.get(name, field.default) for name, field in schema.fields.items()}
+        known = {name: value for name, value in written.items() if value is not REQUIRED}
+        return {n: v if schema.fields[n].slot else self.field(schema.fields[n], v, join(path, n)) for n, v in known.items()}
+
+    def _expanded(
+        self, expand: Callable[..., dict[str, Any]], settings: dict[str, Any], path: str, names: Collection[str]
+    ) -> dict[str, Any]:
+        origin = self.layers.origin(path)
+        try:
+            replaced = expand(settings, copied(self.recipe))
+        except ValueError as error:
+            raise RecipeError(worded(error, path, names, self.layers.where)) from None
+        if origin is not None:
+            self.layers.note(path, replaced, Origin(f"{origin.text}, expanded by {settings[USE]}", origin.folder))
+        return replaced
+
+    def _known(self, schema: Schema, given: Mapping[str, Any], path: str) -> None:
+        for key in given:
+            if key not in schema.fields:
+                at, hint = join(path, key), did_you_mean(str(key), schema.fields)
+                raise RecipeError(f"{at} is no setting of {schema.owner}{self.layers.where(at)}; {hint}")
+
+    def _ranged(self, section: type, settings: dict[str, Any], path: str) -> dict[str, Any]:
+        try:
+            section(**settings)
+        except ValueError as error:
+            raise RecipeError(worded(error, path, settings, self.layers.where)) from None
+        return settings
+
+
+def worded(error: ValueError, path: str, names: Collection[str], where: Callable[[str], str]) -> str:
+    """A constructor's complaint in recipe words: `temperature must be > 0` is about `methods.kd.temperature`."""
+    text = str(error).rstrip(".")
+    first = text.split(maxsplit=1)[0] if text else ""
+    if first in names:
+        return f"{path}.{text}{where(join(path, first))}."
+    return f"{path}: {text}{where(path)}."
+
+
+def _shown(value: Any) -> str:
+    """A value as it would be written."""
+    try:
+        return json.dumps(value)
+    except (TypeError, ValueError):
+        return repr(value)

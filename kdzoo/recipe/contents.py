@@ -1,0 +1,54 @@
+"""Python objects by their content, so that equal ones hash equally in every process."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+def content(obj: Any) -> Any:
+    """What JSON can hold of an object: tensors by their bytes, modules by structure, state and code, others by their fields.
+
+    Raises TypeError where an object has no content that can be seen.
+    """
+    if isinstance(obj, Tensor):
+        flat = obj.detach().cpu().contiguous().reshape(-1)
+        return [str(obj.dtype), list(obj.shape), hashlib.sha256(flat.view(torch.uint8).numpy().tobytes()).hexdigest()]
+    if isinstance(obj, np.ndarray | np.generic):
+        return [str(obj.dtype), list(obj.shape), hashlib.sha256(np.ascontiguousarray(obj).tobytes()).hexdigest()]
+    if isinstance(obj, nn.Module):
+        parts = [[name, type(part).__qualname__, part.extra_repr()] for name, part in obj.named_modules()]
+        return [_code(type(obj)), parts, dict(obj.state_dict())]
+    if isinstance(obj, Path | torch.dtype | torch.device):
+        return str(obj)
+    if isinstance(obj, set | frozenset):
+        return sorted(map(repr, obj))
+    if isinstance(obj, type) or (callable(obj) and hasattr(obj, "__qualname__")):
+        return _code(obj)
+    if hasattr(obj, "__dict__"):
+        return [_code(type(obj)), vars(obj)]
+    raise TypeError(f"a {type(obj).__qualname__} has no content to hash")
+
+
+def source_hash(obj: Any) -> str:
+    """SHA-256 of the source of a class or function; '' where there is none to read."""
+    try:
+        return hashlib.sha256(inspect.getsource(obj).encode()).hexdigest()
+    except (OSError, TypeError):
+        return ""
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _code(obj: Any) -> list[str]:
+    return [obj.__module__, obj.__qualname__, source_hash(obj)]

@@ -1,0 +1,67 @@
+"""The recipes that go by name: kdzoo's own, and those that installed plugins bring. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import kdzoo
+from kdzoo import registry
+from kdzoo.errors import RecipeError, did_you_mean
+from kdzoo.registry.source import locate
+
+SUFFIXES = (".yaml", ".yml")
+
+
+def available() -> dict[str, Path]:
+    """All recipes by name, which is the path in their folder without suffix; a plugin's start with its entry's name.
+
+    Parts of recipes, in folders whose name starts with an underscore, are among them.
+    """
+    found = _inside(builtin_folder(), "")
+    for name, entry in registry.discover("recipes").items():
+        folder = locate(entry.target) if entry.problem is None else None
+        found |= _inside(folder.parent if folder and folder.is_file() else folder, f"{name}/")
+    return dict(sorted(found.items()))
+
+
+def find(name: str, *, folder: Path) -> Path:
+    """The file of a recipe: a path, relative to `folder`, or a name, or the unique end of a name.
+
+    Raises RecipeError where there is none, or several.
+    """
+    path = folder / Path(name).expanduser()
+    if path.is_file():
+        return path
+    known = available()
+    exact = known.get(name) or known.get(str(Path(name).with_suffix("")))
+    ends = [known_name for known_name in known if f"/{known_name}".endswith(f"/{name}") and not hidden(known_name)]
+    if exact or len(ends) == 1:
+        return exact or known[ends[0]]
+    if ends:
+        raise RecipeError(f"Several recipes are called '{name}': write {' or '.join(repr(end) for end in ends)}.")
+    short = {Path(known_name).name for known_name in known if not hidden(known_name)}
+    raise RecipeError(f"There is no recipe '{name}', neither as a file nor as a name; {did_you_mean(name, short)}")
+
+
+def describe(path: Path) -> str:
+    """A recipe's own `description`, if it stands on one line; '' if there is none."""
+    found = re.search(r"^description:\s*(?P<quote>[\"']?)(?P<text>.*?)(?P=quote)\s*$", path.read_text("utf-8"), re.MULTILINE)
+    return found["text"] if found else ""
+
+
+def hidden(name: str) -> bool:
+    """Whether a recipe is only a part for others to extend."""
+    return any(part.startswith("_") for part in name.split("/"))
+
+
+def builtin_folder() -> Path:
+    """Beside the package in a checkout, inside it in a wheel. An editable install leaves a stale copy elsewhere: never read."""
+    package = Path(kdzoo.__file__).resolve().parent
+    checkout = package.parent
+    return checkout / "recipes" if (checkout / "pyproject.toml").is_file() else package / "recipes"
+
+
+def _inside(folder: Path | None, prefix: str) -> dict[str, Path]:
+    files = sorted(folder.rglob("*")) if folder and folder.is_dir() else []
+    return {prefix + p.relative_to(folder).with_suffix("").as_posix(): p for p in files if folder and p.suffix in SUFFIXES}

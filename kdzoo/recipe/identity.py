@@ -1,0 +1,92 @@
+"""Which runs are the same run: everything that may change a result, hashed."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kdzoo import registry
+from kdzoo.errors import RecipeError
+from kdzoo.recipe.contents import content, file_hash, source_hash
+from kdzoo.recipe.layout import Layout
+from kdzoo.recipe.paths import child, keys
+from kdzoo.recipe.schema import RECIPE, USE, Schema, schema_for, schema_of
+from kdzoo.registry.source import locate
+
+IRRELEVANT = frozenset({"runtime", "paths", "name", "description", "reference", "bench"})
+ORDERED = ("methods", "learners")  # they act in the order in which the recipe names them
+
+
+def identity(settings: Mapping[str, Any], *, files: Mapping[str, Path]) -> str:
+    """16 hexadecimal digits that runs share if what determines their results is the same.
+
+    That is the relevant settings, the content of Python objects among them, distribution, version and source of every plugin
+    named (nested recipes included), the plugin protocol, and the content of files.
+
+    Args:
+        settings: of a loaded recipe.
+        files: path of a setting that names a file -> that file. Its content counts, its name does not.
+
+    Raises:
+        RecipeError: a Python object among the settings that cannot be hashed.
+    """
+    tree = _recipe(settings)
+    others = {path: file_hash(file) for path, file in files.items() if not _replaced(tree, path.lstrip("."), file)}
+    whole = {"protocol": registry.PROTOCOL, "recipe": tree, "files": others}
+    try:
+        text = json.dumps(whole, sort_keys=True, separators=(",", ":"), default=content)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise RecipeError(
+            f"The run has no identity, for a Python object in its recipe cannot be hashed ({error}): "
+            "register it as a plugin and name it instead."
+        ) from error
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def relevant(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that may change a result: neither the machine's, nor names and texts."""
+    return {name: value for name, value in settings.items() if name not in IRRELEVANT}
+
+
+def _recipe(settings: Mapping[str, Any]) -> dict[str, Any]:
+    order = {name: list(settings.get(name, ())) for name in ORDERED}
+    return {**_section(schema_of(Layout), relevant(settings)), "order": order}
+
+
+def _section(schema: Schema, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings with a note on the code of each plugin in them."""
+    noted = dict(settings)
+    for name, field in schema.fields.items():
+        value = noted.get(name)
+        if field.slot and value is not None and field.fits(value):
+            noted[name] = field.each(value, name, functools.partial(_plugin, field.slot))
+        elif field.section and isinstance(value, Mapping):
+            noted[name] = _section(schema_of(field.section), value)
+    return noted
+
+
+def _plugin(kind: str, spec: Any, *_place: object) -> Any:
+    if not isinstance(spec, Mapping):
+        return spec
+    if kind == RECIPE:
+        return _recipe(spec)
+    entry = registry.entry(kind, spec[USE])
+    file = locate(entry.target.partition(":")[0])
+    code = file_hash(file) if file and file.is_file() else source_hash(registry.get(kind, spec[USE]))
+    settings = {name: value for name, value in spec.items() if name != USE}
+    return {**_section(schema_for(kind, spec[USE]), settings), USE: [entry.name, entry.distribution, entry.version, code]}
+
+
+def _replaced(tree: Any, path: str, file: Path) -> bool:
+    """Put the content's hash in place of the file's name; False if there is no such setting."""
+    *parents, last = keys(tree, path)
+    for key in parents:
+        tree = child(tree, key)
+    if child(tree, last) is None:
+        return False
+    tree[last] = file_hash(file)
+    return True
