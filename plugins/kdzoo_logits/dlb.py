@@ -75,27 +75,29 @@ class DLB(Method):
 
     def prepare(self, batch: Batch, run: Run) -> Batch:
         previous = self.fresh.nonzero().squeeze(-1)
-        mine = run.world.chunk(previous)
-        share = torch.zeros(batch.size, device=self.last.device)
-        if not len(mine):
-            return replace(batch, extra={**batch.extra, SHARE: share})
+        if not len(previous):
+            return batch
         # Another epoch number is another augmentation of the same samples.
-        again = next(iter(run.task.batches("train", [mine.cpu()], epoch=-1 - batch.epoch, train=True)))
+        again = next(iter(run.task.batches("train", [run.world.chunk(previous).cpu()], epoch=-1 - batch.epoch, train=True)))
         size, whole = batch.size + again.size, batch.whole + len(previous)
-        share = torch.cat((share.new_full((again.size,), whole / len(previous)), share))
+        share = torch.zeros(size, device=self.last.device)
+        share[: again.size] = whole / len(previous)
         joined = {name: concatenated(getattr(again, name), getattr(batch, name)) for name in ("inputs", "target", "index")}
         views = concatenated(again.views, batch.views)
         return replace(batch, **joined, views=views, size=size, whole=whole, extra={**batch.extra, SHARE: share})
 
     @term()
     def dlb(self, step: Step) -> Tensor:
-        last, share = self.last[step.index], step.batch.extra[SHARE]
-        return repeated_kl(step.student.rows.logits, last, share, temperature=self.temperature)
+        logits, share = step.student.rows.logits, step.batch.extra.get(SHARE)
+        if share is None:  # the first batch of a run repeats nothing
+            return logits.new_zeros(())
+        return repeated_kl(logits, self.last[step.index], share, temperature=self.temperature)
 
     def after_step(self, steps: Sequence[Step], run: Run) -> None:
         self.fresh.zero_()
         for step in steps:
-            new = step.batch.extra[SHARE] == 0
+            share = step.batch.extra.get(SHARE)
+            new = slice(None) if share is None else share == 0
             index = run.gather(step.index[new])
             self.last[index] = run.gather(step.student.rows.logits[new]).to(self.last.dtype)
             self.fresh[index] = True
