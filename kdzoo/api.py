@@ -1,0 +1,88 @@
+"""From Python the same as on the command line: `kdzoo.run`, with the user's own modules and tensors in place of names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from kdzoo import registry
+from kdzoo.bench.rows import changed
+from kdzoo.cli.progress import watching
+from kdzoo.engine.launch import launch
+from kdzoo.engine.results import Result
+from kdzoo.recipe.layers import Origin
+from kdzoo.recipe.load import Recipe, resolved
+from kdzoo.recipe.overrides import apply
+from kdzoo.recipe.read import read
+
+Setting = str | Mapping[str, Any]
+TENSORS = ("train_images", "train_labels", "test_images", "test_labels")
+
+
+def run(
+    recipe: str | Path | Mapping[str, Any],
+    *,
+    student: Setting | nn.Module | None = None,
+    teacher: Setting | nn.Module | None = None,
+    data: Setting | Sequence[Any] | None = None,
+    methods: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    plugins: Sequence[str | Path] = (),
+    folder: str | Path | None = None,
+    force: bool = False,
+    progress: bool = True,
+) -> Result:
+    """Train a recipe, as `kdzoo run` does: an interrupted run goes on, a finished one is not repeated.
+
+    Args:
+        recipe: a name, a path, or a mapping with what a recipe file would hold.
+        student, teacher: what a recipe would say, or a module of your own. A teacher's module is used frozen.
+        data: what a recipe would say in `task.data`, or your own tensors `(train_images, train_labels, test_images,
+            test_labels)`, see `kdzoo.data.Tensors`.
+        methods: in place of the recipe's.
+        overrides: dotted path -> value, laid over all of this, e.g. `{"train.epochs": 1}`; None sets null.
+        plugins: Python files whose plugins the recipe uses.
+        folder: the run folder; default `<runtime.out>/<name>/<identity>`.
+        force: train again what is finished.
+        progress: show it on standard error.
+
+    Returns:
+        The finished run: `.metric`, `.values` (what `result.json` holds) and `.folder`.
+
+    Raises:
+        RecipeError, CapabilityError, PluginError, MissingError: before anything is trained.
+        RunFailed: a loss became NaN, or the disk is full. Interrupted: after SIGINT or SIGTERM.
+    """
+    for path in plugins:
+        registry.load_file(path)
+    sections = {"student": student, "teacher": _teacher(teacher), "task": _task(data), "methods": methods}
+    loaded = composed(recipe, {name: value for name, value in sections.items() if value is not None}, overrides or {})
+    with watching(quiet=not progress) as listeners:
+        return launch(loaded, folder=Path(folder) if folder else None, force=force, listeners=listeners)
+
+
+def composed(recipe: str | Path | Mapping[str, Any], sections: Mapping[str, Any], overrides: Mapping[str, Any]) -> Recipe:
+    """A recipe with whole sections, and then dotted settings, laid over it; `methods` are replaced, the rest is merged."""
+    layers = read(recipe, folder=Path.cwd())
+    layers = changed(layers, sections, Origin("the arguments of kdzoo.run", Path.cwd()))
+    apply(layers, [f"{path}={json.dumps(value)}" for path, value in overrides.items()])
+    return resolved(layers, "the given mapping" if isinstance(recipe, Mapping) else str(recipe))
+
+
+def _teacher(teacher: Any) -> Any:
+    """A module stands in the place of whatever model, recipe and checkpoint the recipe names."""
+    if not isinstance(teacher, nn.Module):
+        return teacher
+    return {"use": "frozen", "model": teacher, "recipe": None, "checkpoint": None}
+
+
+def _task(data: Any) -> Any:
+    if data is None:
+        return None
+    if isinstance(data, str | Mapping):
+        return {"data": data}
+    return {"use": "image_classification", "data": {"use": "tensors", **dict(zip(TENSORS, data, strict=True))}}

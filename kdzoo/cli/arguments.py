@@ -1,0 +1,58 @@
+"""Arguments that several commands share, and a parser that complains in sentences.
+
+Overrides (`key=value`, `~key`) may stand anywhere after the recipe, before and after options.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import NoReturn
+
+from kdzoo import registry
+from kdzoo.errors import RecipeError, nearest
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are RecipeErrors, with the nearest option for a misspelt one."""
+
+    def __init__(self, *, prog: str, description: str) -> None:
+        super().__init__(
+            prog=prog, description=description, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        self.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+    def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """Parse options and positionals in any order. Raises RecipeError."""
+        parsed, unknown = self.parse_known_intermixed_args(list(arguments))
+        options = [word.partition("=")[0] for word in unknown if word.startswith("-")]
+        for option in options or unknown:
+            close = nearest(option, self._option_string_actions, most=1) if options else []
+            self.error(f"unknown argument {option}; {f'did you mean {close[0]}?' if close else 'nothing takes it.'}")
+        return parsed
+
+    def error(self, message: str) -> NoReturn:
+        raise RecipeError(f"{self.prog}: {message.rstrip('.')}{'' if message.endswith('?') else '.'} See {self.prog} --help.")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def add_plugins(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--plugin", action="append", default=[], metavar="FILE.py", help="use the plugins of a Python file (may be repeated)"
+    )
+
+
+def add_recipe(parser: argparse.ArgumentParser) -> None:
+    """A recipe with its overrides, and the plugin files it may need."""
+    parser.add_argument("recipe", help="a recipe's name (see `kdzoo list recipes`) or file")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="change a setting, or remove one by ~key")
+    add_plugins(parser)
+
+
+def load_plugins(args: argparse.Namespace) -> None:
+    """Register the plugins of the files given by `--plugin`."""
+    for path in args.plugin:
+        registry.load_file(path)

@@ -1,0 +1,47 @@
+"""Copy a built-in recipe to a file of your own, to edit it."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+from kdzoo.cli.console import say, show
+from kdzoo.errors import RecipeError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", help="its name (see `kdzoo list recipes`) or file")
+    parser.add_argument("dest", help="the new file, or a folder for it")
+    parser.add_argument("--force", action="store_true", help="replace an existing file")
+
+
+def run(args: argparse.Namespace) -> int:
+    from kdzoo.recipe.find import find
+
+    source = find(args.recipe, folder=Path.cwd()).resolve()
+    dest = Path(args.dest).expanduser()
+    dest = dest / source.name if dest.is_dir() or args.dest.endswith("/") else dest
+    if dest.exists() and not args.force:
+        raise RecipeError(f"{dest} exists already; choose another name, or replace it by --force.")
+    try:
+        dest.parent.mkdir(parents=True, exist_ok=True)
+        dest.write_text(anchored(source.read_text("utf-8"), source), "utf-8")
+    except OSError as error:
+        raise RecipeError(f"{dest} cannot be written: {error.strerror}; choose another place.") from None
+    show(str(dest))
+    say(f"Edit it, look at it by `kdzoo show recipe {dest}`, and train it by `kdzoo run {dest}`.")
+    return 0
+
+
+def anchored(text: str, source: Path) -> str:
+    """A recipe's text, with the recipes that it names by relative path (`extends: ../_base/x.yaml`) named for anywhere."""
+    from kdzoo.recipe.find import available
+
+    names = {path.resolve(): name for name, path in available().items()}
+
+    def renamed(found: re.Match[str]) -> str:
+        path = (source.parent / found["path"]).resolve()
+        return found["before"] + (names.get(path) or str(path)) if path.is_file() else found[0]
+
+    return re.sub(r"(?P<before>[:\[,-]\s+[\"']?|\[)(?P<path>[^\s\"',\[\]{}#]+\.ya?ml)", renamed, text)

@@ -1,0 +1,29 @@
+"""Export what a run deploys: its weights as safetensors, or a graph as ONNX, with a description in model.json."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from kdzoo.cli.arguments import add_json, add_plugins, load_plugins
+from kdzoo.cli.console import say, show, show_json
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", help="a run folder, or a weights file in one (best.safetensors)")
+    parser.add_argument("--format", choices=("safetensors", "onnx"), default="safetensors")
+    parser.add_argument("--out", metavar="DIR", help="where to; default `export` in the run folder")
+    add_plugins(parser)
+    add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from kdzoo.export import deployed, export
+
+    load_plugins(args)
+    place = Path(args.run)
+    out = Path(args.out) if args.out else (place if place.is_dir() else place.parent) / "export"
+    file = export(deployed(place), out, to=args.format)
+    show_json({"file": str(file), "format": args.format}) if args.json else show(str(file))
+    say(f"`kdzoo eval {file}` reproduces its accuracy.")
+    return 0

@@ -1,0 +1,247 @@
+"""What a finished run deploys: rebuilt from its files, evaluated again, and exported as safetensors or ONNX.
+
+An exported folder holds the weights (or the graph) and `model.json`: what the network is, what it was trained on, and which
+numbers it has to reproduce.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from kdzoo.engine.assemble import device_of
+from kdzoo.engine.distributed import World
+from kdzoo.engine.evaluate import evaluate
+from kdzoo.engine.files import replace_file, write_json, writing
+from kdzoo.engine.launch import DEPLOYED, deployable
+from kdzoo.engine.precision import Precision
+from kdzoo.engine.run import Run
+from kdzoo.engine.selection import save_weights
+from kdzoo.errors import CapabilityError, MissingError, RecipeError
+from kdzoo.method import Needs
+from kdzoo.outputs import MAIN
+from kdzoo.protocols import Task
+from kdzoo.random import Streams
+from kdzoo.recipe.build import build
+from kdzoo.recipe.load import OF_THIS_MACHINE, load
+from kdzoo.teachers.loading import load_weights
+
+FORMAT = 1
+CARD = "model.json"
+GRAPH = ".onnx"
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A deployed model on disk.
+
+    Attributes:
+        weights: its safetensors file, or its ONNX graph.
+        settings: the resolved recipe that it comes from.
+        test: the metrics on test that it has to reproduce, if they are known.
+    """
+
+    weights: Path
+    settings: Mapping[str, Any]
+    test: Mapping[str, float] | None = None
+
+    def module(self) -> nn.Module:
+        """The network with its weights, on the CPU and in eval mode."""
+        if self.weights.suffix == GRAPH:
+            return Graph(self.weights)
+        module = deployable(self.settings)
+        load_weights(module, self.weights, str(self.weights))
+        return module.eval()
+
+
+def deployed(place: Path, *, recipe: str | None = None) -> Deployed:
+    """What a run folder deploys, or an exported folder, or a single weights file.
+
+    Args:
+        place: the folder or file.
+        recipe: the recipe of a weights file that lies beside neither `recipe.yaml` nor `model.json`.
+
+    Raises:
+        MissingError: no such place, or its run is not finished.
+        RecipeError: it is not known which recipe the weights belong to.
+    """
+    weights = _weights(place)
+    folder = weights.parent
+    if recipe is not None:
+        return Deployed(weights, load(recipe).settings)
+    if (folder / CARD).is_file():
+        card = _read(folder / CARD)
+        return Deployed(weights, load(card["recipe"]).settings, card["test"])
+    if (folder / "recipe.yaml").is_file():
+        result = _read(folder / "result.json") if (folder / "result.json").is_file() else {}
+        which = "last" if weights.name == DEPLOYED else weights.stem
+        return Deployed(weights, load(folder / "recipe.yaml").settings, result.get("test", {}).get(which))
+    raise RecipeError(
+        f"{weights} lies beside neither recipe.yaml nor {CARD}; name the recipe it was trained by: --recipe NAME."
+    )
+
+
+def evaluated(model: Deployed) -> dict[str, float]:
+    """The task's metrics of a deployed model on test, computed as at the end of its run."""
+    run = _stand(model.settings)
+    module = model.module().to(run.device)
+    if model.settings["train"]["channels_last"]:
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return evaluate(run, module, "test").metrics
+
+
+def export(model: Deployed, out: Path, *, to: Literal["safetensors", "onnx"] = "safetensors") -> Path:
+    """Write a deployed model and its `model.json` to a folder; the file with the weights.
+
+    Raises:
+        MissingError: ONNX is asked for without the extra `onnx`.
+        RecipeError: the folder cannot be written.
+    """
+    run = _stand(model.settings)
+    module = model.module()
+    with writing(out):
+        file = WRITERS[to](module, run.task, out)
+        write_json(out / CARD, card(model, module, run.task, file))
+    return file
+
+
+def card(model: Deployed, module: nn.Module, task: Task, file: Path) -> dict[str, Any]:
+    """The content of `model.json`."""
+    return {
+        "format": FORMAT,
+        "weights": file.name,
+        "student": model.settings["student"],
+        "parameters": sum(p.numel() for p in module.parameters()),
+        "data": task.facts() | _normalization(task),
+        "metric": task.metric,
+        "test": model.test,
+        "recipe": _portable(model.settings),
+    }
+
+
+class Graph(nn.Module):
+    """An ONNX graph in the place of a module, run by onnxruntime on the CPU."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        runtime = _required("onnxruntime")
+        self.session = runtime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        names = [entry.name for entry in self.session.get_inputs()]
+        given = {name: tensor.cpu().numpy() for name, tensor in zip(names, inputs, strict=True)}
+        return torch.from_numpy(self.session.run(None, given)[0]).to(inputs[0].device)
+
+
+def _safetensors(module: nn.Module, task: Task, out: Path) -> Path:
+    file = out / "model.safetensors"
+    save_weights(module, file)
+    return file
+
+
+def _onnx(module: nn.Module, task: Task, out: Path) -> Path:
+    """The graph with a free batch size. Its inputs are what the task calls the model with."""
+    _required("onnx"), _required("onnxscript")
+    inputs = _inputs(module, task)
+    names = ["input"] if len(inputs) == 1 else [f"input{number}" for number in range(len(inputs))]
+    batch = torch.export.Dim("batch", min=1)
+    program = torch.onnx.export(
+        module,
+        inputs,
+        dynamo=True,
+        input_names=names,
+        output_names=["logits"],
+        dynamic_shapes=tuple({0: batch} for _ in inputs),
+        verbose=False,
+    )
+    file = out / "model.onnx"
+    assert program is not None
+    replace_file(file, lambda beside: program.save(str(beside), external_data=False))
+    return file
+
+
+WRITERS: Mapping[str, Callable[[nn.Module, Task, Path], Path]] = {"safetensors": _safetensors, "onnx": _onnx}
+
+
+def _inputs(module: nn.Module, task: Task) -> tuple[Tensor, ...]:
+    """What the task calls a model with, on two samples."""
+    seen: list[tuple[Any, ...]] = []
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        seen.append((*args, *kwargs.values()))
+        return module(*args, **kwargs)
+
+    with torch.no_grad():
+        task.forward(call, task.example(), MAIN)
+    if not all(isinstance(item, Tensor) for item in seen[0]):
+        raise CapabilityError("this task calls its models with more than tensors, which ONNX cannot hold; use safetensors.")
+    return seen[0]
+
+
+def _stand(settings: Mapping[str, Any]) -> Run:
+    """The part of a run that evaluation needs: the task with its data, the device, the precision."""
+    device = device_of(settings["runtime"]["device"])
+    torch.set_num_threads(settings["runtime"]["threads"])
+    task: Task = build("tasks", settings["task"], "task")  # type: ignore[assignment]
+    root, streams = settings["paths"]["data"], Streams(settings["seed"])
+    task.open(needs=Needs(), streams=streams, device=device, root=Path(root) if root else None)
+    return Run(
+        settings=settings,
+        task=task,
+        needs=Needs(),
+        own_needs={},
+        streams=streams,
+        device=device,
+        precision=Precision(settings["train"]["precision"], device),
+        world=World(device),
+    )
+
+
+def _weights(place: Path) -> Path:
+    if place.is_file():
+        return place
+    if (place / CARD).is_file():
+        return place / str(_read(place / CARD)["weights"])
+    if (place / "result.json").is_file():
+        return place / DEPLOYED
+    if (place / "recipe.yaml").is_file():
+        raise RecipeError(f"the run in {place} is not finished; start it again by `kdzoo run`, it resumes.")
+    raise RecipeError(f"{place} is neither a run folder nor an exported folder nor a weights file.")
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    except ValueError:
+        raise RecipeError(f"{file} is damaged: it is no JSON; export the run again.") from None
+    return content
+
+
+def _normalization(task: Any) -> dict[str, Any]:
+    """How pixels in [0, 1] become inputs, where the task has images."""
+    images = getattr(task, "set", None)
+    return {"mean": list(images.mean), "std": list(images.std)} if hasattr(images, "mean") else {}
+
+
+def _portable(tree: Any) -> Any:
+    """A resolved recipe without the sections that are about this machine, inner recipes included."""
+    if isinstance(tree, list):
+        return [_portable(item) for item in tree]
+    if not isinstance(tree, Mapping):
+        return tree
+    dropped = OF_THIS_MACHINE if "student" in tree and "task" in tree else ()
+    return {key: _portable(value) for key, value in tree.items() if key not in dropped}
+
+
+def _required(module: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise MissingError(f"ONNX needs the package {module}, which is not installed. Run: pip install 'kdzoo[onnx]'") from None

@@ -1,0 +1,1 @@
+"""The smallest third-party plugin for kdzoo."""
