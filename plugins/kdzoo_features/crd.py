@@ -18,7 +18,7 @@ epoch may share the class of their anchor.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod, sqrt
+from math import exp, prod, sqrt
 from typing import TYPE_CHECKING
 
 import torch
@@ -39,17 +39,18 @@ SIDES = ("student", "teacher")
 UNKNOWN = -1
 
 
-def other_classes(uniform: Tensor, label: Tensor, known: Tensor) -> Tensor:
-    """Rows of the memory (B, K) that are not of the anchor's class, by uniform numbers (B, K).
+def other_classes(uniform: Tensor, index: Tensor, label: Tensor, known: Tensor) -> Tensor:
+    """Rows of the memory (B, K) that are not of the anchor's class, nor the anchor, by uniform numbers (B, K).
 
-    `label`: (B,) of the anchors; `known`: (N,) labels of all samples, `UNKNOWN` where there is none yet.
+    `index`, `label`: (B,) of the anchors; `known`: (N,) labels of all samples, `UNKNOWN` where there is none yet.
     """
     order = known.argsort(stable=True)
     block = known[order]
     start = torch.searchsorted(block, label)[:, None]
     count = torch.searchsorted(block, label, right=True)[:, None] - start
     place = (uniform * (len(known) - count).clamp_min(1)).long()
-    return order[torch.where(place < start, place, place + count).clamp_max(len(known) - 1)]
+    rows = order[torch.where(place < start, place, place + count).clamp_max(len(known) - 1)]
+    return torch.where(rows == index[:, None], (rows + 1) % len(known), rows)
 
 
 class CRD(Method):
@@ -91,7 +92,9 @@ class CRD(Method):
         for side in SIDES:
             self.register_buffer(f"memory_{side}", torch.empty(run.samples, self.width).uniform_(-bound, bound))
         self.register_buffer("labels", torch.full((run.samples,), UNKNOWN))
-        self.register_buffer("z", torch.zeros(2))
+        # The expected score of unrelated unit vectors; the first batch replaces it by the mean that it finds.
+        expected = exp(min(1 / self.temperature, 1 / (2 * self.width * self.temperature**2)))
+        self.register_buffer("z", torch.full((2,), run.samples * expected))
 
     def update_teacher(self, window: Sequence[Batch], run: Run) -> None:
         """Fix Z on the first batch, whole, whatever micro-batches it will be split into."""
@@ -105,9 +108,7 @@ class CRD(Method):
 
     def _scores(self, step: Step) -> tuple[Tensor, Tensor]:
         """Scores (B, 1 + K) of the student's embeddings against the teacher's memory, and the other way round."""
-        label = self._label(step)
-        known = self.labels.index_copy(0, step.index, label)
-        negatives = other_classes(step.uniform("negatives", self.negatives), label, known)
+        negatives = other_classes(step.uniform("negatives", self.negatives), step.index, self._label(step), self.labels)
         rows = torch.cat([step.index[:, None], negatives], 1)
         for side, features in zip(SIDES, pairs(step)[0], strict=True):
             step.stash[side] = self.embed[side](features)
@@ -118,12 +119,9 @@ class CRD(Method):
 
     @term(weight=0.8)
     def crd(self, step: Step) -> Tensor:
+        student, teacher = self._scores(step)
         samples = len(self.labels)
-        losses = [
-            noise_contrast(scores / torch.where(z > 0, z, partition(scores, samples)), samples)
-            for scores, z in zip(self._scores(step), self.z, strict=True)
-        ]
-        return losses[0] + losses[1]
+        return noise_contrast(student / self.z[0], samples) + noise_contrast(teacher / self.z[1], samples)
 
     def after_step(self, steps: Sequence[Step], run: Run) -> None:
         """Move the memory entries of the batch, and remember its labels."""

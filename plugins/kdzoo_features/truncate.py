@@ -36,10 +36,11 @@ def up_to(model: nn.Module, tap: str) -> fx.GraphModule:
         ) from error
     nodes = [node for node in graph.nodes if node.op == "call_module" and node.target == path]
     last = nodes[-1].args[0] if is_input else nodes[-1]
-    for node in reversed(graph.nodes):
+    for node in reversed(list(graph.nodes)):
         if node.op == "output":
             node.args = (last,)
-    graph.eliminate_dead_code()
+        elif node.op != "placeholder" and not node.users:
+            graph.erase_node(node)
     return fx.GraphModule(model, graph)
 
 
