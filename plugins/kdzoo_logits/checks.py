@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kdzoo.errors import CapabilityError
 from kdzoo.method import Method
-from kdzoo.outputs import Step
+from kdzoo.outputs import Rows, Step
 
 if TYPE_CHECKING:
     from kdzoo.engine.run import Run
@@ -22,36 +22,46 @@ def positive(**values: float) -> None:
             raise ValueError(f"{name} must be > 0, got {value:g}")
 
 
-def share(**values: float) -> None:
+def fraction(**values: float) -> None:
     """Refuse a value outside 0 to 1. Raises ValueError."""
     for name, value in values.items():
         if not 0 <= value <= 1:
             raise ValueError(f"{name} must be between 0 and 1, got {value:g}")
 
 
-def labels(step: Step) -> Tensor:
-    """The student's targets, (R,) or (R, C); CapabilityError where the task gives its rows none."""
-    target = step.student.rows.target
-    if target is None:
-        raise CapabilityError(
-            f"methods.{step.label} needs a label per row, but this task's rows have no target; "
-            "use a method without labels (kd, dist, ttm) or another task."
-        )
-    return target
+def look(run: Run) -> Rows:
+    """The student's rows on two samples, from a look that leaves no trace."""
+    with torch.no_grad():
+        return run.forward(next(iter(run.learners)), run.task.example(), commit=False).rows
 
 
 def classes(run: Run) -> int:
-    """Classes of the student's logits, from a look at two samples that leaves no trace."""
-    role = next(iter(run.learners))
-    with torch.no_grad():
-        return run.forward(role, run.task.example(), commit=False).rows.logits.shape[-1]
+    """How many classes the student tells apart."""
+    return look(run).logits.shape[-1]
 
 
-def three_classes(method: Method, run: Run) -> None:
-    """Refuse a task of two classes, where the classes other than the label are a single one with nothing to learn."""
+def labeled(method: Method, run: Run) -> None:
+    """Refuse a task whose rows have no label."""
+    if look(run).target is None:
+        raise CapabilityError(
+            f"methods.{method.label} needs a label per row, but this task's rows have none; "
+            "use a method without labels (kd, dist, ttm) or another task."
+        )
+
+
+def other_classes_there(method: Method, run: Run) -> None:
+    """Refuse a task without labels, or of two classes, where there is nothing to learn among those that are not the label."""
+    labeled(method, run)
     found = classes(run)
     if found < 3:
         raise CapabilityError(
             f"methods.{method.label} compares the classes that are not the label, but the task has {found} classes, so "
             "there is nothing to compare; it needs at least 3. Use kd instead."
         )
+
+
+def labels(step: Step) -> Tensor:
+    """The student's targets, (R,) or (R, C), of a task that `labeled` let pass."""
+    target = step.student.rows.target
+    assert target is not None
+    return target

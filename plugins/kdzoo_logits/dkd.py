@@ -26,7 +26,7 @@ from kdzoo.functional.precision import in_float32
 from kdzoo.functional.rows import row_mean
 from kdzoo.method import Method, Needs, term
 from kdzoo.outputs import Step
-from kdzoo_logits.checks import labels, positive, three_classes
+from kdzoo_logits.checks import labels, other_classes_there, positive
 
 if TYPE_CHECKING:
     from kdzoo.engine.run import Run
@@ -63,7 +63,7 @@ class DKD(Method):
         return Needs(teacher=True)
 
     def setup(self, run: Run) -> None:
-        three_classes(self, run)
+        other_classes_there(self, run)
 
     @term()
     def dkd(self, step: Step) -> Tensor:

@@ -23,7 +23,7 @@ from torch import Tensor
 from kdzoo.functional.labels import cross_entropy, probabilities
 from kdzoo.method import Method, Needs, term
 from kdzoo.outputs import Progress, Step
-from kdzoo_logits.checks import classes, labels, share
+from kdzoo_logits.checks import classes, fraction, labeled, labels
 
 if TYPE_CHECKING:
     from kdzoo.engine.run import Run
@@ -48,13 +48,14 @@ class PSKD(Method):
 
     def __init__(self, *, alpha: float = 0.8) -> None:
         super().__init__()
-        share(alpha=alpha)
+        fraction(alpha=alpha)
         self.alpha = alpha
 
     def needs(self) -> Needs:
         return Needs(index=True, capabilities=frozenset({"classes"}))
 
     def setup(self, run: Run) -> None:
+        labeled(self, run)
         self.register_buffer("past", torch.zeros(run.samples, classes(run)))
 
     @term()

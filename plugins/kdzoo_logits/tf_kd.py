@@ -17,6 +17,8 @@ teacher gives q's kind of answers to any other method.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from torch import Tensor
 
 from kdzoo.functional.divergence import kl_rows
@@ -25,7 +27,10 @@ from kdzoo.functional.precision import in_float32
 from kdzoo.functional.rows import row_mean
 from kdzoo.method import Method, term
 from kdzoo.outputs import Step
-from kdzoo_logits.checks import labels, positive, share
+from kdzoo_logits.checks import fraction, labeled, labels, positive
+
+if TYPE_CHECKING:
+    from kdzoo.engine.run import Run
 
 
 @in_float32
@@ -47,9 +52,12 @@ class TfKD(Method):
 
     def __init__(self, *, correct: float = 0.99, temperature: float = 20.0) -> None:
         super().__init__()
-        share(correct=correct)
+        fraction(correct=correct)
         positive(temperature=temperature)
         self.correct, self.temperature = correct, temperature
+
+    def setup(self, run: Run) -> None:
+        labeled(self, run)
 
     @term(weight=0.95)
     def tf_kd(self, step: Step) -> Tensor:

@@ -28,7 +28,7 @@ from kdzoo.functional.precision import in_float32
 from kdzoo.functional.rows import row_mean
 from kdzoo.method import Method, Needs, term
 from kdzoo.outputs import Step
-from kdzoo_logits.checks import classes, labels, three_classes
+from kdzoo_logits.checks import classes, labels, other_classes_there
 
 if TYPE_CHECKING:
     from kdzoo.engine.run import Run
@@ -85,7 +85,7 @@ class USKD(Method):
         return Needs(student_taps=(self.tap,), whole_batch=True, capabilities=frozenset({"classes"}))
 
     def setup(self, run: Run) -> None:
-        three_classes(self, run)
+        other_classes_there(self, run)
         self.head = nn.Linear(run.shapes(self)[self.tap][0], classes(run))
 
     @term()

@@ -31,7 +31,7 @@ from kdzoo.functional.rows import row_mean
 from kdzoo.method import Method, Needs, term
 from kdzoo.models.taps import classifier_of
 from kdzoo.outputs import Step
-from kdzoo_logits.checks import labels, positive, three_classes
+from kdzoo_logits.checks import labels, other_classes_there, positive
 from kdzoo_logits.nkd import confident_label_loss
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class WKDLogit(Method):
         return Needs(teacher=True, capabilities=frozenset({"classes"}))
 
     def setup(self, run: Run) -> None:
-        three_classes(self, run)
+        other_classes_there(self, run)
         name = run.teacher_of(self)
         model = run.teachers[name].model
         if model is None:

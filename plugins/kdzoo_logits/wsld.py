@@ -11,6 +11,8 @@ It is added to the label loss. CIFAR-100: T 4, weight 2.25, the defaults here; I
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from torch import Tensor
 from torch.nn import functional
 
@@ -19,7 +21,10 @@ from kdzoo.functional.precision import in_float32
 from kdzoo.functional.rows import row_mean
 from kdzoo.method import Method, Needs, term
 from kdzoo.outputs import Step
-from kdzoo_logits.checks import labels, positive
+from kdzoo_logits.checks import labeled, labels, positive
+
+if TYPE_CHECKING:
+    from kdzoo.engine.run import Run
 
 
 @in_float32
@@ -49,6 +54,9 @@ class WSLD(Method):
 
     def needs(self) -> Needs:
         return Needs(teacher=True)
+
+    def setup(self, run: Run) -> None:
+        labeled(self, run)
 
     @term(weight=2.25)
     def wsld(self, step: Step) -> Tensor:

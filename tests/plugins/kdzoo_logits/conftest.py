@@ -45,9 +45,9 @@ def rows():
 def make_run():
     """A stand-in for a run whose task has this many classes and samples."""
 
-    def make(classes=5, samples=8):
+    def make(classes=5, samples=8, labeled=True):
         def forward(role, batch, *, commit):
-            return Output(Rows(torch.zeros(2, classes)))
+            return Output(Rows(torch.zeros(2, classes), torch.zeros(2, dtype=torch.int64) if labeled else None))
 
         return SimpleNamespace(
             learners={"student": None},

@@ -4,7 +4,10 @@ import pytest
 import torch
 from kdzoo_logits.dkd import DKD, non_target_kl, target_class_kl
 from kdzoo_logits.nkd import NKD, confident_label_loss, non_target_cross_entropy
+from kdzoo_logits.ps_kd import PSKD
 from kdzoo_logits.rld import RLD, masked_correlation_kl, sample_confidence_kl
+from kdzoo_logits.tf_kd import TfKD
+from kdzoo_logits.wsld import WSLD
 
 from kdzoo.errors import CapabilityError
 from kdzoo.functional.decouple import at_label
@@ -94,6 +97,8 @@ def test_two_classes_are_refused_with_a_sentence(method, make_run) -> None:
         method.setup(make_run(classes=2))
 
 
-def test_rows_without_labels_are_refused_with_a_sentence(make_step, rows) -> None:
-    with pytest.raises(CapabilityError, match=r"methods\.mine needs a label per row"):
-        DKD().dkd(make_step(rows[0], rows[1]))
+@pytest.mark.parametrize("method", [DKD(), NKD(), RLD(), WSLD(), TfKD(), PSKD()])
+def test_a_task_without_labels_is_refused_with_a_sentence(method, make_run) -> None:
+    method.label = "mine"
+    with pytest.raises(CapabilityError, match=r"methods\.mine needs a label per row, but this task's rows have none"):
+        method.setup(make_run(labeled=False))
