@@ -20,7 +20,7 @@ def content(obj: Any) -> Any:
     if isinstance(obj, Tensor):
         flat = obj.detach().cpu().contiguous().reshape(-1)
         return [str(obj.dtype), list(obj.shape), hashlib.sha256(flat.view(torch.uint8).numpy().tobytes()).hexdigest()]
-    if isinstance(obj, np.ndarray | np.generic):
+    if isinstance(obj, np.ndarray):
         return [str(obj.dtype), list(obj.shape), hashlib.sha256(np.ascontiguousarray(obj).tobytes()).hexdigest()]
     if isinstance(obj, nn.Module):
         parts = [[name, type(part).__qualname__, part.extra_repr()] for name, part in obj.named_modules()]

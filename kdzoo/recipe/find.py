@@ -34,13 +34,13 @@ def find(name: str, *, folder: Path) -> Path:
     if path.is_file():
         return path
     known = available()
-    exact = known.get(name) or known.get(str(Path(name).with_suffix("")))
-    ends = [known_name for known_name in known if f"/{known_name}".endswith(f"/{name}") and not hidden(known_name)]
-    if exact or len(ends) == 1:
-        return exact or known[ends[0]]
+    name = name.removesuffix(Path(name).suffix) if Path(name).suffix in SUFFIXES else name
+    ends = [full for full in known if f"/{full}".endswith(f"/{name}") and not hidden(full)]
+    if name in known or len(ends) == 1:
+        return known[name] if name in known else known[ends[0]]
     if ends:
         raise RecipeError(f"Several recipes are called '{name}': write {' or '.join(repr(end) for end in ends)}.")
-    short = {Path(known_name).name for known_name in known if not hidden(known_name)}
+    short = {Path(full).name for full in known if not hidden(full)}
     raise RecipeError(f"There is no recipe '{name}', neither as a file nor as a name; {did_you_mean(name, short)}")
 
 

@@ -110,5 +110,7 @@ def _passable(node: Any, key: Key, at: str, path: str) -> None:
         raise RecipeError(f"{path} leads through {at}, which is {node!r} and holds no settings.")
     if isinstance(node, list) and not isinstance(key, int):
         raise RecipeError(f"{path} leads through {at}, which is a list: say which item, as in {at}[0].")
-    if isinstance(key, int) and (isinstance(node, dict) or key >= len(node)):
+    if isinstance(node, dict) and isinstance(key, int):
+        raise RecipeError(f"{path} asks for item {key} of {at}, which is no list.")
+    if isinstance(key, int) and key >= len(node):
         raise RecipeError(f"{join(at, key)} does not exist: {at} has {len(node)} items, counted from 0.")

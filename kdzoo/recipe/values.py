@@ -12,6 +12,7 @@ from dataclasses import field, make_dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
+import numpy as np
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -106,11 +107,13 @@ def structured(fields: Mapping[str, tuple[Any, Any]]) -> DictConfig:
 
 
 def to_plain(value: Any) -> Any:
-    """Sequences as lists, mappings as dicts, paths as text, however deep; other objects as they are."""
+    """Sequences as lists, mappings as dicts, paths as text, numpy's numbers as Python's, however deep; others as they are."""
     if isinstance(value, Mapping):
         return {key: to_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [to_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return value.item()
     return str(value) if isinstance(value, Path) else value
 
 

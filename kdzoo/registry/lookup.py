@@ -68,7 +68,7 @@ _scanned = functools.cache(scan)
 
 
 def _installed() -> list[Entry]:
-    return [replace(e, problem=_FAILED.get(e, e.problem)) for e in _scanned()]
+    return [replace(e, problem=_FAILED[e]) if e in _FAILED else e for e in _scanned()]
 
 
 def _named(kind: str) -> dict[str, list[Entry]]:

@@ -113,7 +113,9 @@ def test_a_folder_of_recipes_needs_no_attribute(install):
 
 def test_a_group_that_does_not_exist_is_reported_with_the_nearest(install):
     install("kdzoo-example", "[kdzoo.schedule]\nmine = plugin_one:Mine\n")
-    assert problems()["kdzoo-example"] == "its entry-point group 'kdzoo.schedule' is no kind of plugin; did you mean 'schedules'?"
+    assert (
+        problems()["kdzoo-example"] == "its entry-point group 'kdzoo.schedule' is no kind of plugin; did you mean 'schedules'?"
+    )
 
 
 def test_the_stale_copy_of_a_distribution_later_on_the_path_does_not_count(install, tmp_path):
