@@ -87,15 +87,30 @@ class _Gather(torch.autograd.Function):
         padded[: tensor.shape[0]] = tensor
         pieces = [torch.empty_like(padded) for _ in range(size)]
         dist.all_gather(pieces, padded)
-        ctx.place = (sum(counts[:rank]), counts[rank])  # type: ignore[attr-defined]
+        ctx.place = (size, rank, sum(counts[:rank]), counts[rank])  # type: ignore[attr-defined]
         return torch.cat([piece[:n] for piece, n in zip(pieces, counts, strict=True)])
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[Tensor, None, None]:
-        grad = grads[0].contiguous()
-        dist.all_reduce(grad)
-        start, length = ctx.place  # type: ignore[attr-defined]
-        return grad[start : start + length], None, None
+        return _Share.apply(grads[0], *ctx.place), None, None  # type: ignore[attr-defined,no-untyped-call]
+
+
+class _Share(torch.autograd.Function):
+    """The adjoint of gathering: sum over the processes and keep one's own part. Its adjoint in turn is gathering, so that a
+    gradient of a gradient (MetaDistil's) crosses processes too."""
+
+    @staticmethod
+    def forward(
+        ctx: torch.autograd.function.FunctionCtx, whole: Tensor, size: int, rank: int, start: int, length: int
+    ) -> Tensor:
+        ctx.place = (size, rank)  # type: ignore[attr-defined]
+        whole = whole.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(whole)
+        return whole[start : start + length].clone()
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[Tensor, None, None, None, None]:
+        return _Gather.apply(grads[0], *ctx.place), None, None, None, None  # type: ignore[attr-defined,no-untyped-call]
 
 
 def _by_dtype(tensors: list[Tensor]) -> list[list[Tensor]]:

@@ -82,7 +82,7 @@ def _update_teacher(run: Run, window: Sequence[Batch]) -> None:
 def _train_on(run: Run, batch: Batch) -> list[Step]:
     """One optimizer step of every learner on a batch; the first learner's steps, for logging and `after_step`."""
     micros = run.micros(batch)
-    rows = _rows(run, micros)
+    rows = run.rows(micros)
     kept: list[Step] = []
     stepped = True
     together = run.needs.turns != "in_turn"
@@ -107,19 +107,13 @@ def _backward(run: Run, group: Sequence[str], micro: Batch, rows: float) -> list
     for name in group:
         with run.streams.applied(run.device, "step", name, run.stage, micro.epoch, micro.number, micro.part):
             peers = {o: outputs[o].detach() for o in outputs if o != name} if len(outputs) > 1 else None
-            step = run.step(micro, learner=name, student=outputs.get(name), peers=peers)
+            student = run.ahead.pop((name, micro.number, micro.part), None) or outputs.get(name)
+            step = run.step(micro, learner=name, student=student, peers=peers)
             total = run.total(step, run.weights(micro, rows=rows))
             if total.requires_grad:
                 run.precision.scaled(total).backward()  # type: ignore[no-untyped-call]
         steps.append(step)
     return steps
-
-
-def _rows(run: Run, micros: Sequence[Batch]) -> float:
-    """Rows of the whole optimizer step over all processes, for tasks whose rows are not samples."""
-    counts = [run.task.rows(micro) for micro in micros]
-    known = [count for count in counts if count is not None]
-    return run.world.total(sum(known)) if known else 0.0
 
 
 @torch.no_grad()

@@ -65,6 +65,9 @@ class Run:
     feature_shapes: dict[str, dict[str, tuple[int, ...]]] = field(default_factory=dict)
     compiled: dict[str, Callable[..., Any]] = field(default_factory=dict)
     notes: dict[str, float] = field(default_factory=dict)
+    norms: dict[str, Tensor] = field(default_factory=dict)
+    # (learner, batch, part) -> its answers by view on the coming step, if `update_teacher` has computed them, graph included
+    ahead: dict[tuple[str, int, int], Mapping[str, Output]] = field(default_factory=dict)
 
     # -- who is there ------------------------------------------------------------------------------------------------
 
@@ -217,12 +220,18 @@ class Run:
         learner: str = "student",
         params: Parameters | None = None,
         teacher_grad: bool = False,
-        student: Output | None = None,
+        student: Output | Mapping[str, Output] | None = None,
         peers: Mapping[str, Output] | None = None,
         view: str = MAIN,
     ) -> Step:
-        """The forwards of one learner on one micro-batch, with all teachers' answers."""
-        if student is None:
+        """The forwards of one learner on one micro-batch, with all teachers' answers.
+
+        `student` is the learner's answer, or its answers by view, where they are known already.
+        """
+        known = {view: student} if isinstance(student, Output) else student or {}
+        if view in known:
+            student = known[view]
+        else:
             own = (
                 None
                 if params is None
@@ -243,7 +252,7 @@ class Run:
             supervise=self.task.supervised,
             samples=batch.index,
             views={
-                v: self.step(batch, learner=learner, params=params, teacher_grad=teacher_grad, view=v)
+                v: self.step(batch, learner=learner, params=params, teacher_grad=teacher_grad, student=known, view=v)
                 for v in sorted(self.needs.views)
             }
             if view == MAIN
@@ -330,20 +339,29 @@ class Run:
 
     # -- moving ------------------------------------------------------------------------------------------------------
 
-    def optimize(self, role: str, loss: Tensor | None = None) -> bool:
+    def rows(self, micros: Sequence[Batch]) -> float:
+        """Rows of an optimizer step over all its micro-batches and processes; 0 for a task whose rows are its samples."""
+        known = [count for count in map(self.task.rows, micros) if count is not None]
+        return self.world.total(sum(known)) if known else 0.0
+
+    def optimize(self, role: str, loss: Tensor | None = None, *, clip: float | None = None) -> bool:
         """Step the optimizer of a learner or trainable teacher on the gradients at hand (after `loss.backward()`, if given).
 
-        Sums gradients over processes, clips them to `train.clip`, and clears them. False if fp16 overflowed.
+        Sums gradients over processes, clips them, and clears them. False if fp16 overflowed.
+
+        Args:
+            clip: the largest norm; default `train.clip`. Where there is one, `norms[role]` is the norm before clipping, so
+                that `inf` only measures.
         """
         if loss is not None:
             self.precision.scaled(loss).backward()  # type: ignore[no-untyped-call]
         optimizer = self.optimizers[role]
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self.world.reduce_gradients(parameters)
-        clip = self.settings["train"]["clip"]
+        clip = self.settings["train"]["clip"] if clip is None else clip
         if clip is not None:
             self.precision.unscale(optimizer)
-            nn.utils.clip_grad_norm_(parameters, clip)
+            self.norms[role] = nn.utils.clip_grad_norm_(parameters, clip)
         stepped = self.precision.step(optimizer)
         optimizer.zero_grad(set_to_none=True)
         return stepped

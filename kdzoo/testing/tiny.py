@@ -27,9 +27,11 @@ def tiny_recipe(
     Args:
         method, settings: the registered name, and its settings where the defaults are too large for a tiny run.
         out: where runs go.
-        recipe: top-level sections that replace the tiny ones (`student`, `teacher`, `task`, `train`, ...).
+        recipe: top-level sections that replace the tiny ones (`student`, `teacher`, `task`, `train`, ...); `methods` are
+            further ones.
     """
-    methods: dict[str, Any] = {"hard_label": {}, method: dict(settings or {})}
+    recipe = dict(recipe or {})
+    methods: dict[str, Any] = {"hard_label": {}, **recipe.pop("methods", {}), method: dict(settings or {})}
     base: dict[str, Any] = {
         "name": f"tiny-{method}",
         "task": {"data": "digits", "train_size": 44, "validation": 1000, "crop": 1},
@@ -39,7 +41,7 @@ def tiny_recipe(
         "optimizers": {"student": {"use": "sgd", "lr": 0.02}},
         "runtime": {"device": "cpu", "out": str(out), "log_every": 1},
     }
-    base |= recipe or {}
+    base |= recipe
     base |= _teacher(load(base).settings, base) if "teacher" not in base and "teachers" not in base else {}
     return load(base)
 
