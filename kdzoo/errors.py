@@ -44,6 +44,10 @@ class Interrupted(KdzooError):
     exit_code = 130
 
 
+class WeakTeacherWarning(UserWarning):
+    """A frozen teacher is no better than guessing."""
+
+
 def nearest(name: str, names: Iterable[str], *, most: int = 3) -> list[str]:
     """The names most like `name`, best first; empty if nothing is close."""
     return difflib.get_close_matches(name, list(names), n=most, cutoff=0.5)

@@ -17,7 +17,7 @@ from kdzoo.engine.run import Run
 from kdzoo.engine.taps import Taps
 from kdzoo.errors import CapabilityError, PluginError, RecipeError, did_you_mean
 from kdzoo.method import Method, Needs, overrides
-from kdzoo.models.taps import expand
+from kdzoo.models.taps import expand, resolve
 from kdzoo.outputs import MAIN
 from kdzoo.protocols import Model, Task
 from kdzoo.random import Streams
@@ -163,7 +163,7 @@ def _taps(run: Run) -> None:
             except RecipeError as error:
                 raise RecipeError(f"methods.{label} on {role}: {error}") from None
             run.tap_keys[label, role] = keys
-            wanted[role] |= dict.fromkeys(keys.values())
+            wanted.setdefault(role, {}).update(dict.fromkeys(keys.values()))
     example = run.task.example()
     for role, model in roles.items():
         run.taps[role] = Taps(model, list(wanted[role]))
@@ -173,6 +173,8 @@ def _taps(run: Run) -> None:
 def _keys(model: nn.Module, spec: str) -> dict[str, str]:
     """What a method calls its features: a group's members by their own names, anything else as the method wrote it."""
     specs = expand(model, (spec,))
+    for each in specs:
+        resolve(model, each)
     return {spec: specs[0]} if len(specs) == 1 else {s: s for s in specs}
 
 

@@ -21,6 +21,7 @@ from kdzoo.engine.evaluate import evaluate
 from kdzoo.engine.files import replace_file
 from kdzoo.engine.run import Run
 from kdzoo.engine.selection import Selection
+from kdzoo.errors import WeakTeacherWarning
 from kdzoo.teachers.loading import load_weights
 
 FORMAT = 1
@@ -89,6 +90,7 @@ def warn_of_weak_teachers(run: Run) -> None:
             warnings.warn(
                 f"teacher {name!r} reaches {run.task.metric} {value:.1f} on {split}, about what guessing gives "
                 f"({guess():.1f}); check its checkpoint and its data set.",
+                WeakTeacherWarning,
                 stacklevel=2,
             )
 

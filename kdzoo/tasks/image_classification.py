@@ -178,7 +178,7 @@ class ImageClassification:
         return Batch(inputs=self._inputs(pixels), size=len(index), target=labels, index=index, views=views, whole=len(index))
 
     def _inputs(self, pixels: Tensor) -> Tensor:
-        return normalize(pixels, self.set.mean, self.set.std)
+        return normalize(pixels, self.set.mean, self.set.std).to(torch.get_default_dtype())
 
     def split(self, batch: Batch, parts: int) -> Sequence[Batch]:
         if parts <= 1 or batch.size <= 1:

@@ -31,6 +31,7 @@ from kdzoo.testing.tiny import first_window, tiny_recipe, tiny_run
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
+@pytest.mark.filterwarnings("ignore::kdzoo.errors.WeakTeacherWarning")
 class MethodContract:
     """Inherit and set `method`; every `test_` below is a law that the method keeps.
 
@@ -67,7 +68,7 @@ class MethodContract:
             step = run.step(first_window(run)[0])
             values = self.terms(run, step)
             weights = {f"{label}.{name}": w for label, own in run.weights_now.items() for name, w in own.items() if w}
-            total = float(run.total(step, commit=False))
+            total = run.total(step, commit=False).item()
             assert total == pytest.approx(sum(weights[name] * values[name] for name in weights), rel=1e-5, abs=1e-7)
             for name in weights:
                 label, term = name.split(".")
@@ -151,7 +152,8 @@ class MethodContract:
         with tiny_run(tiny_recipe(self.method, own, recipe=self.recipe)) as run:
             step = run.step(first_window(run)[0])
             shifted = self.terms(run, step)
-            assert shifted["hard_label.hard_label"] == values["hard_label.hard_label"]
+            if self.method != "hard_label":
+                assert shifted["hard_label.hard_label"] == values["hard_label.hard_label"]
             method = run.methods[self.method]
             seen, _ = method._transformed(run.view(step, method))
             assert torch.equal(seen.student.rows.logits, Shift()(seen.student.rows.logits, inner=step.student.rows.logits))

@@ -5,10 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from kdzoo import testing
-from kdzoo.testing.tiny import registered
+from kdzoo.testing.tiny import TEACHER, registered
 
 # What a method needs in a tiny run, where its defaults are made for long runs or large sets: attributes of its contract.
-CONTRACTS: dict[str, dict[str, Any]] = {}
+WIDE_AS_TEACHER = {"student": TEACHER}
+CONTRACTS: dict[str, dict[str, Any]] = {
+    "crd": {"settings": {"negatives": 8, "width": 8}},
+    "ft": {"fixed": frozenset({"rate"})},
+    "ft_attention": {"fixed": frozenset({"rate"})},
+    "kdsvd": {"recipe": WIDE_AS_TEACHER},
+    "prokt_dual": {"fixed": frozenset({"start"})},
+    "vid": {"fixed": frozenset({"initial_variance"})},
+}
 
 
 def _contract(name: str) -> type:

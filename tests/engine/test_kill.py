@@ -35,10 +35,9 @@ def recipe_file(folder: Path) -> Path:
 
 
 def start(recipe: Path, out: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "kdzoo", "run", str(recipe), f"runtime.out={out}"]
-    return subprocess.Popen(
-        command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
+    command = [sys.executable, "-m", "kdzoo.cli", "run", str(recipe), f"runtime.out={out}"]
+    with (out.parent / "errors.txt").open("wb") as errors:
+        return subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL, stderr=errors)
 
 
 def kill_after(process: subprocess.Popen[bytes], out: Path, more: int) -> bool:
@@ -64,13 +63,11 @@ def end_of(out: Path) -> tuple[Path, list[tuple[object, ...]]]:
 def check(tmp_path: Path, kills: int) -> None:
     recipe, draw = recipe_file(tmp_path), random.Random(kills)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    assert start(recipe, whole).wait() == 0
+    assert start(recipe, whole).wait() == 0, (tmp_path / "errors.txt").read_text()
     happened = 0
     for _ in range(kills):
         happened += kill_after(start(recipe, broken), broken, draw.randrange(1, max(3, 60 // kills)))
-    process = start(recipe, broken)
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors.decode()
+    assert start(recipe, broken).wait() == 0, (tmp_path / "errors.txt").read_text()
     assert happened, "no kill hit the run while it was training"
     (a, losses), (b, resumed) = end_of(whole), end_of(broken)
     assert losses == resumed

@@ -134,10 +134,10 @@ def test_prokt_brings_the_teacher_closer_to_the_student() -> None:
     ) as run:
         (batch,) = first_window(run)
         method: Any = run.methods["prokt"]
-        before = float(method.losses(run, "teacher", batch)[1])
+        before = method.losses(run, "teacher", batch)[1].item()
         for _ in range(5):
             method.update_teacher([batch], run)
-        assert float(method.losses(run, "teacher", batch)[1]) < before
+        assert method.losses(run, "teacher", batch)[1].item() < before
 
 
 def test_prokt_asks_for_a_teacher_that_can_move() -> None:
