@@ -55,11 +55,10 @@ class ClassMaps(nn.Module):
     def _trunk(whole: nn.Module, features: int, example: Tensor) -> nn.Module:
         """`whole` up to a map with as many channels as its classifier takes."""
         for tap in ("last", f"pooled{INPUT}"):
-            trunk = up_to(whole, tap)
-            was = trunk.training
+            trunk = up_to(whole, tap, example)
             with torch.no_grad():
                 shape = trunk.eval()(example).shape
-            trunk.train(was)
+            trunk.train(whole.training)
             if len(shape) == 4 and shape[1] == features:
                 return trunk
         raise RecipeError(

@@ -58,7 +58,7 @@ class SimKD(Method):
             self.register_buffer(name, value)
         self.projector = ClassifierProjector(student[0], teacher[0], factor=self.factor)
         self.size = min(student[1], teacher[1]), min(student[2], teacher[2])
-        up_to(run.student, self.student_tap)  # find out now, not after the training, whether it can be deployed
+        self._trunk(run)  # find out now, not after the training, whether it can be deployed
 
     @term()
     def features(self, step: Step) -> Tensor:
@@ -71,4 +71,7 @@ class SimKD(Method):
         with torch.no_grad():
             classifier.weight.copy_(weight)
             classifier.bias.copy_(bias)
-        return ReusedClassifier(up_to(run.student, self.student_tap), self.projector, classifier, size=self.size)
+        return ReusedClassifier(self._trunk(run), self.projector, classifier, size=self.size)
+
+    def _trunk(self, run: Run) -> nn.Module:
+        return up_to(run.student, self.student_tap, run.task.example().inputs)
