@@ -15,7 +15,7 @@ from kdzoo.errors import RecipeError, did_you_mean
 from kdzoo.recipe.check import worded
 from kdzoo.recipe.layout import Reserved
 from kdzoo.recipe.load import Recipe
-from kdzoo.recipe.paths import join
+from kdzoo.recipe.paths import copied, join
 from kdzoo.recipe.schema import RECIPE, USE, Field, schema_for, schema_of
 
 Provenance = Mapping[str, str]
@@ -80,7 +80,7 @@ def build(kind: str, spec: Any, path: str, *, provenance: Provenance | None = No
 
 def split_reserved(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """A method's settings in two: its own, with `use`, for `build`; and those that every method has, all of them."""
-    reserved = {name: f.default for name, f in schema_of(Reserved).fields.items()}
+    reserved = {name: copied(f.default) for name, f in schema_of(Reserved).fields.items()}
     own = {name: value for name, value in settings.items() if name not in reserved}
     return own, reserved | {name: value for name, value in settings.items() if name in reserved}
 

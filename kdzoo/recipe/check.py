@@ -18,6 +18,7 @@ from kdzoo.recipe.values import holds_object
 LABELED = "methods"  # their label is their name, unless they say otherwise
 EXPANDING = "teachers"  # their `expand` may turn settings into nested recipes
 DOTTED = "schedules"  # their keys are paths
+_LABEL = re.compile(r"[^.\[\]=]+")
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,10 @@ class Checker:
         kind = field.slot or ""
         if kind == RECIPE:
             return self.nested(value, path)
-        if key is not None and kind != DOTTED and re.search(r"[.\[\]=]", key):
-            raise RecipeError(f"{path}: the name '{key}' must not hold dots, brackets or '='{self.layers.where(path)}.")
+        if key is not None and not (isinstance(key, str) and (kind == DOTTED or _LABEL.fullmatch(key))):
+            raise RecipeError(
+                f"{path}: the name {key!r} must be a text without dots, brackets and '='{self.layers.where(path)}."
+            )
         value = {USE: value} if isinstance(value, str) else value
         if not isinstance(value, dict):
             if holds_object(value):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def find(name: str, *, folder: Path) -> Path:
     Raises RecipeError where there is none, or several.
     """
     path = folder / Path(name).expanduser()
-    if path.is_file():
+    if os.path.isfile(path):  # unlike Path.is_file, False for a text that cannot be a path at all
         return path
     known = available()
     name = name.removesuffix(Path(name).suffix) if Path(name).suffix in SUFFIXES else name

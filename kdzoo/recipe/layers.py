@@ -55,7 +55,10 @@ class Layers:
             hint = did_you_mean(str(last), node) if isinstance(node, dict) else "look at the recipe by `kdzoo show`."
             raise RecipeError(f"~{path} removes nothing, for the recipe does not set it; {hint}")
         del node[last]
+        origin = self.origin(parent(path))
         self._forget(path)
+        if isinstance(node, list) and origin:  # the items behind it have moved up
+            self.note(parent(path), node, origin)
 
     def note(self, path: str, value: Any, origin: Origin) -> None:
         """Record where `value` was written."""
@@ -98,7 +101,8 @@ class Layers:
         found = child(node, key)
         if isinstance(found, str):
             found = node[key] = {USE: found}
-            self.origins[join(path, USE)] = self.origins.pop(path)
+            if path in self.origins:
+                self.origins[join(path, USE)] = self.origins.pop(path)
         return found
 
     def _forget(self, path: str) -> None:

@@ -18,7 +18,7 @@ def apply(layers: Layers, overrides: Sequence[str]) -> None:
     """Lay overrides over a recipe. A mapping is merged, anything else replaces. Raises RecipeError for what is no override."""
     for text in overrides:
         path, equals, value = text.partition("=")
-        if text.startswith("~") and not equals:
+        if text.startswith("~") and path != "~" and not equals:
             layers.remove(text[1:].strip())
         elif equals and path.strip() and not text.startswith("~"):
             layers.put(path.strip(), parsed(value, text), Origin(f"override {text}", Path.cwd()))

@@ -149,6 +149,10 @@ def test_an_unknown_recipe_is_answered_with_the_nearest(builtin):
     assert refused("quikc") == "There is no recipe 'quikc', neither as a file nor as a name; did you mean 'quick'?"
 
 
+def test_a_text_that_is_no_path_at_all_is_no_recipe(builtin):
+    assert "There is no recipe 'student: net\n" in refused("student: net\n" * 400)
+
+
 def test_a_part_is_found_only_by_its_whole_name(builtin):
     assert load("_base/part").settings["name"] == "part"
     assert "There is no recipe 'part'" in refused("part")

@@ -124,7 +124,8 @@ def test_python_objects_are_named_in_the_yaml():
             "methods.sofd (from the given mapping): There is no 'sofd' among the methods: did you mean",
         ),
         ({"methods": {"soft": None}}, "methods.soft must be one of the methods, by name or as {use: name, ...}, got null"),
-        ({"methods": {"so.ft": {"use": "soft"}}}, "the name 'so.ft' must not hold dots"),
+        ({"methods": {"so.ft": {"use": "soft"}}}, "the name 'so.ft' must be a text without dots"),
+        ({"learners": {1: "net"}}, "learners[1]: the name 1 must be a text without dots"),
         ({"student": 5}, "student must be one of the models, by name or as {use: name, ...}, got 5"),
         (
             {"student": {"widths": [1]}},

@@ -71,6 +71,14 @@ def test_null_sets_null_and_a_tilde_removes():
     assert len(settings("~methods.soft.logits[0]")["methods"]["soft"]["logits"]) == 1
 
 
+def test_items_behind_a_removed_one_can_be_changed_and_keep_their_origin():
+    recipe = load(RECIPE, ["~methods.soft.logits[1]", "~methods.soft.logits[0]", "methods.soft.logits=[scale, scale]"])
+    assert recipe.provenance["methods.soft.logits[0].use"] == "override methods.soft.logits=[scale, scale]"
+    recipe = load(RECIPE, ["~methods.soft.logits[0]", "methods.soft.logits[0].factor=7"])
+    assert recipe.get("methods.soft.logits[0].factor") == 7.0
+    assert recipe.provenance["methods.soft.logits[0].use"] == "the given mapping"
+
+
 def test_a_key_with_dots_is_matched_whole_the_longest_first():
     changed = settings(
         "schedules.methods.soft=ramp", "schedules.methods.soft.temperature.until=5", "schedules.methods.soft.until=6"
@@ -94,6 +102,7 @@ def test_a_schedule_is_removed_by_its_path():
     ("override", "sentence"),
     [
         ("train.epochs", "The override 'train.epochs' cannot be read: write a.b=1 to set a value, ~a.b to remove one."),
+        ("~", "The override '~' cannot be read"),
         ("=3", "The override '=3' cannot be read"),
         ("~a=3", "The override '~a=3' cannot be read"),
         ("seed=[1", "The value in the override 'seed=[1' cannot be read (did not find expected ',' or ']')"),
