@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
 
+DEVICES = [device for device in ("cpu", "cuda", "mps", "xpu") if torch.amp.is_autocast_available(device)]
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -27,10 +29,10 @@ def in_float32(loss: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(loss)
     def computed(*args: P.args, **kwargs: P.kwargs) -> R:
-        device = _device((args, kwargs))
-        if device is None or not torch.is_autocast_enabled(device):
-            return loss(*_raise(args), **_raise(kwargs))
-        with torch.autocast(device, enabled=False):
+        with ExitStack() as off:
+            for device in DEVICES:
+                if torch.is_autocast_enabled(device):
+                    off.enter_context(torch.autocast(device, enabled=False))
             return loss(*_raise(args), **_raise(kwargs))
 
     return computed
@@ -45,11 +47,3 @@ def _raise(value: Any) -> Any:
     if type(value) is dict:
         return {key: _raise(item) for key, item in value.items()}
     return value
-
-
-def _device(value: Any) -> str | None:
-    """The device type of the first tensor found; None where there is no tensor or its device knows no autocast."""
-    if isinstance(value, Tensor):
-        return value.device.type if torch.amp.is_autocast_available(value.device.type) else None
-    items = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
-    return next((found for item in items if (found := _device(item)) is not None), None)
