@@ -11,9 +11,12 @@ from torch import nn
 
 from kdzoo import registry
 from kdzoo.bench.rows import changed
+from kdzoo.cli.console import main_process, say
 from kdzoo.cli.progress import watching
-from kdzoo.engine.launch import launch
+from kdzoo.engine.identify import identify
+from kdzoo.engine.launch import finished, launch
 from kdzoo.engine.results import Result
+from kdzoo.errors import RecipeError
 from kdzoo.recipe.layers import Origin
 from kdzoo.recipe.load import Recipe, resolved
 from kdzoo.recipe.overrides import apply
@@ -61,8 +64,25 @@ def run(
         registry.load_file(path)
     sections = {"student": student, "teacher": _teacher(teacher), "task": _task(data), "methods": methods}
     loaded = composed(recipe, {name: value for name, value in sections.items() if value is not None}, overrides or {})
-    with watching(quiet=not progress) as listeners:
-        return launch(loaded, folder=Path(folder) if folder else None, force=force, listeners=listeners)
+    return train(loaded, folder=Path(folder) if folder else None, force=force, progress=progress)
+
+
+def train(recipe: Recipe, *, folder: Path | None = None, force: bool = False, progress: bool = True) -> Result:
+    """Train a loaded recipe; with `progress`, say what was found in its folder and how it goes."""
+    settings = recipe.settings
+    if not settings["methods"]:
+        hint = f"`kdzoo bench {recipe.source}` trains its rows" if settings["bench"] else "add e.g. methods.hard_label={}"
+        raise RecipeError(f"{recipe.source} names no method, so there is nothing to train for: {hint}.")
+    identity = identify(settings)
+    folder = folder or Path(settings["runtime"]["out"]) / (settings["name"] or "run") / identity
+    if progress and not force and main_process():
+        if finished(folder, identity):
+            say(f"This run is finished already: {folder}. Train it again by --force.")
+        elif (folder / "checkpoints").is_dir():
+            say(f"Going on from the last checkpoint in {folder}. Start anew by --force.")
+    unit = getattr(registry.get("tasks", settings["task"]["use"]), "unit", "images")
+    with watching(unit=unit, quiet=not progress) as listeners:
+        return launch(recipe, folder=folder, force=force, listeners=listeners)
 
 
 def composed(recipe: str | Path | Mapping[str, Any], sections: Mapping[str, Any], overrides: Mapping[str, Any]) -> Recipe:

@@ -93,7 +93,7 @@ def evaluated(model: Deployed) -> dict[str, float]:
     run = _stand(model.settings)
     module = model.module().to(run.device)
     if model.settings["train"]["channels_last"]:
-        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        module.to(memory_format=torch.channels_last)
     return evaluate(run, module, "test").metrics
 
 
@@ -189,7 +189,7 @@ def _stand(settings: Mapping[str, Any]) -> Run:
     """The part of a run that evaluation needs: the task with its data, the device, the precision."""
     device = device_of(settings["runtime"]["device"])
     torch.set_num_threads(settings["runtime"]["threads"])
-    task: Task = build("tasks", settings["task"], "task")  # type: ignore[assignment]
+    task: Task = build("tasks", settings["task"], "task")
     root, streams = settings["paths"]["data"], Streams(settings["seed"])
     task.open(needs=Needs(), streams=streams, device=device, root=Path(root) if root else None)
     return Run(
@@ -226,8 +226,8 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _normalization(task: Any) -> dict[str, Any]:
     """How pixels in [0, 1] become inputs, where the task has images."""
-    images = getattr(task, "set", None)
-    return {"mean": list(images.mean), "std": list(images.std)} if hasattr(images, "mean") else {}
+    images: Any = getattr(task, "set", None)
+    return {name: list(getattr(images, name)) for name in ("mean", "std") if hasattr(images, name)}
 
 
 def _portable(tree: Any) -> Any:

@@ -25,7 +25,7 @@ def card(kind: str, name: str) -> Card:
     entry = registry.entry(kind, name)
     plugin: Any = registry.get(kind, name)
     module = sys.modules.get(getattr(plugin, "__module__", ""))
-    about = {
+    about: Card = {
         "kind": kind,
         "name": name,
         "distribution": f"{entry.distribution} {entry.version}".strip(),

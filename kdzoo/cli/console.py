@@ -16,6 +16,11 @@ def on_terminal(stream: TextIO) -> bool:
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
+def main_process() -> bool:
+    """Whether this process speaks for all, where torchrun started several."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def say(message: str) -> None:
     """A message for the person at the keyboard."""
     print(message, file=sys.stderr, flush=True)

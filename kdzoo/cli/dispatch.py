@@ -56,7 +56,7 @@ def dispatch(arguments: Sequence[str]) -> int:
 def find(name: str) -> tuple[Command, str]:
     """A command by name, and what it is about. A built-in one wins over a stranger of the same name."""
     if name in BUILT_IN:
-        module = importlib.import_module(f"kdzoo.cli.{name}")
+        module = importlib.import_module(f"kdzoo.cli.commands.{name}")
         return cast(Command, module), module.__doc__ or ""
     known = registry.discover("commands")
     if name not in known:
@@ -75,7 +75,7 @@ def find(name: str) -> tuple[Command, str]:
 def summaries() -> dict[str, str]:
     """Every command with one line about it, the built-in ones first; nothing is imported."""
     others = {name: entry.summary for name, entry in registry.discover("commands").items() if name not in BUILT_IN}
-    return {name: summary(f"kdzoo.cli.{name}") for name in BUILT_IN} | others
+    return {name: summary(f"kdzoo.cli.commands.{name}") for name in BUILT_IN} | others
 
 
 def _overview() -> str:

@@ -8,7 +8,7 @@ import tempfile
 import traceback
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import TextIO
 
 from kdzoo.cli.console import complain, say, warn
 from kdzoo.errors import Interrupted, KdzooError, MissingError
@@ -36,8 +36,8 @@ def guarded(action: Callable[[], int], *, debug: bool = False) -> int:
 
 
 def _told(error: BaseException) -> int:
-    if isinstance(error, KeyboardInterrupt):
-        complain("interrupted.")
+    if isinstance(error, KeyboardInterrupt | Interrupted):
+        say(str(error) or "interrupted.")
         return Interrupted.exit_code
     if isinstance(error, KdzooError):
         complain(str(error))
@@ -59,5 +59,12 @@ def _kept() -> str:
     return f"its traceback is in {file.name}: please report it, or start the command again with --debug"
 
 
-def _one_line(message: Warning | str, category: type[Warning], *_: Any) -> None:
+def _one_line(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     warn(str(message) if issubclass(category, UserWarning) else f"{category.__name__}: {message}")

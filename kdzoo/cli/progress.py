@@ -17,15 +17,15 @@ Listener = Callable[[Record], None]
 
 
 @contextmanager
-def watching(*, quiet: bool = False) -> Iterator[list[Listener]]:
-    """Listeners for `launch`, which draw on standard error; none if `quiet`."""
+def watching(*, unit: str = "images", quiet: bool = False) -> Iterator[list[Listener]]:
+    """Listeners for `launch`, which draw on standard error; none if `quiet`. `unit` is what the task's samples are called."""
     if quiet:
         yield []
     elif on_terminal(sys.stderr):
         with _bars() as progress:
-            yield [Bars(progress)]
+            yield [Bars(progress, unit)]
     else:
-        lines = Lines(say)
+        lines = Lines(say, unit)
         try:
             yield [lines]
         finally:
@@ -35,8 +35,8 @@ def watching(*, quiet: bool = False) -> Iterator[list[Listener]]:
 class Lines:
     """Prints a line for each epoch: its last losses, its validation if there was one, and the speed."""
 
-    def __init__(self, write: Callable[[str], None]) -> None:
-        self.write = write
+    def __init__(self, write: Callable[[str], None], unit: str) -> None:
+        self.write, self.unit = write, unit
         self.last: Record | None = None
 
     def __call__(self, record: Record) -> None:
@@ -50,15 +50,15 @@ class Lines:
     def flush(self, validation: Mapping[str, float] | None = None) -> None:
         """Print the epoch that is waiting, if one is."""
         if self.last:
-            self.write(f"{_finished(self.last)}  {numbers(self.last, validation or {})}")
+            self.write(f"{_finished(self.last)}  {numbers(self.last, validation or {}, self.unit)}")
             self.last = None
 
 
 class Bars:
     """Moves one bar per stage."""
 
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
+    def __init__(self, progress: Progress, unit: str) -> None:
+        self.progress, self.unit = progress, unit
         self.bars: dict[str, Any] = {}
         self.validation: Mapping[str, float] = {}
 
@@ -71,14 +71,14 @@ class Bars:
                 # After a restart the bar starts where the run does, so that the remaining time is this process's own.
                 self.bars[stage] = self.progress.add_task(stage, total=record["steps"], completed=step, numbers="")
             epoch = f"{_prefix(stage)}epoch {record['epoch'] + 1}"
-            shown = numbers(record, self.validation)
+            shown = numbers(record, self.validation, self.unit)
             self.progress.update(self.bars[stage], completed=step, description=epoch, numbers=shown)
 
 
-def numbers(record: Record, validation: Mapping[str, float]) -> str:
+def numbers(record: Record, validation: Mapping[str, float], unit: str) -> str:
     """The loss, the validation's metrics and the speed, as far as they are known."""
     measured = [f"{name} {value:.4g}" for name, value in validation.items()]
-    speed = f"{record['samples_per_second']:.0f} images/s"
+    speed = f"{record['samples_per_second']:.0f} {unit}/s"
     return "  ".join([f"loss {record['loss']:.4g}", *measured, speed])
 
 

@@ -16,7 +16,7 @@ from kdzoo.cli.dispatch import version
 from kdzoo.errors import RecipeError
 from kdzoo.registry.source import locate
 
-TEMPLATES = Path(__file__).parents[1] / "scaffold"
+TEMPLATES = Path(__file__).parents[2] / "scaffold"
 SUFFIX = ".txt"
 NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 OWN = re.compile(r"^kdzoo[-_]")
@@ -39,7 +39,9 @@ def run(args: argparse.Namespace) -> int:
             write(TEMPLATES / args.what, Path(beside) / "new", names)
             shutil.move(Path(beside) / "new", folder)
     except OSError as error:
-        raise RecipeError(f"{folder} cannot be written: {error.strerror}; choose another place by --out.") from None
+        raise RecipeError(
+            f"{folder} cannot be written ({error.filename}: {error.strerror}); choose another place by --out."
+        ) from None
     show(str(folder))
     say(f"Install it by `pip install -e '{folder}[test]'`, test it by `pytest {folder}`; its README says the rest.")
     return 0

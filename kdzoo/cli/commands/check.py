@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kdzoo.cli.arguments import add_json, add_plugins, load_plugins
 from kdzoo.cli.console import show_json, show_table
 from kdzoo.errors import KdzooError, RecipeError
+
+if TYPE_CHECKING:
+    from kdzoo.recipe.load import Recipe
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,13 +28,12 @@ def run(args: argparse.Namespace) -> int:
     named = [name for word in args.recipes if not is_override(word) for name in _files(word)]
     if not named:
         raise RecipeError("kdzoo check: nothing to check; name a recipe, its file or a folder with recipes.")
-    problems = {name: _problem(name, overrides, deep=args.deep) for name in named}
-    found = [(name, f"wrong: {error}" if error else "ok") for name, error in problems.items()]
+    found = {name: _checked(name, overrides, deep=args.deep) for name in named}
     if args.json:
-        show_json([{"recipe": name, "status": status} for name, status in found])
+        show_json([{"recipe": name, "status": str(status)} for name, status in found.items()])
     else:
-        show_table(("recipe", "status"), found)
-    return max((error.exit_code for error in problems.values() if error), default=0)
+        show_table(("recipe", "status"), list(found.items()))
+    return max((status.exit_code for status in found.values() if isinstance(status, KdzooError)), default=0)
 
 
 def is_override(word: str) -> bool:
@@ -48,19 +51,27 @@ def _files(word: str) -> Iterator[str]:
             yield str(path)
 
 
-def _problem(name: str, overrides: Sequence[str], *, deep: bool) -> KdzooError | None:
+def _checked(name: str, overrides: Sequence[str], *, deep: bool) -> str | KdzooError:
+    """`ok`, with the number of runs of a bench; or what is wrong."""
     try:
-        _check(name, overrides, deep=deep)
+        recipes = _runs(name, overrides)
+        for recipe in recipes if deep else ():
+            _assemble(recipe)
     except KdzooError as error:
         return error
-    return None
+    return "ok" if len(recipes) == 1 else f"ok, {len(recipes)} runs"
 
 
-def _check(name: str, overrides: Sequence[str], *, deep: bool) -> None:
+def _runs(name: str, overrides: Sequence[str]) -> list[Recipe]:
+    """The recipe of each run that a recipe stands for."""
+    from kdzoo.bench.grid import expand
     from kdzoo.recipe.load import load
 
     recipe = load(name, overrides)
-    if deep:
-        from kdzoo.engine.assemble import assemble
+    return [cell.recipe for cell in expand(name, overrides).cells] if recipe.settings["bench"] else [recipe]
 
-        assemble(recipe.settings)
+
+def _assemble(recipe: Recipe) -> None:
+    from kdzoo.engine.assemble import assemble
+
+    assemble(recipe.settings)

@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
         dest.parent.mkdir(parents=True, exist_ok=True)
         dest.write_text(anchored(source.read_text("utf-8"), source), "utf-8")
     except OSError as error:
-        raise RecipeError(f"{dest} cannot be written: {error.strerror}; choose another place.") from None
+        raise RecipeError(f"{dest} cannot be written ({error.filename}: {error.strerror}); choose another place.") from None
     show(str(dest))
     say(f"Edit it, look at it by `kdzoo show recipe {dest}`, and train it by `kdzoo run {dest}`.")
     return 0

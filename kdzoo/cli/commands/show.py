@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from kdzoo import registry
 from kdzoo.cli.arguments import add_json, add_plugins, load_plugins
-from kdzoo.cli.check import is_override
+from kdzoo.cli.commands.check import is_override
 from kdzoo.cli.console import show, show_json, show_table
 from kdzoo.cli.kinds import SHOWN, plural
 from kdzoo.errors import RecipeError, nearest
@@ -81,7 +80,7 @@ def _plugin(kind: str, name: str, *, as_json: bool) -> None:
     for text in (found["about"], found["class"]):
         if text:
             show(f"\n{text}")
-    rows = {
+    rows: dict[str, Sequence[Sequence[str]]] = {
         "settings": [(s["name"], s["type"], json.dumps(s["default"], default=str)) for s in found["settings"]],
         "terms": [(term, f"weight {weight:g}") for term, weight in found.get("terms", {}).items()],
         "needs": [(need, json.dumps(value, default=str)) for need, value in (found.get("needs") or {}).items()],
@@ -91,7 +90,7 @@ def _plugin(kind: str, name: str, *, as_json: bool) -> None:
         _section(title, listed)
 
 
-def _section(title: str, rows: Sequence[Sequence[Any]]) -> None:
+def _section(title: str, rows: Sequence[Sequence[str]]) -> None:
     if not rows:
         return
     show(f"\n{title}")

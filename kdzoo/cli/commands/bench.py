@@ -1,0 +1,69 @@
+"""Train many methods, several seeds each, on one feed of data, and compare them; what is finished is not done again."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kdzoo.cli.arguments import add_json, add_recipe
+from kdzoo.cli.cells import watching
+from kdzoo.cli.console import say, show_json, show_table
+
+if TYPE_CHECKING:
+    from kdzoo.bench.leaderboard import Leaderboard
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_recipe(parser)
+    parser.add_argument("--methods", type=_names, metavar="A,B", help="only these rows (and the baseline)")
+    parser.add_argument("--seeds", type=_seeds, metavar="N|A,B", help="a number of seeds, or the seeds themselves")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes; default one a core, or one on a GPU")
+    parser.add_argument("--out", metavar="DIR", help="where the bench's folder goes; default runtime.out")
+    parser.add_argument("--force", action="store_true", help="train everything again")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from kdzoo.bench.runner import bench
+
+    with watching(quiet=args.quiet) as heard:
+        board = bench(
+            args.recipe,
+            args.overrides,
+            out=args.out,
+            workers=args.workers,
+            force=args.force,
+            methods=args.methods,
+            seeds=args.seeds,
+            plugins=args.plugin,
+            on_event=heard,
+        )
+    show_board(board, as_json=args.json)
+    return 1 if board.failures else 0
+
+
+def show_board(board: Leaderboard, *, as_json: bool) -> None:
+    """The leaderboard to standard output; what is to be known about it, and where the report is, to standard error."""
+    from kdzoo.bench.formats import HEADERS, cells, digits, sections
+
+    if as_json:
+        show_json(board.to_json())
+    else:
+        headers = [header.format(metric=board.metric, baseline=board.baseline) for header in HEADERS]
+        show_table(headers, [cells(row, digits(board)) for row in board.rows])
+    for title, items in sections(board).items():
+        say(f"\n{title}")
+        for item in items:
+            say(f"- {item}")
+    say(f"\nreport: {Path(board.folder) / 'report.html'}")
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _seeds(text: str) -> list[int]:
+    """`3` are the seeds 0, 1, 2; `0,5` are themselves, and so is `5,`."""
+    return [int(seed) for seed in _names(text)] if "," in text else list(range(int(text)))

@@ -1,0 +1,51 @@
+"""Train a recipe; a run that was interrupted goes on, one that is finished is not repeated."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from kdzoo.cli.arguments import add_json, add_recipe, load_plugins
+from kdzoo.cli.console import main_process, show_json, show_table
+
+if TYPE_CHECKING:
+    from kdzoo.engine.results import Result
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_recipe(parser)
+    parser.add_argument("--force", action="store_true", help="train again, even if this run is finished or under way")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from kdzoo.api import train
+    from kdzoo.recipe.load import load
+
+    load_plugins(args)
+    result = train(load(args.recipe, args.overrides), force=args.force, progress=not args.quiet)
+    if main_process():
+        show_result(result, as_json=args.json)
+    return 0
+
+
+def show_result(result: Result, *, as_json: bool) -> None:
+    """Print the run folder and the test metrics."""
+    if as_json:
+        show_json({"folder": str(result.folder), **result.values})
+    else:
+        show_table(("result", "value"), [*rows(result.values), ("run folder", str(result.folder))])
+
+
+def rows(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What `result.json` says about the test split, as pairs of words and numbers; the headline metric comes first."""
+    test, metric = values["test"], values["metric"]
+    named = {"last": "last epoch", "best": f"best epoch on validation, {values['validation']['best_epoch']}"}
+    found = []
+    for which in (which for which in named if which in test):
+        names = sorted(test[which], key=lambda name: (name != metric, name))
+        found += [(f"test {name}, {named[which]}", test[which][name]) for name in names]
+    found += [(f"test {metric}, teacher {name}", row["test"][metric]) for name, row in values["teachers"].items()]
+    return [(what, f"{value:.4g}") for what, value in found]

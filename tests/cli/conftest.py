@@ -1,0 +1,49 @@
+"""Commands as a user types them, in this process."""
+
+import os
+
+import pytest
+
+from kdzoo import registry
+from kdzoo.cli import main
+from kdzoo.registry.entries import LOCAL
+
+TINY = """\
+description: "Sixteen hidden units on the digits"
+task: {use: image_classification, data: digits}
+student: {use: mlp, hidden: [16]}
+methods: {hard_label: {}}
+train: {epochs: 2}
+"""
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path, monkeypatch):
+    """In an empty folder, with no local plugins but those that the test brings."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))
+    local = dict(LOCAL)
+    yield
+    LOCAL.clear()
+    LOCAL.update(local)
+    registry.refresh()
+
+
+@pytest.fixture
+def kdzoo(capsys):
+    """`kdzoo("list", "methods")` -> exit code, standard output, standard error."""
+
+    def run(*words):
+        capsys.readouterr()
+        code = main([str(word) for word in words])
+        return (code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """A recipe that trains in a moment."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(TINY)
+    return path
