@@ -7,7 +7,7 @@ arXiv 1811.03233.
 
 on maps before the ReLU (B, C, H, W); s is the student's, through a connector (convolution and BatchNorm; nothing where the
 shapes agree), m = 1 the margin. Two stages: boundaries for 30 epochs (RepDistiller), then the recipe's other methods (the
-labels, and `kd` in the paper) with the weight of `boundary` at 0. The factor 3/1000 is the public code's. No deviations.
+labels, or `kd` beside them) with the weight of `boundary` at 0. The factor 3/1000 is the public code's. No deviations.
 """
 
 from __future__ import annotations

@@ -9,8 +9,7 @@ for adjacent taps; the larger map of two is average-pooled. Channels must agree 
 flow alone for 30 epochs (RepDistiller), then the other methods of the recipe (the labels) alone: the weight of `flow` is 0
 in the main stage.
 
-Deviations: the paper pools by maxima and weighs pairs equally (as here); its own layers differ by architecture, so stem and
-stages are taken, as in RepDistiller.
+As in RepDistiller the maps are stem and stages; torchdistill pools the larger map by its maxima instead.
 """
 
 from __future__ import annotations

@@ -6,16 +6,18 @@ Liu, Li, Li, Yao, "NORM: Knowledge Distillation via N-to-One Representation Matc
     F_s <- F_s + R(E(F_s))                                     R: 1x1 convolution and BatchNorm back, before the pooling
 
 E and R belong to the student: it is the model `expanded` (`student: {use: expanded, base: {use: resnet8x4}, width: 256}`),
-whose tap `expanded` the method reads; `width` is the teacher's channels. Without a nonlinearity between them they can be
-folded into one linear layer for inference. A larger teacher map is max-pooled.
+whose tap `expanded` the method reads; `width` is the teacher's channels. A larger teacher map is max-pooled. There is no
+nonlinearity between them, so the deployed student has one 1x1 convolution in their place, with the same answers.
 
 In practice: N = 8 with weight 1 and labels at 0.1 (CIFAR-100 README; N = 4 is the code's default), the weight stepped through
 0.1, 0.5, 1, 0.5, 0.1 at epochs 10, 20, 180 and 210. Left out: the public code also trains and tests on layer-normalized
-logits; combine with `kd` and `standardize` instead.
+logits; combine with `kd` and `standardize` instead. Where the last stage is pooled at once the paper goes one step further
+and merges the convolution into the classifier.
 """
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
 import torch
@@ -44,6 +46,26 @@ class Expansion(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         restored: Tensor = self.restore(self.expand(x))
         return x + restored
+
+
+@torch.no_grad()
+def merged(expansion: Expansion) -> nn.Conv2d:
+    """The one 1x1 convolution that does what `expansion` does in eval mode: `(1 + R E) x + R c_E + c_R`."""
+    (e, c_e), (r, c_r) = _affine(expansion.expand), _affine(expansion.restore)
+    both = nn.Conv2d(r.shape[0], r.shape[0], 1).to(r)
+    both.weight.copy_((torch.eye(len(r)).to(r) + r @ e)[:, :, None, None])
+    both.bias.copy_(r @ c_e + c_r)  # type: ignore[union-attr]
+    return both
+
+
+def _affine(layers: nn.Sequential) -> tuple[Tensor, Tensor]:
+    """Matrix (out, in) and offset (out,) of a 1x1 convolution followed by BatchNorm on its running statistics."""
+    convolution, norm = layers
+    assert isinstance(convolution, nn.Conv2d)
+    assert isinstance(norm, nn.BatchNorm2d)
+    mean, variance = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
+    scale = norm.weight / (variance + norm.eps).sqrt()
+    return scale[:, None] * convolution.weight.flatten(1), norm.bias - mean * scale
 
 
 def expanded(*, classes: int, channels: int = 3, size: int, base: Model, width: int, copies: int = 8) -> nn.Module:
@@ -105,3 +127,10 @@ class NORM(Method):
     @term()
     def norm(self, step: Step) -> Tensor:
         return many_to_one(*pairs(step)[0])
+
+    def deploy(self, run: Run) -> nn.Module:
+        model = copy.deepcopy(run.student)
+        for path, module in list(model.named_modules()):
+            if isinstance(module, Expansion):
+                model.set_submodule(path, merged(module))
+        return model

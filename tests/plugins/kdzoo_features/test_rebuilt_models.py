@@ -158,6 +158,18 @@ def test_an_expanded_model_keeps_its_other_taps_and_norms(name: str) -> None:
     assert norm_of(model, "stage2") is norm
 
 
+def test_the_deployed_student_has_one_layer_for_two_and_the_same_answers(running: Running) -> None:
+    student = {"use": "expanded", "base": NET, "width": 12, "copies": 2}
+    run = running("norm", student=student)
+    batch = first_window(run)[0]
+    for _ in range(3):  # so that the running statistics are not those of the start
+        run.optimize("student", run.objective(batch)[0])
+    deployed, whole = run.deployed().eval(), run.student.eval()
+    torch.testing.assert_close(deployed(batch.inputs), whole(batch.inputs))
+    base = sum(p.numel() for p in TinyCNN(classes=10, channels=1, widths=(4, 8)).parameters())
+    assert sum(p.numel() for p in deployed.parameters()) == base + 8 * 8 + 8
+
+
 def test_a_base_of_vectors_cannot_be_expanded() -> None:
     with pytest.raises(RecipeError, match=r"expanded puts layers after a map .* 'stage1' of MLP is of shape \(2, 8\)"):
         expanded(classes=5, channels=3, size=16, base=partial(MLP, hidden=(8,)), width=4)
