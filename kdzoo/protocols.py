@@ -34,11 +34,11 @@ __all__ = [
 
 @runtime_checkable
 class Model(Protocol):
-    """A model that is not built yet: the task supplies what depends on the data (`classes`, `channels`, `size`)."""
+    """A model that is not built yet: the task supplies what depends on the data (`classes`, `size`, `entities`, ...)."""
 
     name: str
 
-    def __call__(self, *, classes: int, channels: int, size: int) -> nn.Module: ...
+    def __call__(self, **context: int) -> nn.Module: ...
 
 
 class Data(Protocol):

@@ -11,12 +11,12 @@ from typing import Any
 from torch import nn
 
 from kdzoo import registry
-from kdzoo.errors import RecipeError, did_you_mean
+from kdzoo.errors import CapabilityError, RecipeError, did_you_mean
 from kdzoo.recipe.check import worded
 from kdzoo.recipe.layout import Reserved
 from kdzoo.recipe.load import Recipe
 from kdzoo.recipe.paths import copied, join
-from kdzoo.recipe.schema import RECIPE, USE, Field, schema_for, schema_of
+from kdzoo.recipe.schema import CONTEXT, RECIPE, USE, Field, schema_for, schema_of
 
 Provenance = Mapping[str, str]
 
@@ -37,12 +37,20 @@ class ModelBuilder:
     path: str
     provenance: Provenance = field(default_factory=dict, repr=False)
 
-    def __call__(self, *, classes: int, channels: int, size: int) -> nn.Module:
-        """A new module; the factory gets only those of the task's numbers that its signature names."""
+    def __call__(self, **context: int) -> nn.Module:
+        """A new module; the factory gets only those of the task's numbers that its signature names.
+
+        Raises CapabilityError: it needs a number that the task does not give.
+        """
         if isinstance(self.factory, nn.Module):
             return copy.deepcopy(self.factory)
         names = inspect.signature(self.factory).parameters
-        context = {"classes": classes, "channels": channels, "size": size}
+        lacking = [n for n in names if n in CONTEXT and n not in context and names[n].default is inspect.Parameter.empty]
+        if lacking:
+            raise CapabilityError(
+                f"{self.path}: model {self.name!r} needs {', '.join(lacking)}, but this task tells models only "
+                f"{', '.join(context)}; use a model made for this task."
+            )
         given = {name: value for name, value in context.items() if name in names}
         module: nn.Module = _called(self.factory, {**self.settings, **given}, self.path, self.provenance)
         return module

@@ -27,8 +27,8 @@ from kdzoo.recipe.paths import join
 KIND_OF: dict[Any, str] = {**SLOTS, Method: "methods"}
 RECIPE = "recipe"
 USE = "use"
-CONTEXT = frozenset({"classes", "channels", "size"})
-"""What the task tells a model; no settings."""
+CONTEXT = frozenset({"classes", "channels", "size", "entities", "relations"})
+"""What tasks tell models of their data, each task those that it has; no settings."""
 REQUIRED: Any = inspect.Parameter.empty
 
 

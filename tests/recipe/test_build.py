@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from kdzoo import registry
-from kdzoo.errors import RecipeError
-from kdzoo.recipe.build import build, split_reserved
+from kdzoo.errors import CapabilityError, RecipeError
+from kdzoo.recipe.build import ModelBuilder, build, split_reserved
 from kdzoo.recipe.load import load
 
 SHAPE = {"classes": 3, "channels": 1, "size": 8}
@@ -25,6 +25,16 @@ def test_slots_are_built_inside_out():
 def test_a_model_gets_only_what_its_factory_asks_for():
     assert build("models", {"use": "wide", "factor": 4}, "student")(**SHAPE).in_features == 4
     assert build("models", {"use": "net", "widths": [4, 8]}, "student")(**SHAPE).layer.in_features == 8
+
+
+def test_a_model_that_needs_what_the_task_does_not_tell_is_refused_in_words():
+    def made_for_graphs(*, entities: int, width: int = 4) -> nn.Module:
+        return nn.Linear(entities, width)
+
+    builder = ModelBuilder("made_for_graphs", {}, made_for_graphs, "student")
+    assert builder(entities=3, relations=2).in_features == 3
+    with pytest.raises(CapabilityError, match="student: model 'made_for_graphs' needs entities, but this task tells .* classes"):
+        builder(**SHAPE)
 
 
 def test_a_model_builder_tells_its_name_and_settings():
