@@ -43,13 +43,17 @@ def device_of(name: str) -> torch.device:
     return device
 
 
-def assemble(settings: Mapping[str, Any]) -> Run:
-    """Build a run that is ready to train. Everything a user can get wrong is found here, before the first step."""
+def assemble(settings: Mapping[str, Any], provenance: Mapping[str, str] | None = None) -> Run:
+    """Build a run that is ready to train. Everything a user can get wrong is found here, before the first step.
+
+    Args:
+        settings: a loaded recipe's settings; provenance: where each was written, for messages.
+    """
     device = device_of(settings["runtime"]["device"])
-    methods = {label: method_of(label, spec) for label, spec in settings["methods"].items()}
+    methods = {label: method_of(label, spec, provenance) for label, spec in settings["methods"].items()}
     own = {label: method.needs() for label, method in methods.items()}
     needs = merge(own)
-    task: Task = build("tasks", settings["task"], "task")  # type: ignore[assignment]
+    task: Task = build("tasks", settings["task"], "task", provenance=provenance)  # type: ignore[assignment]
     check(own, task.capabilities, task=settings["task"]["use"], accumulate=settings["train"]["accumulate"])
     run = Run(
         settings=settings,
@@ -73,9 +77,10 @@ def assemble(settings: Mapping[str, Any]) -> Run:
     return run
 
 
-def method_of(label: str, spec: Mapping[str, Any]) -> Method:
+def method_of(label: str, spec: Mapping[str, Any], provenance: Mapping[str, str] | None = None) -> Method:
+    """The method that a recipe's label stands for, with its transforms and weights."""
     own, reserved = split_reserved(spec)
-    method = build("methods", own, f"methods.{label}")
+    method = build("methods", own, f"methods.{label}", provenance=provenance)
     if not isinstance(method, Method):
         raise PluginError(f"methods.{label}: {own['use']!r} is a {type(method).__name__}, not a kdzoo.Method.")
     method.label, method.teacher = label, reserved["teacher"]

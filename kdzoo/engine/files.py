@@ -33,7 +33,7 @@ def writing(folder: Path) -> Iterator[None]:
         ) from None
 
 
-def replace_file(path: Path, write: Callable[[Path], None]) -> None:
+def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a file beside `path`, then move it there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
@@ -49,7 +49,7 @@ def write_json(path: Path, value: Any) -> None:
     replace_file(path, lambda p: p.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n"))
 
 
-def replace_folder(path: Path, fill: Callable[[Path], None]) -> None:
+def replace_folder(path: Path, fill: Callable[[Path], object]) -> None:
     """Let `fill` fill a folder beside `path`, sync it, then move it there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")

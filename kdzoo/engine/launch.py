@@ -65,7 +65,7 @@ def launch(recipe: Recipe, *, folder: Path | None = None, force: bool = False, l
         if done is not None:
             return done
         with _settings_of_torch(settings):
-            run = assemble(settings)
+            run = assemble(settings, recipe.provenance)
             return _train(run, recipe, identity, folder, listeners)
 
 
@@ -119,7 +119,7 @@ def _train(run: Run, recipe: Recipe, identity: str, folder: Path, listeners: Seq
         replace_file(folder / "recipe.yaml", lambda path: path.write_text(dump(settings)))
         write_json(folder / "run.json", {"identity": identity, "environment": environment(run.device)})
     warn_of_weak_teachers(run)
-    with tracking(settings, folder) if main else nullcontext([]) as trackers:
+    with tracking(settings if main else {**settings, "runtime": {**settings["runtime"], "trackers": []}}, folder) as trackers:
         recorder = Recorder(
             folder / "metrics.jsonl" if main else None, settings["runtime"]["log_every"], [*listeners, *trackers]
         )

@@ -83,7 +83,7 @@ def _library() -> ModuleType:
 
 
 def _built(library: ModuleType, name: str, classes: int, size: int, *, given: bool) -> nn.Module:
-    arguments = EXTRA.get(name.split("_")[0], lambda *_: {})(size, given)
+    arguments = EXTRA.get(name.split("_")[0], lambda *_: {})(size, given)  # type: ignore[no-untyped-call]
     try:
         net: nn.Module = library.get_model(name, weights=None, num_classes=classes, **arguments)
     except (AssertionError, ValueError) as error:

@@ -134,18 +134,18 @@ class ImageClassification:
         part = self.parts.get(split, self.parts["train"])
         if isinstance(part.images, Tensor):
             for index in order:
-                yield self._batch(part, split, index, epoch, train)
+                yield self._batch(part.images, part.labels, split, index, epoch, train)
         else:
             yield from self._streamed(part, split, order, epoch, train)
 
-    def _batch(self, part: Images, split: str, index: Tensor, epoch: int, train: bool) -> Batch:
+    def _batch(self, images: Tensor, labels: Tensor, split: str, index: Tensor, epoch: int, train: bool) -> Batch:
         index = index.to(self.device)
         place = self.places[split][index] if split in self.places else index
-        pixels = part.images[place]
+        pixels = images[place]
         views = {name: self._view(pixels, name, index, epoch) for name in self.views} if train else {}
         if train and self.weak.steps:
             pixels = self.weak(pixels, self.streams.uniform(index, self.weak.draws, "augment", epoch))
-        return self._assembled(pixels, part.labels[place], index, views)
+        return self._assembled(pixels, labels[place], index, views)
 
     def _view(self, pixels: Tensor, name: str, index: Tensor, epoch: int) -> Tensor:
         augment = self.augmentations[name]
@@ -202,7 +202,7 @@ class ImageClassification:
         part = self.parts["train"]
         index = torch.arange(min(2, self.size("train")), device=self.device)
         if isinstance(part.images, Tensor):
-            return self._batch(part, "train", index, 0, False)
+            return self._batch(part.images, part.labels, "train", index, 0, False)
         return next(iter(self._streamed(part, "train", [index], 0, False)))
 
     # -- models ------------------------------------------------------------------------------------------------------

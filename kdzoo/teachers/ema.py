@@ -10,6 +10,7 @@ import copy
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from kdzoo.protocols import Teacher
 
@@ -38,7 +39,8 @@ class EMA(Teacher):
     @torch.no_grad()
     def after_step(self, run: Run) -> None:
         assert self.model is not None
-        averaged, live = list(self.model.parameters()), list(run.student.parameters())
+        averaged: list[Tensor] = list(self.model.parameters())
+        live: list[Tensor] = list(run.student.parameters())
         torch._foreach_lerp_(averaged, live, 1.0 - self.momentum)
         for buffer, current in zip(self.model.buffers(), run.student.buffers(), strict=True):
             buffer.copy_(current)

@@ -7,13 +7,24 @@ from typing import Any
 from kdzoo import testing
 from kdzoo.testing.tiny import TEACHER, registered
 
-# What a method needs in a tiny run, where its defaults are made for long runs or large sets: attributes of its contract.
-WIDE_AS_TEACHER = {"student": TEACHER}
+SHORT = {"use": "tiny_cnn", "widths": [4, 8]}
+AS_WIDE = {"student": TEACHER}
+MAPS = {"student": {"use": "class_maps", "base": SHORT}}
+EXPANDED = {"student": {"use": "expanded", "base": SHORT, "width": 12, "copies": 2}}
+
+# What a method needs in a tiny run, where its defaults are made for long runs, large sets or other models.
 CONTRACTS: dict[str, dict[str, Any]] = {
+    "ab": {"settings": {"boundary_epochs": 1}},
+    "fitnets": {"settings": {"hint_epochs": 1}},
+    "ft": {"settings": {"paraphraser_epochs": 1}, "fixed": frozenset({"rate"})},
+    "ft_attention": {"settings": {"paraphraser_epochs": 1}, "fixed": frozenset({"rate"})},
+    "sskd": {"settings": {"head_epochs": 1}},
+    "cat_kd": {"recipe": MAPS},
+    "cat_kd_unit": {"recipe": MAPS},
     "crd": {"settings": {"negatives": 8, "width": 8}},
-    "ft": {"fixed": frozenset({"rate"})},
-    "ft_attention": {"fixed": frozenset({"rate"})},
-    "kdsvd": {"recipe": WIDE_AS_TEACHER},
+    "fsp": {"settings": {"flow_epochs": 1, "student_taps": ["stages"], "teacher_taps": ["stages"]}, "recipe": AS_WIDE},
+    "kdsvd": {"recipe": AS_WIDE},
+    "norm": {"recipe": EXPANDED},
     "prokt_dual": {"fixed": frozenset({"start"})},
     "vid": {"fixed": frozenset({"initial_variance"})},
 }
