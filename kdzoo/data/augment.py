@@ -153,10 +153,11 @@ def strong(weak: Augmentation, *, shape: tuple[int, int, int], fill: Sequence[fl
     return Augmentation((Crop(max(1, side // 4)), *kept, Jitter(), Cutout(max(1, side // 2), tuple(fill))))
 
 
-def normalize(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """(x - mean) / std per channel, float32; uint8 images are divided by 255 first."""
+def normalize(images: Tensor, mean: Sequence[float] | Tensor, std: Sequence[float] | Tensor) -> Tensor:
+    """(x - mean) / std per channel, float32; uint8 images are divided by 255 first. Tensors are not copied."""
     pixels = _unit(images)
-    return (pixels - pixels.new_tensor(mean).view(-1, 1, 1)) / pixels.new_tensor(std).view(-1, 1, 1)
+    center, spread = (torch.as_tensor(v, dtype=pixels.dtype, device=pixels.device).view(-1, 1, 1) for v in (mean, std))
+    return (pixels - center) / spread
 
 
 def pick(uniform: Tensor, count: int) -> Tensor:

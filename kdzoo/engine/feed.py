@@ -32,7 +32,7 @@ class Feed:
 
     def order(self, epoch: int) -> list[Tensor]:
         """Sample indices of each batch of an epoch. A last batch of a single sample is left out: BatchNorm refuses it."""
-        shuffled = self.run.streams.permutation(self.run.samples, "order", epoch)
+        shuffled = self.run.streams.permutation(self.run.samples, "order", epoch).to(self.run.device)
         smallest = max(2, self.run.world.size)
         return [chunk for chunk in shuffled.split(self.batch_size) if len(chunk) >= min(smallest, self.run.samples)]
 

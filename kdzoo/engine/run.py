@@ -153,7 +153,7 @@ class Run:
             return self._recorded(role, call, batch, view)
 
     def _recorded(self, role: str, call: Callable[..., Any], batch: Batch, view: str) -> Output:
-        if role not in self.taps:
+        if role not in self.taps or not self.taps[role].paths:
             with self.precision.autocast():
                 return full_rows(self.task.forward(call, batch, view))
         with self.precision.autocast(), self.taps[role].recording() as features:
@@ -296,6 +296,8 @@ class Run:
 
     def _declared(self, output: Output, label: str, role: str) -> Output:
         keys = self.tap_keys.get((label, role), {})
+        if not keys and not output.features:
+            return output
         return replace(output, features={key: output.features[spec] for key, spec in keys.items() if spec in output.features})
 
     def _joined(self, step: Step) -> Step:

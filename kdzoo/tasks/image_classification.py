@@ -125,6 +125,11 @@ class ImageClassification:
     def augmentations(self) -> dict[str, Augmentation]:
         return {"second": self.weak, "strong": strong(self.weak, shape=self.set.shape, fill=self.set.mean)}
 
+    @cached_property
+    def statistics(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation per channel, on the device."""
+        return torch.tensor(self.set.mean, device=self.device), torch.tensor(self.set.std, device=self.device)
+
     def size(self, split: str) -> int:
         if split in self.places:
             return len(self.places[split])
@@ -178,7 +183,7 @@ class ImageClassification:
         return Batch(inputs=self._inputs(pixels), size=len(index), target=labels, index=index, views=views, whole=len(index))
 
     def _inputs(self, pixels: Tensor) -> Tensor:
-        return normalize(pixels, self.set.mean, self.set.std).to(torch.get_default_dtype())
+        return normalize(pixels, *self.statistics).to(torch.get_default_dtype())
 
     def split(self, batch: Batch, parts: int) -> Sequence[Batch]:
         if parts <= 1 or batch.size <= 1:
