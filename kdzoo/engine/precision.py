@@ -26,6 +26,11 @@ class Precision:
     def scaled(self, loss: Tensor) -> Tensor:
         return self.scaler.scale(loss) if self.scaler is not None else loss
 
+    @property
+    def scale(self) -> float:
+        """What `scaled` multiplies by now."""
+        return self.scaler.get_scale() if self.scaler is not None else 1.0
+
     def unscale(self, optimizer: torch.optim.Optimizer) -> None:
         if self.scaler is not None:
             self.scaler.unscale_(optimizer)

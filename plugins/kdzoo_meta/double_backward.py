@@ -1,0 +1,35 @@
+"""The meta-gradient by differentiating through the inner steps: what the paper's code does, and the oracle of the tests.
+
+It keeps the graph of a gradient, so it needs operators that can be differentiated twice throughout, plain attention in every
+pass, one process, and far more memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from kdzoo.outputs import Batch
+from kdzoo_meta.inner import InnerStep, States
+from kdzoo_meta.lesson import Lesson, Part
+from kdzoo_meta.unroll import Quiz
+from kdzoo_meta.vectors import Vector
+
+
+def double_backward(lesson: Lesson, inner: InnerStep, window: Sequence[Batch], quiz: Quiz) -> None:
+    """Add the meta-gradient to the `.grad` of the teacher's parameters."""
+    theta: Vector = {name: p.detach().requires_grad_() for name, p in lesson.run.trainable().items()}
+    states: States = inner.states
+    with sdpa_kernel(SDPBackend.MATH):
+        for batch in window:
+            theta, states = inner.step(theta, _gradient(lesson, lesson.parts(batch), theta), states)
+        lesson.backward(torch.stack([lesson.quiz_loss(micro, theta, share=share) for micro, share in quiz]).sum())
+
+
+def _gradient(lesson: Lesson, parts: Sequence[Part], theta: Vector) -> Vector:
+    """g with its graph."""
+    values = [lesson.total(part, lesson.answers(part, theta), theta, graph=True) for part in parts]
+    found = torch.autograd.grad(torch.stack(values).sum(), list(theta.values()), create_graph=True, allow_unused=True)
+    return {name: g for name, g in zip(theta, found, strict=True) if g is not None}

@@ -1,0 +1,207 @@
+"""The student's inner objective on the batches of a window, as functions of its parameters.
+
+It composes the engine's two halves, `run.forward` and `run.total`, and knows no loss. Nothing here leaves a trace: parameters
+are substituted, buffers cloned, and dropout masks come from streams of their own, equal at every call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from kdzoo.outputs import MAIN, Batch, Output, map_tensors
+from kdzoo_meta.surrogate import Surrogate, surrogate
+from kdzoo_meta.vectors import Vector, floats, length, part
+
+if TYPE_CHECKING:
+    from kdzoo.engine.run import Run, Weights
+
+Answers = dict[str, Output]
+Tangents = Callable[[Callable[[Vector], Any], Vector, Vector], tuple[Any, list[Tensor | None]]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A micro-batch of an inner step, its weights, and the teacher's answers by view with their graph (None: ask again)."""
+
+    micro: Batch
+    weights: Weights
+    answers: Mapping[str, Output] | None
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What one meta step looks at.
+
+    Attributes:
+        label: of the method, for its random streams; teacher: the name of the teacher that it moves.
+        tangents: `jvp` or `finite_difference`.
+        recompute: the teacher's graph is not kept over the inner step; it answers a second time instead.
+        share: the student's dropout masks are those of the step that follows, which takes over its answers.
+        evaluating: the student takes the quiz in eval mode.
+    """
+
+    run: Run
+    label: str
+    teacher: str
+    tangents: Tangents
+    recompute: bool = False
+    share: bool = False
+    evaluating: bool = False
+
+    # -- one batch ---------------------------------------------------------------------------------------------------
+
+    def parts(self, batch: Batch) -> list[Part]:
+        """The micro-batches of a batch."""
+        run = self.run
+        micros = run.micros(batch)
+        rows = run.rows(micros)
+        return [Part(m, run.weights(m, rows=rows), None if self.recompute else self._asked(m)) for m in micros]
+
+    def answers(self, part_: Part, theta: Vector) -> Answers:
+        """The student's answers on every view."""
+        run, micro = self.run, part_.micro
+        own = part(theta, f"{run.first}.")
+        with self.masks(micro):
+            return {view: run.forward(run.first, micro, own, view=view) for view in self.views}
+
+    def total(self, part_: Part, answers: Answers, theta: Vector, *, graph: bool) -> Tensor:
+        """The loss, with the methods' parameters in `theta`; with `graph` it reaches into the teacher."""
+        run, micro, asked = self.run, part_.micro, part_.answers
+        if asked is None and graph:
+            asked = self._asked(micro)
+        if asked is not None:
+            asked = asked if graph else map_tensors(Tensor.detach, dict(asked))
+            micro = replace(micro, answers={**micro.answers, self.teacher: asked})
+        with self.randomness("terms", micro):
+            step = run.step(micro, learner=run.first, student=answers)
+            return run.total(step, part_.weights, theta, commit=False)
+
+    def randomness(self, name: str, micro: Batch) -> AbstractContextManager[None]:
+        """Random numbers of their own for one purpose on one micro-batch."""
+        return self.run.streams.applied(self.run.device, "method", self.label, name, micro.epoch, micro.number, micro.part)
+
+    def masks(self, micro: Batch) -> AbstractContextManager[None]:
+        """The student's random numbers."""
+        run, place = self.run, (micro.epoch, micro.number, micro.part)
+        if self.share:
+            return run.streams.applied(run.device, "step", run.first, run.stage, *place)
+        return self.randomness("student", micro)
+
+    @property
+    def views(self) -> list[str]:
+        """What of each sample the student is asked about."""
+        return [MAIN, *sorted(self.run.needs.views)]
+
+    def _asked(self, micro: Batch) -> Answers:
+        return {view: self.run.answer(self.teacher, micro, view=view, grad=True) for view in self.views}
+
+    # -- gradients ---------------------------------------------------------------------------------------------------
+
+    def gradient(self, parts: Sequence[Part], theta: Vector) -> dict[str, Tensor]:
+        """g = d total / d theta over all micro-batches and processes; parameters that no term depends on are missing."""
+        leaves = {name: p.detach().requires_grad_() for name, p in theta.items()}
+        for part_ in parts:
+            self.backward(self.total(part_, self.answers(part_, leaves), leaves, graph=False))
+        return self.collected(leaves)
+
+    def quiz_loss(self, micro: Batch, theta: Vector, *, share: float) -> Tensor:
+        """The task's own loss on a quiz micro-batch, times its share."""
+        run = self.run
+        with self.randomness("quiz", micro), _eval_mode(run.student, self.evaluating):
+            output = run.forward(run.first, micro, part(theta, f"{run.first}."))
+        return run.task.supervised(output) * share
+
+    def quiz_gradient(self, quiz: Sequence[tuple[Batch, float]], theta: Vector) -> dict[str, Tensor]:
+        """v = d quiz loss / d theta; parameters that the task's loss does not depend on get zeros."""
+        leaves = {name: p.detach().requires_grad_() for name, p in theta.items()}
+        for micro, share in quiz:
+            self.backward(self.quiz_loss(micro, leaves, share=share))
+        found = self.collected(leaves)
+        return {name: found[name] if name in found else torch.zeros_like(p) for name, p in theta.items()}
+
+    def pull(self, parts: Sequence[Part], theta: Vector, along: dict[str, Tensor], *, onward: bool) -> dict[str, Tensor]:
+        """Add d/dphi <d total / d theta, along> to the `.grad` of the teacher's parameters.
+
+        With `onward` also return d/dtheta of it, the Hessian times `along`. `along` is used up: it is brought to length 1,
+        which keeps tangents in the range of half precision, and the length is given back in full precision.
+        """
+        size = length(along)
+        torch._foreach_div_(list(along.values()), size.clamp_min(torch.finfo(size.dtype).tiny))
+        along = {name: along[name] if name in along else torch.zeros_like(p) for name, p in theta.items()}
+        own = {name: p for name, p in theta.items() if name.startswith(f"{self.run.first}.")}
+        extra = {name: p for name, p in theta.items() if name not in own}
+        passed = {name: p.detach() for name, p in theta.items()}
+        for part_ in parts:
+            answers, tangents = self.tangents(partial(self.answers, part_), own, along)
+            found = surrogate(partial(self.total, part_, graph=True), answers, tangents, extra, along)
+            self.backward(found.value * size)
+            if onward:
+                self._hessian(part_, own, along, size, found, passed)
+        return self.collected(passed) if onward else {}
+
+    def _hessian(
+        self, part_: Part, own: Vector, along: Vector, size: Tensor, found: Surrogate, into: dict[str, Tensor]
+    ) -> None:
+        """Add the Hessian times `along` to the `.grad` of `into`.
+
+        For the methods' parameters it is there already. For the student's it is the derivative of J(theta)' c, where J is the
+        Jacobian of its answers and c = d total / d answers, which changes too: forward over reverse, in the network alone.
+        """
+        scale = self.run.precision.scale
+        slopes = {str(n): s.detach() * scale for n, s in enumerate(found.slopes) if s is not None}
+        changes = {n: _or_zeros(found.cut[int(n)]) / size.clamp_min(torch.finfo(size.dtype).tiny) for n in slopes}
+        _, products = self.tangents(partial(self._pulled_back, part_), {**own, **slopes}, {**along, **changes})
+        for name, change in zip(own, products, strict=True):
+            _add(into[name], None if change is None else change * size)
+        for name, parameter in found.params.items():
+            _add(into[name], parameter.grad)
+
+    def _pulled_back(self, part_: Part, mixed: Vector) -> list[Tensor]:
+        """J(theta)' c for each of the student's parameters; `mixed` holds theta by name and c by number."""
+        theta = {name: p.requires_grad_() for name, p in mixed.items() if not name.isdigit()}
+        answers = floats(self.answers(part_, theta))
+        used = {int(n): c for n, c in mixed.items() if n.isdigit() and answers[int(n)].requires_grad}
+        outputs = [answers[n] for n in used]
+        pulled = torch.autograd.grad(outputs, list(theta.values()), list(used.values()), allow_unused=True)
+        return [torch.zeros_like(p) if g is None else g for p, g in zip(theta.values(), pulled, strict=True)]
+
+    def backward(self, value: Tensor) -> None:
+        """Send gradients back, scaled against underflow in fp16."""
+        if value.requires_grad:
+            self.run.precision.scaled(value).backward()
+
+    def collected(self, leaves: Vector) -> dict[str, Tensor]:
+        """The leaves' gradients, summed over the processes."""
+        scale = self.run.precision.scale
+        self.run.world.reduce_gradients(leaves.values())  # type: ignore[arg-type]
+        found = {name: leaf.grad for name, leaf in leaves.items() if leaf.grad is not None}
+        return found if scale == 1 else {name: g / scale for name, g in found.items()}
+
+
+def _or_zeros(leaf: Tensor) -> Tensor:
+    return torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
+
+
+def _add(leaf: Tensor, grad: Tensor | None) -> None:
+    if grad is not None:
+        leaf.grad = grad if leaf.grad is None else leaf.grad + grad
+
+
+@contextmanager
+def _eval_mode(module: nn.Module, wanted: bool) -> Iterator[None]:
+    """Put a module in eval mode for a block, if that is wanted; every part of it gets its own mode back."""
+    modes = [(m, m.training) for m in module.modules()] if wanted else []
+    for m, _ in modes:
+        m.training = False
+    try:
+        yield
+    finally:
+        for m, was in modes:
+            m.training = was
