@@ -89,7 +89,7 @@ def composed(recipe: str | Path | Mapping[str, Any], sections: Mapping[str, Any]
     """A recipe with whole sections, and then dotted settings, laid over it; `methods` are replaced, the rest is merged."""
     layers = read(recipe, folder=Path.cwd())
     layers = changed(layers, sections, Origin("the arguments of kdzoo.run", Path.cwd()))
-    apply(layers, [f"{path}={json.dumps(value)}" for path, value in overrides.items()])
+    apply(layers, [_written(path, value) for path, value in overrides.items()])
     return resolved(layers, "the given mapping" if isinstance(recipe, Mapping) else str(recipe))
 
 
@@ -105,4 +105,17 @@ def _task(data: Any) -> Any:
         return None
     if isinstance(data, str | Mapping):
         return {"data": data}
+    if not isinstance(data, Sequence) or len(data) != len(TENSORS):
+        raise RecipeError(f"data must be a name, a mapping or the four ({', '.join(TENSORS)}).")
     return {"use": "image_classification", "data": {"use": "tensors", **dict(zip(TENSORS, data, strict=True))}}
+
+
+def _written(path: str, value: Any) -> str:
+    """An override as the command line would have it."""
+    try:
+        return f"{path}={json.dumps(value)}"
+    except TypeError:
+        raise RecipeError(
+            f"overrides[{path!r}] holds a Python object ({type(value).__name__}), but overrides are plain values: "
+            "give it as student, teacher or data, or in the recipe's mapping."
+        ) from None

@@ -68,9 +68,7 @@ def deployed(place: Path, *, recipe: str | None = None) -> Deployed:
         place: the folder or file.
         recipe: the recipe of a weights file that lies beside neither `recipe.yaml` nor `model.json`.
 
-    Raises:
-        MissingError: no such place, or its run is not finished.
-        RecipeError: it is not known which recipe the weights belong to.
+    Raises RecipeError if there is none, its run is not finished, or its recipe is not known.
     """
     weights = _weights(place)
     folder = weights.parent
@@ -83,9 +81,7 @@ def deployed(place: Path, *, recipe: str | None = None) -> Deployed:
         result = _read(folder / "result.json") if (folder / "result.json").is_file() else {}
         which = "last" if weights.name == DEPLOYED else weights.stem
         return Deployed(weights, load(folder / "recipe.yaml").settings, result.get("test", {}).get(which))
-    raise RecipeError(
-        f"{weights} lies beside neither recipe.yaml nor {CARD}; name the recipe it was trained by: --recipe NAME."
-    )
+    raise RecipeError(f"{weights} lies beside neither recipe.yaml nor {CARD}; name its recipe: --recipe NAME.")
 
 
 def evaluated(model: Deployed) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """Commands as a user types them, in this process."""
 
 import os
+import sys
 
 import pytest
 
@@ -26,6 +27,8 @@ def alone(tmp_path, monkeypatch):
     yield
     LOCAL.clear()
     LOCAL.update(local)
+    for name in [name for name in sys.modules if name.startswith("kdzoo_file_")]:
+        del sys.modules[name]
     registry.refresh()
 
 

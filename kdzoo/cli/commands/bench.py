@@ -66,4 +66,7 @@ def _names(text: str) -> list[str]:
 
 def _seeds(text: str) -> list[int]:
     """`3` are the seeds 0, 1, 2; `0,5` are themselves, and so is `5,`."""
-    return [int(seed) for seed in _names(text)] if "," in text else list(range(int(text)))
+    try:
+        return [int(seed) for seed in _names(text)] if "," in text else list(range(int(text)))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected how many (3) or which ones (0,1,2), got '{text}'") from None

@@ -1,0 +1,80 @@
+import json
+
+BENCH = """\
+extends: tiny.yaml
+bench:
+  seeds: [0, 1, 2]
+  methods:
+    alone: {}
+    low: {methods: {hard_label: {weights: {hard_label: 0.1}}}, train: {epochs: 1}}
+"""
+
+
+def rows(out):
+    return [line.split("\t") for line in out.splitlines()]
+
+
+def test_good_recipes_are_ok(kdzoo, tiny):
+    assert kdzoo("check", tiny, "digits/kd") == (0, f"{tiny}\tok\ndigits/kd\tok\n", "")
+
+
+def test_every_recipe_is_checked_though_one_is_wrong(kdzoo, tiny, tmp_path):
+    (tmp_path / "bad.yaml").write_text("extends: tiny.yaml\ntrain: {epoch: 3}\n")
+    code, out, _ = kdzoo("check", "bad.yaml", tiny, "nowhere")
+    (bad, problem), good, missing = rows(out)
+    assert code == 2
+    assert bad == "bad.yaml"
+    assert problem.startswith("train.epoch is no setting")
+    assert "(from bad.yaml)" in problem
+    assert good == [str(tiny), "ok"]
+    assert missing[1].startswith("There is no recipe 'nowhere'")
+
+
+def test_a_folder_stands_for_its_recipes_without_their_parts(kdzoo, tiny, tmp_path):
+    (tmp_path / "all" / "_base").mkdir(parents=True)
+    (tmp_path / "all" / "_base" / "part.yaml").write_text("train: {epochs: 3}\n")
+    (tmp_path / "all" / "one.yaml").write_text(
+        "extends: _base/part.yaml\nstudent: mlp\ntask: {data: digits, use: image_classification}\n"
+    )
+    assert kdzoo("check", "all") == (0, "all/one.yaml\tok\n", "")
+
+
+def test_overrides_apply_to_each(kdzoo, tiny):
+    code, out, _ = kdzoo("check", tiny, "digits/kd", "train.epochs=x")
+    assert code == 2
+    assert [row[1].split(",")[0] for row in rows(out)] == ["train.epochs must be an integer"] * 2
+
+
+def test_a_bench_recipe_is_expanded(kdzoo, tiny, tmp_path):
+    (tmp_path / "bench.yaml").write_text(BENCH)
+    assert kdzoo("check", "bench.yaml") == (0, "bench.yaml\tok, 6 runs\n", "")
+    code, out, _ = kdzoo("check", "bench.yaml", "bench.methods.low.train.epochs=-1")
+    assert code == 2
+    assert "bench.methods.low: train.epochs must be > 0, got -1" in out
+
+
+def test_deep_builds_the_run(kdzoo, tiny):
+    wrong = "methods.kd={}"  # needs a teacher, which only building finds out
+    assert kdzoo("check", tiny, wrong)[0] == 0
+    code, out, _ = kdzoo("check", tiny, wrong, "--deep")
+    assert code == 2
+    assert "methods.kd learns from a teacher, but the recipe names none" in out
+
+
+def test_missing_things_are_3(kdzoo, tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("KDZOO_DATA", raising=False)
+    assert kdzoo("check", tiny, "task.data=cifar10", "--deep")[0] == 3
+
+
+def test_json(kdzoo, tiny):
+    assert json.loads(kdzoo("check", tiny, "--json")[1]) == [{"recipe": str(tiny), "status": "ok"}]
+
+
+def test_checking_trains_nothing(kdzoo, tiny, tmp_path):
+    kdzoo("check", tiny, "--deep")
+    assert sorted(tmp_path.iterdir()) == [tiny]
+
+
+def test_nothing_to_check_is_the_users_mistake(kdzoo):
+    assert kdzoo("check", "train.epochs=1")[0] == 2
