@@ -1,0 +1,68 @@
+"""What a bench tells a live display, in order. A teacher counts as a cell without a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class BenchStarted:
+    """Everything is checked. `cells` in all, of which `finished` were done before; `workers` processes for the rest."""
+
+    folder: Path
+    cells: int
+    finished: int
+    workers: int
+
+
+@dataclass(frozen=True)
+class CellStarted:
+    """A worker took up a cell."""
+
+    row: str
+    seed: int | None
+
+
+@dataclass(frozen=True)
+class CellProgress:
+    """How much of a cell's current stage is done, from 0 to 1."""
+
+    row: str
+    seed: int | None
+    fraction: float
+
+
+@dataclass(frozen=True)
+class CellDone:
+    """A cell is finished; `value` is the last epoch's `metric` on test. `again` if it was found finished."""
+
+    row: str
+    seed: int | None
+    metric: str
+    value: float
+    again: bool = False
+
+
+@dataclass(frozen=True)
+class CellFailed:
+    """A cell (or, without a seed, a teacher) could not be finished; the others go on."""
+
+    row: str
+    seed: int | None
+    sentence: str
+
+
+@dataclass(frozen=True)
+class TeacherDone:
+    """A teacher that a recipe describes is trained, or was found trained."""
+
+    name: str
+    metric: str
+    value: float
+    again: bool = False
+
+
+Event = BenchStarted | CellStarted | CellProgress | CellDone | CellFailed | TeacherDone
+OnEvent = Callable[[Event], None]

@@ -1,0 +1,154 @@
+"""The leaderboard: one line a row, over its seeds, with the teacher's and the student alone among them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from kdzoo.bench.fairness import notes, warnings
+from kdzoo.bench.records import Record, Records
+from kdzoo.bench.statistics import Summary, paired, summarize
+
+TEACHER = "teacher"
+Values = Mapping[str, Mapping[int, float]]
+"""Row -> seed -> metric."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row's results on the test split.
+
+    Attributes:
+        label: of a grid, with the row's values of it. kind: `alone` is the student without a teacher.
+        expected, failed: cells planned and failed; `last.n` are finished.
+        values: seed -> the last epoch's metric.
+        last: that over the seeds; best: the same with the weights of the epoch that was best on validation.
+        difference: seed by seed to the baseline, None for a teacher and for the baseline itself.
+        parameters: of what is deployed. seconds: mean wall time of a run.
+        unpackaged: plugins of this row that are in no installed package.
+    """
+
+    label: str
+    kind: Literal["teacher", "alone", "method"]
+    expected: int
+    failed: int
+    values: Mapping[int, float]
+    last: Summary
+    best: Summary
+    difference: Summary | None = None
+    parameters: int | None = None
+    seconds: float | None = None
+    baseline: bool = False
+    unpackaged: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """All rows, the best mean first, and what a reader should know about them.
+
+    Attributes:
+        baseline: label of the row that others are compared with.
+        failures: sentence of each failed cell, by `row, seed k`.
+        warnings: what makes the rows unequal. notes: of the recipe, and on the data.
+    """
+
+    folder: Path
+    name: str
+    metric: str
+    higher_is_better: bool
+    baseline: str
+    rows: Sequence[Row]
+    failures: Mapping[str, str]
+    warnings: Sequence[str]
+    notes: Sequence[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data."""
+        return {**asdict(self), "folder": str(self.folder)}
+
+    def markdown(self) -> str:
+        """As a table in Markdown, with what belongs under it."""
+        from kdzoo.bench.formats import markdown
+
+        return markdown(self)
+
+
+def leaderboard(records: Records) -> Leaderboard:
+    """Compute it from what is on disk."""
+    plan, metric, higher = records.plan, *_headline(records)
+    kinds = {row["row"]: row for row in plan["rows"]}
+    by_row = {name: [cell for cell in records.cells if cell.row == name] for name in kinds}
+    last = {name: {cell.seed: _test(cell, "last", metric) for cell in cells if cell.values} for name, cells in by_row.items()}
+    rows = [_row(row, by_row[name], last, plan, metric) for name, row in kinds.items()]
+    rows = sorted([*teacher_rows(records, metric), *rows], key=lambda row: _order(row, higher))
+    failures = {f"{cell.row}, seed {cell.seed}": cell.error for cell in records.cells if cell.error}
+    return Leaderboard(
+        records.folder, plan["name"], metric, higher, plan["baseline"], rows, failures, warnings(records), notes(records)
+    )
+
+
+def teacher_rows(records: Records, metric: str) -> list[Row]:
+    """One row for each teacher that the cells had; with a value a seed where each seed had its own."""
+    groups: dict[tuple[str, str, int], dict[int, float]] = {}
+    for cell in records.done:
+        for name, found in (cell.values or {})["teachers"].items():
+            groups.setdefault((name, found["kind"], found["parameters"]), {})[cell.seed] = found["test"][metric]
+    for found in records.teachers if not groups else ():
+        groups[TEACHER, found["name"], found["parameters"]["deployed"]] = {found["seed"]: found["test"]["last"][metric]}
+    names = [name for name, _, _ in groups]
+    rows = []
+    for (name, kind, parameters), values in groups.items():
+        label = name if names.count(name) == 1 else f"{name} ({kind}, {parameters:,} parameters)"
+        shared = len(set(values.values())) == 1
+        values = dict(list(values.items())[:1]) if shared else values
+        summary = summarize(list(values.values()))
+        rows.append(Row(label, "teacher", len(values), 0, values, summary, summarize([]), parameters=parameters))
+    return rows
+
+
+def _row(
+    row: Mapping[str, Any],
+    cells: Sequence[Record],
+    last: Mapping[str, Mapping[int, float]],
+    plan: Mapping[str, Any],
+    metric: str,
+) -> Row:
+    done = [cell.values for cell in cells if cell.values]
+    own = last[row["row"]]
+    against = next(r["row"] for r in plan["rows"] if r["label"] == plan["baseline"] and r["point"] == row["point"])
+    is_baseline = against == row["row"]
+    best = [values["test"]["best"][metric] for values in done if "best" in values["test"]]
+    return Row(
+        label=row["row"],
+        kind="alone" if row["label"] == plan["alone"] else "method",
+        expected=len(cells),
+        failed=sum(cell.error is not None for cell in cells),
+        values=own,
+        last=summarize(list(own.values())),
+        best=summarize(best),
+        difference=None if is_baseline else paired(own, last[against]),
+        parameters=done[0]["parameters"]["deployed"] if done else None,
+        seconds=summarize([values["seconds"] for values in done]).mean,
+        baseline=is_baseline,
+        unpackaged=row["unpackaged"],
+    )
+
+
+def _headline(records: Records) -> tuple[str, bool]:
+    """Name and direction of the task's headline metric, as any result says."""
+    for values in [cell.values for cell in records.done] + list(records.teachers):
+        assert values is not None
+        return values["metric"], values["higher_is_better"]
+    return "metric", True
+
+
+def _test(cell: Record, which: str, metric: str) -> float:
+    assert cell.values is not None
+    return float(cell.values["test"][which][metric])
+
+
+def _order(row: Row, higher: bool) -> tuple[bool, float]:
+    mean = row.last.mean
+    return mean is None, 0.0 if mean is None else -mean if higher else mean

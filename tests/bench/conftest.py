@@ -1,0 +1,99 @@
+"""A bench of a linear student on a few digits, small enough to be trained in a test; and one made of numbers."""
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+
+TASK = {"use": "image_classification", "data": "digits", "validation": 60}
+TEACHER = {"name": "elder", "task": TASK, "student": "linear", "methods": {"hard_label": {}}, "train": {"epochs": 2}}
+TINY = {
+    "name": "tiny",
+    "task": {**TASK, "train_size": 60},
+    "student": "linear",
+    "teacher": {"use": "frozen", "recipe": TEACHER},
+    "methods": {"hard_label": {}, "kd": {"temperature": 2.0}},
+    "train": {"epochs": 1, "batch_size": 30},
+    "bench": {"seeds": [0, 1], "baseline": "kd", "methods": {"kd": {}, "dist": {"methods": {"hard_label": {}, "dist": {}}}}},
+}
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """A bench recipe that writes below the test's folder; yours to change."""
+    return copy.deepcopy(TINY) | {"runtime": {"out": str(tmp_path / "out")}}
+
+
+@pytest.fixture
+def made(tmp_path):
+    """Writes the folder of a bench with the given test metrics: row -> seed -> value, a sentence for a failure, or None."""
+
+    def make(values, *, baseline="kd", alone="alone", higher=True, teacher=99.0, budgets=None, notes=(), sizes=None):
+        folder = tmp_path / "made" / "bench"
+        cells = [(row, seed, value) for row, seeds in values.items() for seed, value in seeds.items()]
+        plan = {
+            "format": 1,
+            "name": "made",
+            "identity": "0" * 16,
+            "command": "kdzoo bench made",
+            "recipe": "student: <linear>\n",
+            "baseline": baseline,
+            "alone": alone,
+            "notes": list(notes),
+            "rows": [
+                {
+                    "row": row,
+                    "label": row,
+                    "point": {},
+                    "unpackaged": [],
+                    "budget": (budgets or {}).get(row, {"train.epochs": 3}),
+                }
+                for row in values
+            ],
+            "cells": [
+                {"row": row, "seed": seed, "identity": f"{row}{seed}", "folder": f"cells/{row}/seed{seed}"}
+                for row, seed, _ in cells
+            ],
+            "teachers": [],
+        }
+        write(folder / "plan.json", json.dumps(plan))
+        for row, seed, value in cells:
+            own = folder / "cells" / row / f"seed{seed}"
+            if isinstance(value, str):
+                write(own / "error.txt", f"{value}\n\nTraceback\n")
+            elif value is not None:
+                train = (sizes or {}).get(row, 60)
+                found = result(f"{row}{seed}", value, higher=higher, teacher=None if row == alone else teacher, train=train)
+                write(own / "result.json", json.dumps(found))
+                write(own / "metrics.jsonl", "".join(epoch(number, value) for number in (1, 2, 3)))
+        return folder
+
+    return make
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def epoch(number, value):
+    return json.dumps({"event": "epoch", "epoch": number, "validation": {"score": value - 3 + number}}) + "\n"
+
+
+def result(identity, value, *, higher, teacher, train):
+    return {
+        "format": 1,
+        "identity": identity,
+        "metric": "score",
+        "higher_is_better": higher,
+        "seed": 0,
+        "seconds": 2.0,
+        "test": {"last": {"score": value}, "best": {"score": value - 1}},
+        "validation": {"last": {"score": value}, "best": value, "best_epoch": 3},
+        "teachers": {} if teacher is None else {"teacher": {"test": {"score": teacher}, "parameters": 900, "kind": "frozen"}},
+        "parameters": {"student": 10, "deployed": 10, "methods": 0},
+        "data": {"sizes": {"train": train}},
+        "reference": None,
+        "environment": {"device": "CPU", "threads": 1, "python": "3", "versions": {"kdzoo": "0"}, "date": "2020-01-01"},
+    }

@@ -1,0 +1,55 @@
+import csv
+import io
+import json
+
+import pytest
+
+from kdzoo.bench.formats import difference, markdown, results_csv, results_json, spread
+from kdzoo.bench.leaderboard import leaderboard
+from kdzoo.bench.records import read_records
+from kdzoo.bench.statistics import summarize
+
+VALUES = {"alone": {0: 80.0, 1: 82.0}, "kd": {0: 90.0, 1: 92.0}, "d|kd": {0: 91.0, 1: "it broke"}}
+
+
+@pytest.fixture
+def records(made):
+    return read_records(made(VALUES, notes=["Mind the gap."]))
+
+
+def test_markdown_has_a_line_for_each_row_and_escapes_bars(records):
+    text = markdown(leaderboard(records))
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(table) == 2 + 4
+    assert "| d\\|kd | 1 (1 failed) | 91.00 | 90.00 | +1.00 | 10 | 2.0 |" in table
+    assert "| kd (baseline) | 2 | 91.00 ± 1.41 | 90.00 ± 1.41 | – | 10 | 2.0 |" in table
+    assert "| alone | 2 | 81.00 ± 1.41 | 80.00 ± 1.41 | -10.00 [-10.00, -10.00] | 10 | 2.0 |" in table
+
+
+def test_markdown_tells_failures_and_notes_under_the_table(records):
+    text = markdown(leaderboard(records))
+    assert "- d|kd, seed 1: it broke" in text
+    assert "- Mind the gap." in text
+
+
+def test_csv_has_one_line_for_each_cell_failed_ones_included(records):
+    lines = list(csv.DictReader(io.StringIO(results_csv(records))))
+    assert len(lines) == 6
+    assert [line["status"] for line in lines] == ["finished"] * 5 + ["failed"]
+    assert lines[5]["error"] == "it broke"
+    assert [float(line["test.last.score"]) for line in lines[:5]] == [80, 82, 90, 92, 91]
+
+
+def test_json_holds_the_same_numbers_and_says_its_format(records):
+    found = json.loads(json.dumps(results_json(leaderboard(records), records)))
+    assert found["format"] == 1
+    kd = next(row for row in found["rows"] if row["label"] == "kd")
+    assert kd["last"]["mean"] == 91.0
+    assert kd["values"] == {"0": 90.0, "1": 92.0}
+    assert [cell["identity"] for cell in found["cells"]][:3] == ["alone0", "alone1", "kd0"]
+
+
+def test_numbers_that_are_not_there_are_dashes():
+    assert spread(summarize([]), 2) == "–"
+    assert difference(None, 2) == "–"
+    assert difference(summarize([1.5]), 1) == "+1.5"
