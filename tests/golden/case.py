@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,10 @@ class Case:
         expected: `out.*` and `grad.*` under their full keys, as float64 (or integer) arrays.
     """
 
-    def __init__(self, path: Path, dtype: torch.dtype = torch.float64) -> None:
+    def __init__(self, path: Path, dtype: torch.dtype = torch.float64, outputs: Collection[str] = ()) -> None:
+        """`outputs`: for a file whose keys have no prefixes, patterns of those that are expected."""
         with np.load(path, allow_pickle=False) as data:
-            arrays = {key: data[key] for key in data.files}
+            arrays = {_prefixed(key, data[key], outputs) if outputs else key: data[key] for key in data.files}
         self.name, self.dtype = path.stem.rpartition("_")[0], dtype
         self.expected = {key: value for key, value in arrays.items() if key.startswith(("out.", "grad."))}
         self.hyper: dict[str, Any] = {key: value.tolist() for key, value in _part(arrays, "hp.").items()}
@@ -51,6 +53,12 @@ class Case:
     def _tensor(self, value: np.ndarray, *, grad: bool) -> Tensor:
         tensor = torch.from_numpy(value.copy())
         return tensor.to(self.dtype).requires_grad_(grad) if tensor.is_floating_point() else tensor
+
+
+def _prefixed(key: str, value: np.ndarray, outputs: Collection[str]) -> str:
+    if any(fnmatchcase(key, pattern) for pattern in outputs):
+        return f"grad.{key.removeprefix('grad_')}" if key.startswith("grad_") else f"out.{key}"
+    return f"in.{key}" if value.ndim else f"hp.{key}"
 
 
 def _part(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

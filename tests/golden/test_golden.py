@@ -1,7 +1,8 @@
 """Every golden case against the project, at three precisions.
 
 The folder of the cases is `KDZOO_GOLDEN`, or the copy beside this file. Adapters (`adapters/<family>.py`, a dict `ADAPTERS`)
-map a golden name to a function `case -> {"out.loss": ..., "grad.logit_s": ...}`. A name without one fails.
+map a golden name to a function `case -> {"out.loss": ..., "grad.logit_s": ...}`. A name without one fails. Where the keys of a
+file have no prefixes, the family's `OUTPUTS` says by patterns which of them are expected.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import pkgutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,14 +45,15 @@ LOOSER: dict[str, tuple[float, float, str]] = {
 }
 
 
-def _adapters() -> dict[str, Adapter]:
-    found: dict[str, Adapter] = {}
+def _tables(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
     for module in pkgutil.iter_modules(adapters.__path__, f"{adapters.__name__}."):
-        found.update(importlib.import_module(module.name).ADAPTERS)
+        found.update(getattr(importlib.import_module(module.name), name, {}))
     return found
 
 
-ADAPTERS = _adapters()
+ADAPTERS: dict[str, Adapter] = _tables("ADAPTERS")
+OUTPUTS: dict[str, tuple[str, ...]] = _tables("OUTPUTS")
 
 
 def _run(case: Case) -> dict[str, np.ndarray]:
@@ -64,7 +67,7 @@ def _run(case: Case) -> dict[str, np.ndarray]:
 
 def _case(path: Path, dtype: torch.dtype) -> Case:
     torch.manual_seed(0)
-    return Case(path, dtype)
+    return Case(path, dtype, OUTPUTS.get(path.stem.rpartition("_")[0], ()))
 
 
 def test_the_cases_are_there() -> None:
