@@ -10,8 +10,10 @@ from html import escape
 from kdzoo.bench.formats import spread
 from kdzoo.bench.leaderboard import Leaderboard, Row
 
-LABEL, WIDTH, HEIGHT, PLOT, RIGHT = 196, 860, 28, 500, 16
-LONGEST = 30
+WIDTH, HEIGHT, RIGHT = 860, 28, 120
+LONGEST = 40
+LETTER = 7
+"""Pixels that a letter of a label takes, at most about."""
 Points = Sequence[tuple[float, float]]
 
 
@@ -47,13 +49,14 @@ def bars(board: Leaderboard, places: int) -> str:
     if not rows:
         return ""
     marks = ticks(*_reach([*rows, *teachers]))
-    axis = Axis(marks[0], marks[-1], LABEL, LABEL + PLOT)
+    start = 24 + LETTER * min(max(len(row.label) for row in rows), LONGEST)
+    axis = Axis(marks[0], marks[-1], start, WIDTH - RIGHT)
     bottom = 34 + HEIGHT * len(rows)
     parts = [_grid(axis, marks, bottom)]
     parts += [_bar(row, axis, 34 + HEIGHT * place, places) for place, row in enumerate(rows)]
     parts += [_level(row, axis, bottom) for row in teachers]
     caption = f"{board.metric} on test, last epoch; the axis starts at {_short(marks[0])}"
-    parts.append(f'<text class="faint" x="{LABEL}" y="{bottom + 34}">{escape(caption)}</text>')
+    parts.append(f'<text class="faint" x="{start}" y="{bottom + 34}">{escape(caption)}</text>')
     return _svg(WIDTH, bottom + 42, parts, f"Bar chart of {board.metric} on test for each row")
 
 
@@ -119,15 +122,15 @@ def _bar(row: Row, axis: Axis, top: float, places: int) -> str:
     number = spread(row.last, places)
     parts = [
         f"<g><title>{escape(row.label)}: {escape(number)}</title>",
-        f'<text class="end" x="{LABEL - 10}" y="{middle + 4}">{escape(label)}</text>',
-        f'<rect class="bar {row.kind}" x="{LABEL}" y="{top + 5}" width="{mean - LABEL:.2f}" height="{HEIGHT - 10}" rx="2"/>',
+        f'<text class="end" x="{axis.start - 10:g}" y="{middle + 4}">{escape(label)}</text>',
+        f'<rect class="bar {row.kind}" x="{axis.start:g}" y="{top + 5}" width="{mean - axis.start:.2f}" height="18" rx="2"/>',
     ]
     if row.last.interval is not None:
         low, high = (axis.at(value) for value in row.last.interval)
         ends = f"M{low} {middle - 4}v8M{high} {middle - 4}v8"
         parts.append(f'<path class="whisker" d="M{low} {middle}H{high}{ends}"/>')
     parts += [f'<circle class="seed" cx="{axis.at(value)}" cy="{middle}" r="2.6"/>' for value in row.values.values()]
-    parts.append(f'<text x="{LABEL + PLOT + RIGHT}" y="{middle + 4}">{escape(number)}</text></g>')
+    parts.append(f'<text x="{axis.end + 16:g}" y="{middle + 4}">{escape(number)}</text></g>')
     return "".join(parts)
 
 

@@ -88,7 +88,7 @@ class Pool:
 
 
 class _Worker:
-    """What a worker process knows; set once, when it begins."""
+    """What a worker process knows. Set when it begins, for a pool can hand such things to its jobs in no other way."""
 
     events: SimpleQueue[Event]
     flag: Flag

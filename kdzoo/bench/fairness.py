@@ -34,7 +34,8 @@ def warnings(records: Records) -> list[str]:
     """One sentence for each thing that the rows do not share, of those that every comparison should hold equal."""
     budgets: dict[str, dict[str, list[str]]] = {}
     for row in records.plan["rows"]:
-        for key, value in (row["budget"] | _seen(row["row"], records.cells)).items():
+        given = {key: value for key, value in row["budget"].items() if key not in row["point"]}  # a grid means to differ
+        for key, value in (given | _seen(row["row"], records.cells)).items():
             budgets.setdefault(key, {}).setdefault(str(value), []).append(row["row"])
     said = [_unequal(key, rows) for key, rows in budgets.items() if len(rows) > 1]
     if len({tuple(sorted({**found["versions"], "": found["device"]}.items())) for found in records.environments}) > 1:

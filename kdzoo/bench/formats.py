@@ -14,8 +14,8 @@ from kdzoo.bench.statistics import Summary
 HEADERS = ("row", "seeds", "{metric}, last epoch", "best on validation", "to {baseline}", "parameters", "seconds")
 EXPLAINED = (
     "{metric} on test, mean ± sd over seeds. *Best on validation* is the test metric of the epoch that was best on validation; "
-    "no number here was chosen on test. Differences to {baseline} are paired by seed, with 95 % t intervals, which are not "
-    "corrected for many comparisons."
+    "no number here was chosen on test. Differences to {baseline} are paired by seed (and values of the grid), with 95 % t "
+    "intervals, which are not corrected for many comparisons."
 )
 
 
@@ -32,11 +32,12 @@ def markdown(board: Leaderboard) -> str:
 
 def sections(board: Leaderboard) -> dict[str, list[str]]:
     """What stands under the table, by title; nothing empty."""
-    failed = [f"{cell}: {sentence}" for cell, sentence in board.failures.items()]
+    said = board.failures.items()
+    failed = {sentence: [cell for cell, own in said if own == sentence] for _, sentence in said}
     missing = [f"{r.label}: {r.last.n} of {r.expected}" for r in board.rows if r.expected > r.last.n + r.failed]
     unpackaged = [f"{r.label} ({', '.join(r.unpackaged)})" for r in board.rows if r.unpackaged]
     found = {
-        "Failed": failed,
+        "Failed": [f"{cells[0]}{_others(len(cells) - 1)}: {sentence}" for sentence, cells in failed.items()],
         "Not finished yet": missing,
         "Not an equal comparison": list(board.warnings),
         "Methods in no installed package": unpackaged,
@@ -123,6 +124,10 @@ def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
     chosen = values["validation"] or {}
     flat |= {"validation.best": chosen.get("best"), "validation.best_epoch": chosen.get("best_epoch")}
     return flat | {"parameters": (values["parameters"] or {}).get("deployed")}
+
+
+def _others(count: int) -> str:
+    return f" and {count} other{'' if count == 1 else 's'}" if count else ""
 
 
 def _line(fields: list[str]) -> str:

@@ -35,8 +35,10 @@ class Cell:
 
     @property
     def row(self) -> str:
-        """What the leaderboard calls its row."""
-        return ", ".join([self.label, *(f"{path}={value}" for path, value in self.point.items())])
+        """What the leaderboard calls its row: paths of the grid by their last keys, unless two would be the same."""
+        last = [path.rpartition(".")[2] for path in self.point]
+        names = last if len(set(last)) == len(last) else list(self.point)
+        return ", ".join([self.label, *(f"{name}={value}" for name, value in zip(names, self.point.values(), strict=True))])
 
     @property
     def folder(self) -> str:

@@ -86,17 +86,22 @@ def _tried(job: Job, listener: _Listener) -> Outcome:
 
 
 class _Listener:
-    """Hears the run's log: reports progress, and passes a wish to stop on as the signal that the engine knows."""
+    """Hears the run's log: reports progress, and passes a wish to stop on as the signal that the engine minds in training.
+
+    Only once: the engine lets a second one act at once.
+    """
 
     def __init__(self, job: Job, tell: OnEvent, stopping: Callable[[], bool]) -> None:
         self.job, self.tell, self.stopping = job, tell, stopping
-        self.told = 0.0
+        self.told, self.stopped = 0.0, False
 
     def __call__(self, record: dict[str, Any]) -> None:
-        if record["event"] == "step":
-            fraction = record["step"] / record["steps"]
-            if not 0 <= fraction - self.told < SMALLEST:
-                self.told = fraction
-                self.tell(CellProgress(self.job.row, self.job.seed, fraction))
-        if self.stopping():
+        if record["event"] != "step":
+            return
+        fraction = record["step"] / record["steps"]
+        if not 0 <= fraction - self.told < SMALLEST:
+            self.told = fraction
+            self.tell(CellProgress(self.job.row, self.job.seed, fraction))
+        if not self.stopped and self.stopping():
+            self.stopped = True
             signal.raise_signal(signal.SIGTERM)

@@ -40,7 +40,7 @@ def bench(
     """Train every cell of a bench recipe that is not finished yet, and report on all.
 
     Args:
-        recipe, overrides: as for a run; the recipe has a section `bench` (see `grid.Section`).
+        recipe, overrides: as for a run; the recipe has a section `bench` (see `section.Section`).
         out: the folder that gets `<name of the bench>/` and `teachers/`; default `runtime.out`.
         workers: processes. With 1 all is done in this process; default: one a core, but 1 on a GPU and for plugins that were
             registered in this process. A script that calls this with several workers needs `if __name__ == "__main__":`.
@@ -81,15 +81,15 @@ def bench(
             try:
                 carry_out_all(todo, _executor(workers, plan.threads, plugins, tell, stopped), tell, stopped)
             finally:
-                board = _report(plan)
+                board = _report(plan, pictures=not stopped.is_set())
     if stopped.is_set():
         raise Interrupted("interrupted; finished cells are kept, and the same command goes on from here.")
     return board
 
 
-def _report(plan: Plan) -> Leaderboard:
+def _report(plan: Plan, *, pictures: bool) -> Leaderboard:
     records = read_records(plan.folder)
-    if records.done:
+    if pictures and records.done:
         save_samples(records, plan.jobs[-1].recipe.settings)
     return write_report(plan.folder)
 

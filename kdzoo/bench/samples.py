@@ -81,7 +81,7 @@ def predictions(records: Records) -> tuple[NDArray[np.int64], dict[str, Logits]]
     logits: dict[str, Logits] = {}
     target: NDArray[np.int64] | None = None
     for cell in records.done:
-        arrays = _arrays(cell)
+        arrays = None if cell.row in logits else _arrays(cell)
         if arrays is None or arrays["target"].ndim != 1 or arrays["last"].ndim != 2:
             continue
         target = arrays["target"] if target is None else target

@@ -40,6 +40,11 @@ def carry_out_all(jobs: Sequence[Job], executor: Executor, tell: OnEvent, stoppe
                 job = running.pop(future)
                 ended[job.name] = _outcome(future, job)
                 tell_end(job, ended[job.name], tell)
+    except BrokenProcessPool:
+        raise RunFailed(
+            "a worker process died, most likely for lack of memory: start again with fewer workers; finished cells are kept. "
+            'In a script, the call must stand under `if __name__ == "__main__":`.'
+        ) from None
     finally:
         executor.close(stop=bool(waiting or running))
 
@@ -63,14 +68,11 @@ def _outcome(future: Future[Outcome], job: Job) -> Outcome:
     try:
         outcome = future.result()
     except BrokenProcessPool:
-        raise RunFailed(
-            f"a worker process died while {job.name} or another cell was trained, most likely for lack of memory: start again "
-            'with fewer workers, and finished cells are kept. A script needs `if __name__ == "__main__":` around the call.'
-        ) from None
+        raise
     except Exception as error:  # the job could not be sent to the process
         outcome = _refused(job, f"it could not be sent to a worker process ({error}); use workers=1.")
     for text in outcome.warnings:
-        warnings.warn(f"{job.name}: {text}", stacklevel=2)
+        warnings.warn(text, stacklevel=2)
     return outcome
 
 

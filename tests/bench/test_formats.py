@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from kdzoo.bench.formats import difference, markdown, results_csv, results_json, spread
+from kdzoo.bench.formats import difference, markdown, results_csv, results_json, sections, spread
 from kdzoo.bench.leaderboard import leaderboard
 from kdzoo.bench.records import read_records
 from kdzoo.bench.statistics import summarize
@@ -30,6 +30,12 @@ def test_markdown_tells_failures_and_notes_under_the_table(records):
     text = markdown(leaderboard(records))
     assert "- d|kd, seed 1: it broke" in text
     assert "- Mind the gap." in text
+
+
+def test_cells_that_failed_alike_are_told_once(made):
+    folder = made({"alone": {0: "it broke", 1: "it broke", 2: "it broke"}, "kd": {0: "otherwise"}})
+    told = sections(leaderboard(read_records(folder)))["Failed"]
+    assert told == ["alone, seed 0 and 2 others: it broke", "kd, seed 0: otherwise"]
 
 
 def test_csv_has_one_line_for_each_cell_failed_ones_included(records):

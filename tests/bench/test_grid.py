@@ -77,7 +77,7 @@ def test_a_grid_makes_rows_of_its_own(tiny):
         expand(tiny)  # the student alone has no temperature
     del tiny["bench"]["grid"]["methods.kd.temperature"]
     grid = expand(tiny)
-    assert [c.row for c in grid.cells if c.label == "kd"] == ["kd, train.epochs=1", "kd, train.epochs=2"]
+    assert [c.row for c in grid.cells if c.label == "kd"] == ["kd, epochs=1", "kd, epochs=2"]
     assert [c.recipe.settings["train"]["epochs"] for c in grid.cells if c.label == "kd"] == [1, 2]
     assert len({c.folder for c in grid.cells}) == len(grid.cells)
 

@@ -64,6 +64,13 @@ def test_unequal_budgets_are_said(made):
     assert said == ["The rows differ in train.epochs: 3 for most, 9 for dkd."]
 
 
+def test_what_a_grid_varies_is_no_inequality(made):
+    folder = made(VALUES, budgets={"dkd": {"train.epochs": 9}})
+    plan = (folder / "plan.json").read_text().replace('"point": {}', '"point": {"train.epochs": 9}')
+    (folder / "plan.json").write_text(plan)
+    assert board(folder).warnings == []
+
+
 def test_unequal_training_sets_are_said(made):
     said = board(made(VALUES, sizes={"dkd": 50})).warnings
     assert said == ["The rows differ in training samples: 60 for most, 50 for dkd."]
