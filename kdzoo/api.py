@@ -11,6 +11,7 @@ from torch import nn
 
 from kdzoo import registry
 from kdzoo.bench.rows import changed
+from kdzoo.bench.teachers import nested
 from kdzoo.cli.console import main_process, say
 from kdzoo.cli.progress import watching
 from kdzoo.engine.identify import identify
@@ -80,7 +81,22 @@ def train(recipe: Recipe, *, folder: Path | None = None, force: bool = False, pr
             say(f"This run is finished already: {folder}. Train it again by --force.")
         elif (folder / "checkpoints").is_dir():
             say(f"Going on from the last checkpoint in {folder}. Start anew by --force.")
-    unit = getattr(registry.get("tasks", settings["task"]["use"]), "unit", "images")
+    _teachers_first(settings, progress=progress)
+    return _launched(recipe, folder, force=force, progress=progress)
+
+
+def _teachers_first(settings: Mapping[str, Any], *, progress: bool) -> None:
+    """Train the teachers that are recipes of their own where one can see it; the engine would do it silently."""
+    for teacher in nested(settings):
+        if finished(teacher.folder, teacher.identity) is None:
+            _teachers_first(teacher.settings, progress=progress)
+            if progress and main_process():
+                say(f"First the teacher {teacher.name}: {teacher.folder}")
+            _launched(teacher.recipe, teacher.folder, progress=progress)
+
+
+def _launched(recipe: Recipe, folder: Path, *, force: bool = False, progress: bool) -> Result:
+    unit = getattr(registry.get("tasks", recipe.settings["task"]["use"]), "unit", "images")
     with watching(unit=unit, quiet=not progress) as listeners:
         return launch(recipe, folder=folder, force=force, listeners=listeners)
 

@@ -98,8 +98,10 @@ def export(model: Deployed, out: Path, *, to: Literal["safetensors", "onnx"] = "
 
     Raises:
         MissingError: ONNX is asked for without the extra `onnx`.
-        RecipeError: the folder cannot be written.
+        RecipeError: the folder cannot be written, or the model is a graph already.
     """
+    if model.weights.suffix == GRAPH:
+        raise RecipeError(f"{model.weights} is an export already; export the run folder, or its weights.")
     run = _stand(model.settings)
     module = model.module()
     with writing(out):

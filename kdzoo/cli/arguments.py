@@ -6,11 +6,12 @@ Overrides (`key=value`, `~key`) may stand anywhere after the recipe, before and 
 from __future__ import annotations
 
 import argparse
+import difflib
 from collections.abc import Sequence
 from typing import NoReturn
 
 from kdzoo import registry
-from kdzoo.errors import RecipeError, nearest
+from kdzoo.errors import RecipeError
 
 
 class Parser(argparse.ArgumentParser):
@@ -25,10 +26,10 @@ class Parser(argparse.ArgumentParser):
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
         """Parse options and positionals in any order. Raises RecipeError."""
         parsed, unknown = self.parse_known_intermixed_args(list(arguments))
-        options = [word.partition("=")[0] for word in unknown if word.startswith("-")]
-        for option in options or unknown:
-            close = nearest(option, self._option_string_actions, most=1) if options else []
-            self.error(f"unknown argument {option}; {f'did you mean {close[0]}?' if close else 'nothing takes it.'}")
+        if unknown:
+            word = next((word for word in unknown if word.startswith("-")), unknown[0]).partition("=")[0]
+            close = difflib.get_close_matches(word, self._option_string_actions, n=1, cutoff=0.7)
+            self.error(f"unknown argument {word}{f'; did you mean {close[0]}?' if close else '.'}")
         return parsed
 
     def error(self, message: str) -> NoReturn:

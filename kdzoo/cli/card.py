@@ -74,14 +74,16 @@ def users(kind: str, name: str) -> Iterator[str]:
 
 
 def _methods(tree: Any) -> Iterator[str]:
-    """The methods that a recipe names, those of recipes inside it and of a bench included."""
+    """The methods that a recipe names, those of the rows of a bench and of recipes inside it included."""
     if isinstance(tree, list):
         for item in tree:
             yield from _methods(item)
-    elif isinstance(tree, Mapping):
-        for key, value in tree.items():
-            if key == "methods" and isinstance(value, Mapping):
-                yield from (spec.get("use", label) if isinstance(spec, Mapping) else label for label, spec in value.items())
+    for key, value in tree.items() if isinstance(tree, Mapping) else ():
+        if key == "bench" and isinstance(value, Mapping):
+            yield from _methods(list((value.get("methods") or {}).values()))
+        elif key == "methods" and isinstance(value, Mapping):
+            yield from (spec.get("use", label) if isinstance(spec, Mapping) else spec or label for label, spec in value.items())
+        else:
             yield from _methods(value)
 
 

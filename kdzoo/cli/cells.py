@@ -7,16 +7,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from kdzoo.bench.events import (
+    BenchStarted,
+    CellDone,
+    CellFailed,
+    CellProgress,
+    CellStarted,
+    Event,
+    OnEvent,
+    TeacherDone,
+)
 from kdzoo.cli.console import on_terminal, say
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-Heard = Callable[[Any], None]
-
 
 @contextmanager
-def watching(*, quiet: bool = False) -> Iterator[Heard | None]:
+def watching(*, quiet: bool = False) -> Iterator[OnEvent | None]:
     """A listener for `bench`, which draws on standard error; none if `quiet`."""
     if quiet:
         yield None
@@ -34,20 +42,16 @@ class Lines:
         self.write = write
         self.cells = self.done = 0
 
-    def __call__(self, event: Any) -> None:
-        from kdzoo.bench.events import BenchStarted, CellDone, CellFailed, TeacherDone
-
+    def __call__(self, event: Event) -> None:
         match event:
             case BenchStarted():
-                self.cells = event.cells
+                self.cells, self.done = event.cells, event.finished
                 self.write(started(event))
-            case CellDone(again=False) | CellFailed() if event.seed is not None:
+            case CellDone(again=False) | CellFailed(seed=int()):
                 self.done += 1
                 self.write(f"[{self.done}/{self.cells}] {ended(event)}")
             case TeacherDone(again=False) | CellFailed():
                 self.write(ended(event))
-            case CellDone():
-                self.done += 1
 
 
 class Bars:
@@ -56,52 +60,51 @@ class Bars:
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
         self.whole: Any = None
-        self.bars: dict[tuple[str, int | None], Any] = {}
-        self.done = 0
+        self.bars: dict[str, Any] = {}
 
-    def __call__(self, event: Any) -> None:
-        from kdzoo.bench.events import BenchStarted, CellDone, CellFailed, CellProgress, CellStarted, TeacherDone
-
+    def __call__(self, event: Event) -> None:
         match event:
             case BenchStarted():
-                say(started(event))
-                self.done = event.finished
+                self.progress.console.print(started(event), markup=False, highlight=False)
                 self.whole = self.progress.add_task("all runs", total=event.cells, completed=event.finished)
             case CellStarted():
-                self.bars[event.row, event.seed] = self.progress.add_task(named(event), total=1.0)
+                name = named(event.row, event.seed)
+                self.bars[name] = self.progress.add_task(name, total=1.0)
             case CellProgress():
-                self.progress.update(self.bars[event.row, event.seed], completed=event.fraction)
-            case CellDone(again=False) | CellFailed() | TeacherDone(again=False):
-                self._end(event)
+                self.progress.update(self.bars[named(event.row, event.seed)], completed=event.fraction)
+            case CellDone(again=False) | CellFailed():
+                self._end(event, named(event.row, event.seed), runs=int(event.seed is not None))
+            case TeacherDone(again=False):
+                self._end(event, named(event.name, None), runs=0)
 
-    def _end(self, event: Any) -> None:
-        row, seed = getattr(event, "row", None) or event.name, getattr(event, "seed", None)
-        bar = self.bars.pop((row, seed), None)
-        if bar is not None:
-            self.progress.remove_task(bar)
-        self.done += seed is not None
-        self.progress.update(self.whole, completed=self.done)
+    def _end(self, event: Event, name: str, *, runs: int) -> None:
+        if name in self.bars:
+            self.progress.remove_task(self.bars.pop(name))
+        self.progress.advance(self.whole, runs)
         self.progress.console.print(ended(event), markup=False, highlight=False)
 
 
-def started(event: Any) -> str:
+def started(event: BenchStarted) -> str:
     """What is going to be done."""
     before = f", {event.finished} of them finished before" if event.finished else ""
     return f"{event.folder}: {event.cells} runs{before}, {event.workers} at a time"
 
 
-def named(event: Any) -> str:
-    """The run that an event is about."""
-    if hasattr(event, "name"):
-        return f"teacher {event.name}"
-    return f"teacher {event.row}" if event.seed is None else f"{event.row}, seed {event.seed}"
-
-
-def ended(event: Any) -> str:
+def ended(event: Event) -> str:
     """How a run ended."""
-    if hasattr(event, "sentence"):
-        return f"{named(event)}  failed: {event.sentence}"
-    return f"{named(event)}  {event.metric} {event.value:.4g}"
+    match event:
+        case CellDone(row, seed, metric, value):
+            return f"{named(row, seed)}  {metric} {value:.4g}"
+        case TeacherDone(name, metric, value):
+            return f"{named(name, None)}  {metric} {value:.4g}"
+        case CellFailed(row, seed, sentence):
+            return f"{named(row, seed)}  failed: {sentence}"
+    raise TypeError(f"{event} is no end")
+
+
+def named(row: str, seed: int | None) -> str:
+    """The run that an event is about."""
+    return f"teacher {row}" if seed is None else f"{row}, seed {seed}"
 
 
 def _bars() -> Progress:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib
 from collections.abc import Sequence
 from typing import Protocol, cast
@@ -94,6 +95,7 @@ def _overview() -> str:
     )
 
 
+@functools.cache
 def version() -> str:
     """The version of the installed kdzoo."""
     from importlib import metadata

@@ -43,9 +43,9 @@ def unnamed() -> Iterator[Row]:
 
 
 def about(entry: Entry) -> str:
-    """One sentence on a plugin. A method's card is its module's docstring; its class's is on the settings."""
-    module = summary(entry.target.partition(":")[0]) if entry.kind in ("methods", "transforms") else ""
-    return module or entry.summary
+    """One sentence on a plugin: its own, or its module's where its own docstring is on the settings only."""
+    own = entry.summary
+    return summary(entry.target.partition(":")[0]) or own if own.startswith("Args:") else own
 
 
 def _row(kind: str, name: str, entry: Entry) -> Row:

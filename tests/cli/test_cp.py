@@ -39,3 +39,16 @@ def test_an_unwritable_place_is_one_sentence(kdzoo, tmp_path):
     code, _, err = kdzoo("cp", "digits/kd", "file/own.yaml")
     assert code == 2
     assert err == "error: file/own.yaml cannot be written (file: File exists); choose another place.\n"
+
+
+def test_a_disk_that_fills_up_leaves_nothing(kdzoo, tmp_path, monkeypatch):
+    def full(self, text, *args, **kwargs):
+        with self.open("w") as file:
+            file.write(text[:10])
+        raise OSError(28, "No space left on device", str(self))
+
+    monkeypatch.setattr("pathlib.Path.write_text", full)
+    code, _, err = kdzoo("cp", "digits/kd", "own.yaml")
+    assert code == 2
+    assert "No space left on device" in err
+    assert not list(tmp_path.iterdir())

@@ -124,6 +124,13 @@ def test_eval_of_the_onnx_graph_reproduces_the_accuracy(kdzoo, run_folder):
     assert found == pytest.approx(said(run_folder)["last"], rel=1e-4)
 
 
+@pytest.mark.skipif(not ONNX, reason="needs the extra onnx")
+def test_a_graph_is_not_exported_again(kdzoo, run_folder):
+    kdzoo("export", run_folder, "--format", "onnx", "--out", "graph")
+    code, _, err = kdzoo("export", "graph/model.onnx")
+    assert (code, err) == (2, "error: graph/model.onnx is an export already; export the run folder, or its weights.\n")
+
+
 def test_onnx_without_its_extra_is_3_with_the_command(kdzoo, run_folder, monkeypatch, tmp_path):
     monkeypatch.setitem(__import__("sys").modules, "onnxscript", None)
     code, _, err = kdzoo("export", run_folder, "--format", "onnx", "--out", "graph")

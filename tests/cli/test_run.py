@@ -133,3 +133,12 @@ def test_under_torchrun_only_the_first_process_prints(kdzoo, tiny, monkeypatch):
     kdzoo("run", tiny)
     monkeypatch.setenv("RANK", "1")
     assert kdzoo("run", tiny) == (0, "", "")
+
+
+def test_a_teacher_that_is_a_recipe_is_trained_first_and_seen(kdzoo, tiny, tmp_path):
+    (tmp_path / "own.yaml").write_text("extends: tiny.yaml\nteacher: {use: frozen, recipe: tiny.yaml}\nmethods: {kd: {}}\n")
+    lines = kdzoo("run", "own.yaml")[2].splitlines()
+    assert lines[0].startswith("First the teacher tiny: runs/teachers/tiny-")
+    assert [line.split("  ")[0] for line in lines[1:]] == ["epoch 1/2", "epoch 2/2"] * 2
+    again = kdzoo("run", "own.yaml", "--force")[2].splitlines()
+    assert [line.split("  ")[0] for line in again] == ["epoch 1/2", "epoch 2/2"]

@@ -80,3 +80,11 @@ def test_a_misspelt_name_comes_with_the_nearest(kdzoo, words, near):
     assert (code, out) == (2, "")
     assert err.startswith("error: There is no")
     assert near in err.partition("did you mean")[2]
+
+
+def test_the_rows_of_a_bench_use_methods_but_name_none(kdzoo, tmp_path, monkeypatch):
+    rows = "bench: {methods: {dkd: {methods: {kd: {}}}, plain: {methods: {own: {use: dist}}}}}\n"
+    (tmp_path / "rows.yaml").write_text("student: mlp\n" + rows)
+    monkeypatch.setattr("kdzoo.cli.card.available", lambda: {"rows": tmp_path / "rows.yaml"})
+    used = {name: json.loads(kdzoo("show", "method", name, "--json")[1])["recipes"] for name in ("kd", "dkd", "dist")}
+    assert used == {"kd": ["rows"], "dkd": [], "dist": ["rows"]}

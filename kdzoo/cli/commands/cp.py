@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from kdzoo.engine.files import replace_file
     from kdzoo.recipe.find import find
 
     source = find(args.recipe, folder=Path.cwd()).resolve()
@@ -25,8 +26,8 @@ def run(args: argparse.Namespace) -> int:
     if dest.exists() and not args.force:
         raise RecipeError(f"{dest} exists already; choose another name, or replace it by --force.")
     try:
-        dest.parent.mkdir(parents=True, exist_ok=True)
-        dest.write_text(anchored(source.read_text("utf-8"), source), "utf-8")
+        text = anchored(source.read_text("utf-8"), source)
+        replace_file(dest, lambda beside: beside.write_text(text, "utf-8"))
     except OSError as error:
         raise RecipeError(f"{dest} cannot be written ({error.filename}: {error.strerror}); choose another place.") from None
     show(str(dest))
