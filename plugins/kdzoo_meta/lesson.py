@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from kdzoo.outputs import MAIN, Batch, Output, map_tensors
 from kdzoo_meta.surrogate import Surrogate, surrogate
@@ -22,6 +23,7 @@ from kdzoo_meta.vectors import Vector, floats, length, part
 if TYPE_CHECKING:
     from kdzoo.engine.run import Run, Weights
 
+R = TypeVar("R")
 Answers = dict[str, Output]
 Tangents = Callable[[Callable[[Vector], Any], Vector, Vector], tuple[Any, list[Tensor | None]]]
 
@@ -107,8 +109,12 @@ class Lesson:
     def gradient(self, parts: Sequence[Part], theta: Vector) -> dict[str, Tensor]:
         """g = d total / d theta over all micro-batches and processes; parameters that no term depends on are missing."""
         leaves = {name: p.detach().requires_grad_() for name, p in theta.items()}
-        for part_ in parts:
-            self.backward(self.total(part_, self.answers(part_, leaves), leaves, graph=False))
+
+        def passes() -> None:
+            for part_ in parts:
+                self.backward(self.total(part_, self.answers(part_, leaves), leaves, graph=False))
+
+        self.held(leaves, passes)
         return self.collected(leaves)
 
     def quiz_loss(self, micro: Batch, theta: Vector, *, share: float) -> Tensor:
@@ -121,8 +127,12 @@ class Lesson:
     def quiz_gradient(self, quiz: Sequence[tuple[Batch, float]], theta: Vector) -> dict[str, Tensor]:
         """v = d quiz loss / d theta; parameters that the task's loss does not depend on get zeros."""
         leaves = {name: p.detach().requires_grad_() for name, p in theta.items()}
-        for micro, share in quiz:
-            self.backward(self.quiz_loss(micro, leaves, share=share))
+
+        def passes() -> None:
+            for micro, share in quiz:
+                self.backward(self.quiz_loss(micro, leaves, share=share))
+
+        self.held(leaves, passes)
         found = self.collected(leaves)
         return {name: found[name] if name in found else torch.zeros_like(p) for name, p in theta.items()}
 
@@ -166,11 +176,21 @@ class Lesson:
     def _pulled_back(self, part_: Part, mixed: Vector) -> list[Tensor]:
         """J(theta)' c for each of the student's parameters; `mixed` holds theta by name and c by number."""
         theta = {name: p.requires_grad_() for name, p in mixed.items() if not name.isdigit()}
-        answers = floats(self.answers(part_, theta))
-        used = {int(n): c for n, c in mixed.items() if n.isdigit() and answers[int(n)].requires_grad}
-        outputs = [answers[n] for n in used]
-        pulled = torch.autograd.grad(outputs, list(theta.values()), list(used.values()), allow_unused=True)
+
+        def passes() -> tuple[Tensor | None, ...]:
+            answers = floats(self.answers(part_, theta))
+            used = {int(n): c for n, c in mixed.items() if n.isdigit() and answers[int(n)].requires_grad}
+            outputs = [answers[n] for n in used]
+            return torch.autograd.grad(outputs, list(theta.values()), list(used.values()), allow_unused=True)
+
+        pulled = self.held(theta, passes)
         return [torch.zeros_like(p) if g is None else g for p, g in zip(theta.values(), pulled, strict=True)]
+
+    def held(self, theta: Vector, passes: Callable[[], R]) -> R:
+        """Forward and backward with these parameters in the student: activation checkpointing runs it again in between."""
+        student = self.run.student
+        own = part(theta, f"{self.run.first}.") | {name: b.clone() for name, b in student.named_buffers()}
+        return functional_call(_Held(student), {f"student.{n}": t for n, t in own.items()}, (passes,))  # type: ignore[no-any-return]
 
     def backward(self, value: Tensor) -> None:
         """Send gradients back, scaled against underflow in fp16."""
@@ -183,6 +203,17 @@ class Lesson:
         self.run.world.reduce_gradients(leaves.values())  # type: ignore[arg-type]
         found = {name: leaf.grad for name, leaf in leaves.items() if leaf.grad is not None}
         return found if scale == 1 else {name: g / scale for name, g in found.items()}
+
+
+class _Held(nn.Module):
+    """Calls a function while its module's parameters are substituted."""
+
+    def __init__(self, student: nn.Module) -> None:
+        super().__init__()
+        self.student = student
+
+    def forward(self, passes: Callable[[], R]) -> R:
+        return passes()
 
 
 def _or_zeros(leaf: Tensor) -> Tensor:
