@@ -71,7 +71,7 @@ def test_list_finds_the_method_the_recipe_and_the_command_of_a_stranger(environm
         ["recipes", "example/digits"],
         ["commands", "example"],
     ]
-    assert theirs[0][2] == "Logit matching: the student regresses the teacher's logits"
+    assert theirs[0][2] == "The student regresses the teacher's logits"
     assert {row[4] for row in theirs} == {"ok"}
 
 

@@ -22,7 +22,7 @@ def logit_matching(student: Tensor, teacher: Tensor, *, weight: Tensor | None = 
 
 
 class LogitMatching(Method):
-    """No hyper-parameters."""
+    """The student regresses the teacher's logits. There are no hyper-parameters."""
 
     def needs(self) -> Needs:
         return Needs(teacher=True)
