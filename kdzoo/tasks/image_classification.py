@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from kdzoo.data.augment import Augmentation, Crop, Flip, augmentation, normalize, strong
+from kdzoo.data.classmates import Classmates
 from kdzoo.data.sets import Images, ImageSet
 from kdzoo.data.splits import split
 from kdzoo.data.streaming import Streamed, stream
@@ -25,8 +26,10 @@ from kdzoo.protocols import Data, Model
 from kdzoo.random import Streams
 from kdzoo.tasks.meters import ClassificationMeter
 
-VIEWS = ("second", "strong")
-"""Further views of a sample: `second` is another draw of the same augmentation, `strong` a stronger one."""
+SAME_CLASS = "same_class"
+VIEWS = ("second", "strong", SAME_CLASS)
+"""Further views of a sample: `second` is another draw of the same augmentation, `strong` a stronger one, `same_class` another
+training image of its class, drawn anew each epoch (the sample itself if it is the only one)."""
 
 
 class ImageClassification:
@@ -91,6 +94,8 @@ class ImageClassification:
         self.parts = {"train": self.set.train.to(device), "test": self.set.test.to(device)}
         self.parts |= {"validation": own.to(device)} if own is not None else {}
         self.places = {name: index.to(device) for name, index in self.places.items()}
+        if SAME_CLASS in self.views:
+            self.classmates = Classmates(self.parts["train"].labels[self.places["train"]])
 
     def _check_streamed(self) -> None:
         if self.crop or self.cutout:
@@ -123,7 +128,8 @@ class ImageClassification:
 
     @cached_property
     def augmentations(self) -> dict[str, Augmentation]:
-        return {"second": self.weak, "strong": strong(self.weak, shape=self.set.shape, fill=self.set.mean)}
+        stronger = strong(self.weak, shape=self.set.shape, fill=self.set.mean)
+        return {"second": self.weak, "strong": stronger, SAME_CLASS: self.weak}
 
     @cached_property
     def statistics(self) -> tuple[Tensor, Tensor]:
@@ -147,14 +153,16 @@ class ImageClassification:
         index = index.to(self.device)
         place = self.places[split][index] if split in self.places else index
         pixels = images[place]
-        views = {name: self._view(pixels, name, index, epoch) for name in self.views} if train else {}
+        views = {name: self._view(images, place, name, index, epoch) for name in self.views} if train else {}
         if train and self.weak.steps:
             pixels = self.weak(pixels, self.streams.uniform(index, self.weak.draws, "augment", epoch))
         return self._assembled(pixels, labels[place], index, views)
 
-    def _view(self, pixels: Tensor, name: str, index: Tensor, epoch: int) -> Tensor:
+    def _view(self, images: Tensor, place: Tensor, name: str, index: Tensor, epoch: int) -> Tensor:
+        if name == SAME_CLASS:
+            place = self.places["train"][self.classmates.of(index, self.streams.uniform(index, 1, SAME_CLASS, epoch)[:, 0])]
         augment = self.augmentations[name]
-        return self._inputs(augment(pixels, self.streams.uniform(index, augment.draws, "augment", name, epoch)))
+        return self._inputs(augment(images[place], self.streams.uniform(index, augment.draws, "augment", name, epoch)))
 
     def _streamed(self, part: Images, split: str, order: Sequence[Tensor], epoch: int, train: bool) -> Iterator[Batch]:
         """Decoded on demand; a random window instead of the crop, and a mirror image where the data set has it."""
