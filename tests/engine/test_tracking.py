@@ -1,0 +1,86 @@
+"""Trackers: a real offline wandb run, TensorBoard's events, and a tracker that fails."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kdzoo import registry
+from kdzoo.engine.launch import launch
+from kdzoo.testing import tiny_recipe
+
+pytestmark = pytest.mark.filterwarnings("ignore::kdzoo.errors.WeakTeacherWarning")
+
+
+def tracked(tmp_path: Path, *trackers: Any) -> Path:
+    runtime = {"device": "cpu", "out": str(tmp_path), "log_every": 1, "trackers": list(trackers)}
+    return launch(tiny_recipe("kd", recipe={"runtime": runtime})).folder
+
+
+def test_every_loss_is_in_the_runs_own_log(tmp_path: Path) -> None:
+    records = [json.loads(line) for line in (tracked(tmp_path) / "metrics.jsonl").read_text().splitlines()]
+    steps = [record for record in records if record["event"] == "step"]
+    assert [record["step"] for record in steps] == list(range(1, 9))
+    for record in steps:
+        assert record["loss"] == pytest.approx(sum(record["terms"].values()), rel=1e-5)
+
+
+def test_wandb_leaves_a_readable_offline_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    proto = pytest.importorskip("wandb.proto.wandb_internal_pb2")
+    folder = tracked(tmp_path, {"use": "wandb"})
+    (file,) = folder.glob("wandb/offline-run-*/run-*.wandb")
+    names = set()
+    for data in log_records(file.read_bytes()):
+        record = proto.Record()
+        record.ParseFromString(data)
+        names |= {item.key or "/".join(item.nested_key) for item in record.history.item}
+    assert {"loss", "terms/kd.kd", "validation/top1"} <= names
+
+
+def log_records(content: bytes) -> Iterator[bytes]:
+    """The records of a wandb run file: LevelDB's log format behind a header of seven bytes."""
+    block, header, place, parts = 32768, struct.Struct("<IHB"), 7, []
+    while place + header.size <= len(content):
+        left = block - place % block
+        if left < header.size:
+            place += left
+            continue
+        _, length, kind = header.unpack_from(content, place)
+        parts.append(content[place + header.size : place + header.size + length])
+        place += header.size + length
+        if kind in (1, 4):  # a whole record, or the last part of one
+            yield b"".join(parts)
+            parts = []
+
+
+def test_tensorboard_writes_its_events(tmp_path: Path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    folder = tracked(tmp_path, {"use": "tensorboard"})
+    events = accumulator.EventAccumulator(str(folder / "tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("loss")] == list(range(1, 9))
+
+
+def test_a_failing_tracker_is_reported_once_and_stops_nothing(tmp_path: Path) -> None:
+    class Failing:
+        kdzoo_kind = "trackers"
+
+        def start(self, *, name: str, folder: Path, settings: Mapping[str, Any]) -> None:
+            pass
+
+        def log(self, values: Mapping[str, float], step: int) -> None:
+            raise ConnectionError("the server is gone")
+
+        def finish(self, summary: Mapping[str, Any]) -> None:
+            raise AssertionError("a tracker that failed is left alone")
+
+    registry.register("trackers", "failing", Failing)
+    with pytest.warns(UserWarning, match="tracker 'failing' failed and is left out from now on: the server is gone") as seen:
+        folder = tracked(tmp_path, {"use": "failing"})
+    assert sum("failing" in str(warning.message) for warning in seen) == 1
+    assert (folder / "result.json").exists()
