@@ -53,12 +53,13 @@ class Grid:
     """A bench recipe with its cells, seed by seed, so that an interrupted bench holds whole seeds.
 
     Attributes:
-        name: of the bench; command: what does the same again, '' if no command does.
+        name, description: of the bench; command: what does the same again, '' if no command does.
         text: its recipe as YAML, with all that it extends.
         alone, baseline: labels of the student-alone row and of the one that others are compared with.
     """
 
     name: str
+    description: str
     command: str
     text: str
     notes: Sequence[str]
@@ -103,7 +104,8 @@ def expand(
     ]
     again = not isinstance(recipe, Mapping) and methods is None and seeds is None
     command = shlex.join(["kdzoo", "bench", source, *overrides]) if again else ""
-    return Grid(str(layers.tree.get("name") or "bench"), command, text, section.notes, cells, alone, baseline)
+    name, description = (str(layers.tree.get(key) or default) for key, default in (("name", "bench"), ("description", "")))
+    return Grid(name, description, command, text, section.notes, cells, alone, baseline)
 
 
 def slug(label: str) -> str:

@@ -61,6 +61,7 @@ class Plan:
         return {
             "format": FORMAT,
             "name": grid.name,
+            "description": grid.description,
             "identity": hashlib.sha256(" ".join(sorted(self.identities.values())).encode()).hexdigest()[:16],
             "command": grid.command,
             "recipe": grid.text,

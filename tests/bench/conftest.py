@@ -35,6 +35,7 @@ def made(tmp_path):
         plan = {
             "format": 1,
             "name": "made",
+            "description": "Numbers made up.",
             "identity": "0" * 16,
             "command": "kdzoo bench made",
             "recipe": "student: <linear>\n",
