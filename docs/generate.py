@@ -27,7 +27,6 @@ from kdzoo.engine.results import count, sizes  # noqa: E402
 from kdzoo.errors import KdzooError  # noqa: E402
 from kdzoo.recipe.build import build  # noqa: E402
 from kdzoo.recipe.find import available, hidden  # noqa: E402
-from kdzoo.recipe.load import Recipe  # noqa: E402
 from kdzoo.recipe.read import read  # noqa: E402
 from kdzoo.registry.source import summary  # noqa: E402
 from kdzoo.testing import tiny_recipe  # noqa: E402
@@ -73,7 +72,7 @@ def page() -> str:
     parts = [INTRO.format(pair=tiny_pair())]
     for package, names in sorted(families.items()):
         header = ("method", "paper", "terms", "needs", "extra parameters", "recipes", "golden cases")
-        parts.append(section(package, f"{title(package)}.", header, [method_row(name) for name in names]))
+        parts.append(section(package, f"{summary(package)}.", header, [method_row(name) for name in names]))
     rows = [transform_row(name) for name in own("transforms")]
     about = "Pure changes of the logits or targets that one method sees: `kd: {logits: [standardize]}`."
     parts.append(section("transforms", about, ("transform", "paper", "recipes", "golden cases"), rows))
@@ -112,15 +111,12 @@ def own(kind: str) -> list[str]:
 
 
 def module_of(kind: str, name: str) -> ModuleType:
-    return sys.modules[getattr(registry.get(kind, name), "__module__")]  # noqa: B009
+    plugin: Any = registry.get(kind, name)
+    return sys.modules[plugin.__module__]
 
 
 def family(kind: str, name: str) -> str:
     return module_of(kind, name).__name__.partition(".")[0]
-
-
-def title(package: str) -> str:
-    return summary(package)
 
 
 def paper(plugin: Any) -> str:
@@ -147,6 +143,7 @@ def needed(needs: Needs) -> str:
     words += [f"{role} taps {', '.join(f'`{tap}`' for tap in specs)}" for role, specs in taps if specs]
     words += [f"view `{view}`" for view in sorted(needs.views)]
     words += [f"split `{split}` ({100 * share:g} %)" for split, share in sorted(needs.splits.items())]
+    words += [f"a task with `{capability}`" for capability in sorted(needs.capabilities)]
     return "; ".join(words) or NONE
 
 
@@ -161,8 +158,11 @@ def tiny_pair() -> str:
 
 def extra(name: str) -> str:
     """Parameters beside the plain student's: in training (the methods' and further learners'), and in what is deployed."""
-    for recipe in tiny_recipes(name):
+    contracts: Any = importlib.import_module("tests.contract.test_registered_methods")
+    contract = contracts.CONTRACTS.get(name, {})
+    for settings in ({}, contract.get("settings", {})):
         try:
+            recipe = tiny_recipe(name, settings, recipe=contract.get("recipe"))
             run = assemble(recipe.settings)
         except KdzooError:
             continue
@@ -172,14 +172,6 @@ def extra(name: str) -> str:
         plain = count(run.task.build(build("models", student.get("base") or student, "student")))
         return f"{training - plain} / {found['deployed'] - plain}"
     return NONE
-
-
-def tiny_recipes(name: str) -> Iterator[Recipe]:
-    """The method's tiny recipe at its defaults, and as its contract has it."""
-    contract: Any = importlib.import_module("tests.contract.test_registered_methods")
-    own = contract.CONTRACTS.get(name, {})
-    for settings in ({}, own.get("settings", {})):
-        yield tiny_recipe(name, settings, recipe=own.get("recipe"))
 
 
 # -- recipes ---------------------------------------------------------------------------------------------------------------

@@ -125,6 +125,13 @@ def test_links_lead_to_files(document):
         assert (document.parent / found["path"]).exists(), found["path"]
 
 
+def test_the_methods_that_families_names_are_there():
+    named = re.findall(r"`(?P<name>[a-z]\w*)`", (ROOT / "docs" / "families.md").read_text("utf-8"))
+    kinds = ("methods", "transforms", "teachers", "tasks", "models")
+    known = {name for kind in kinds for name in registry.discover(kind)}
+    assert [name for name in named if name not in known and not name.startswith("kdzoo_")] == []
+
+
 def test_the_readme_starts_with_the_two_lines():
     alone = {block.text.strip() for block in blocks(README, "")}
     fenced = [line for block in blocks(README, "", "sh", "python", "yaml") for line in block.text.splitlines()]
