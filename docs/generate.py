@@ -151,7 +151,8 @@ def needed(needs: Needs) -> str:
 
 
 def tiny_pair() -> str:
-    nets = [f"{net['use']} {'-'.join(map(str, net['widths']))}" for net in (STUDENT, TEACHER)]  # type: ignore[arg-type]
+    pair: tuple[Any, Any] = (STUDENT, TEACHER)
+    nets = [f"{net['use']} {'-'.join(map(str, net['widths']))}" for net in pair]
     run = assemble(tiny_recipe("kd").settings)
     return f"{nets[0]} ({count(run.student)} parameters) learning from {nets[1]} ({count(run.model('teacher'))})"
 
@@ -160,7 +161,8 @@ def extra(name: str) -> str:
     """Parameters beside the plain student's: in training (the methods' and further learners'), and in what is deployed."""
     contracts: Any = importlib.import_module("tests.contract.test_registered_methods")
     contract = contracts.CONTRACTS.get(name, {})
-    for settings in ({}, contract.get("settings", {})):
+    choices: list[dict[str, Any]] = [{}, contract.get("settings", {})]
+    for settings in choices:
         try:
             recipe = tiny_recipe(name, settings, recipe=contract.get("recipe"))
             run = assemble(recipe.settings)
