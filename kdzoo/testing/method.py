@@ -24,7 +24,7 @@ from kdzoo.engine.run import Run
 from kdzoo.engine.stages import Plan
 from kdzoo.errors import CapabilityError, KdzooError
 from kdzoo.method import overrides
-from kdzoo.outputs import ENGINE, Batch, Step
+from kdzoo.outputs import ENGINE, MAIN, Batch, Step
 from kdzoo.recipe.load import Recipe
 from kdzoo.testing.tiny import first_window, tiny_recipe, tiny_run
 
@@ -125,14 +125,14 @@ class MethodContract:
     def test_what_is_deployed_stands_alone(self) -> None:
         run = assemble(self.make().settings)
         _train(run)
-        inputs = first_window(run)[0].inputs
+        task, batch = run.task, first_window(run)[0]
         module = run.deployed().eval()
-        expected = module(inputs).detach()
+        expected = task.forward(module, batch, MAIN).rows.logits.detach()
         alone = copy.deepcopy(module)
         del run, module
-        assert torch.equal(alone(inputs), expected)
+        assert torch.equal(task.forward(alone, batch, MAIN).rows.logits, expected)
         alone.requires_grad_(True).zero_grad()
-        alone(inputs).logsumexp(1).sum().backward()
+        task.forward(alone, batch, MAIN).rows.logits.logsumexp(1).sum().backward()
         unused = [name for name, p in alone.named_parameters() if p.grad is None]
         assert not unused, f"the deployed module holds what inference does not use: {', '.join(unused)}"
 
@@ -240,7 +240,7 @@ class MethodContract:
             if self.terms(run, step) != before:
                 return True
             _train(run, epochs=1)
-            run.deployed()(first_window(run)[0].inputs)
+            run.task.forward(run.deployed(), first_window(run)[0], MAIN)
         except Exception:  # however the method fails without what it declared, it noticed
             return True
         return False
