@@ -4,9 +4,11 @@ import pytest
 import torch
 from kdzoo_logits.dist import inter_class, intra_class
 from kdzoo_logits.dkd import non_target_kl, target_class_kl
+from kdzoo_logits.mean_teacher import probability_gap
 from kdzoo_logits.mlkd import batch_level, class_level
 from kdzoo_logits.nkd import confident_label_loss, non_target_cross_entropy
 from kdzoo_logits.rld import masked_correlation_kl, sample_confidence_kl
+from kdzoo_logits.skd import direction_gap
 from kdzoo_logits.ttm import transformed_kl_rows
 from kdzoo_logits.wkd_logit import non_target_transport
 from kdzoo_logits.wttm import flatness
@@ -36,6 +38,8 @@ LOSSES = {
     "mlkd_batch": batch_level,
     "mlkd_class": class_level,
     "wkd_logit": lambda s, t: non_target_transport(s, t, TARGET, COST, regularization=0.5, iterations=5),
+    "mean_teacher": probability_gap,
+    "skd_direction": direction_gap,
     "lskd": lambda s, t: softened_kl(standardize(s), standardize(t)),
 }
 
