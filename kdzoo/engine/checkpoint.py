@@ -102,7 +102,10 @@ def _write(folder: Path, run: Run, place: Place, observer: Observer) -> None:
         "observers": json.dumps(observer.state()),
         "extra": extra,
     }
-    torch.save(state, folder / "state.pt")
+    try:
+        torch.save(state, folder / "state.pt")
+    except RuntimeError as error:  # how torch reports a write that the disk refused
+        raise OSError(f"state.pt could not be written ({error})") from None
     digests = {file.name: digest(file) for file in folder.iterdir()}
     (folder / "manifest.json").write_text(json.dumps({"format": FORMAT, "sha256": digests}))
 

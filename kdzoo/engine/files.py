@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from kdzoo.errors import RecipeError, RunFailed
 
 
@@ -22,13 +24,13 @@ def writing(folder: Path) -> Iterator[None]:
         yield
     except PermissionError as error:
         raise RecipeError(f"cannot write to {error.filename or folder}: {error.strerror}; set runtime.out elsewhere.") from None
-    except (NotADirectoryError, FileExistsError) as error:
-        raise RecipeError(
-            f"cannot write to {folder}: {error.filename} is a file, not a folder; set runtime.out elsewhere."
-        ) from None
-    except OSError as error:
+    except (NotADirectoryError, FileExistsError):
+        file = next((path for path in [folder, *folder.parents] if path.is_file()), folder)
+        raise RecipeError(f"cannot write to {folder}: {file} is a file, not a folder; set runtime.out elsewhere.") from None
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise RunFailed(
-            f"writing to {folder} failed: {error.strerror}; free some space or set runtime.out elsewhere, then start the same "
+            f"writing to {folder} failed: {reason}; free some space or set runtime.out elsewhere, then start the same "
             "command again: it resumes from the last checkpoint."
         ) from None
 

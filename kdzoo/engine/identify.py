@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,27 @@ def identify(settings: Mapping[str, Any]) -> str:
     """
     files = dict(_files({key: settings[key] for key in ("student", "learners", "teachers")}, ""))
     base = identity(settings, files=files)
-    root = settings["paths"].get("data")
-    task: Any = build("tasks", settings["task"], "task")
-    data = task.fingerprint(Path(root) if root else None)
+    data = _data(settings["task"], settings["paths"].get("data"))
     return hashlib.sha256(f"{base} {data}".encode()).hexdigest()[:16]
+
+
+def _data(task: Mapping[str, Any], root: str | None) -> str:
+    """The data's fingerprint; the same data are read once a process, unless they are the user's own tensors."""
+    try:
+        return _read(json.dumps(task), root)
+    except TypeError:
+        return _fingerprint(task, root)
+
+
+@cache
+def _read(task: str, root: str | None) -> str:
+    return _fingerprint(json.loads(task), root)
+
+
+def _fingerprint(task: Mapping[str, Any], root: str | None) -> str:
+    opened: Any = build("tasks", task, "task")
+    found: str = opened.fingerprint(Path(root) if root else None)
+    return found
 
 
 def _files(tree: Any, path: str) -> Iterator[tuple[str, Path]]:

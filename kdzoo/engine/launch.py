@@ -27,6 +27,7 @@ from kdzoo.engine.files import locked, replace_file, write_json, writing
 from kdzoo.engine.identify import identify
 from kdzoo.engine.keeping import Keeper
 from kdzoo.engine.loop import train
+from kdzoo.engine.nested import Nested
 from kdzoo.engine.observers import Observers
 from kdzoo.engine.record import Recorder
 from kdzoo.engine.results import FORMAT, Result, conclude, environment, save_arrays, warn_of_weak_teachers
@@ -80,10 +81,9 @@ def finished(folder: Path, identity: str) -> Result | None:
 
 def trained(run: Run, settings: Mapping[str, Any], *, which: str) -> nn.Module:
     """The deployed module of a recipe that is a teacher here: trained once, stored under its identity, shared."""
-    own = {**settings, "runtime": {**run.settings["runtime"], "trackers": []}, "paths": run.settings["paths"]}
-    folder = Path(own["runtime"]["out"]) / "teachers" / f"{own['name'] or 'teacher'}-{identify(own)}"
-    result = launch(Recipe(settings=own, source="a teacher's recipe", provenance={}), folder=folder)
-    module = deployable(own)
+    nested = Nested.of(settings, run.settings)
+    result = launch(nested.recipe, folder=nested.folder)
+    module = deployable(nested.settings)
     file = result.folder / ("best.safetensors" if which == "best" else DEPLOYED)
     load_weights(module, file, "teacher")
     return module
@@ -112,7 +112,11 @@ def opened(settings: Mapping[str, Any]) -> Task:
 
 def _train(run: Run, recipe: Recipe, identity: str, folder: Path, listeners: Sequence[Listener]) -> Result:
     settings, started = recipe.settings, time.perf_counter()
-    main = run.world.is_main
+    main, own = run.world.is_main, settings["train"]
+    schedules = {path: build("schedules", spec, f"schedules.{path}") for path, spec in settings["schedules"].items()}
+    plan = Plan.of(run, own["epochs"], schedules)
+    with plan.entered(run, len(plan.stages) - 1):
+        pass  # a schedule on nothing, or a teacher without an optimizer, is refused before anything is written
     folder.mkdir(parents=True, exist_ok=True)
     _forget_others(folder, identity)
     if main:
@@ -123,7 +127,6 @@ def _train(run: Run, recipe: Recipe, identity: str, folder: Path, listeners: Seq
         recorder = Recorder(
             folder / "metrics.jsonl" if main else None, settings["runtime"]["log_every"], [*listeners, *trackers]
         )
-        own = settings["train"]
         selection = Selection(folder / "best.safetensors", recorder, every=own["evaluate_every"], patience=own["patience"])
         observers = Observers({"record": recorder, "selection": selection})
         checkpoints = Checkpoints(folder / "checkpoints", settings["runtime"]["keep"])
@@ -132,8 +135,6 @@ def _train(run: Run, recipe: Recipe, identity: str, folder: Path, listeners: Seq
             warnings.warn(sentence, stacklevel=2)
         keeper = Keeper(checkpoints, observers, settings["runtime"]["checkpoint_every"])
         watching = Observers({**observers.observers, "keeper": keeper})
-        schedules = {path: build("schedules", spec, f"schedules.{path}") for path, spec in settings["schedules"].items()}
-        plan = Plan.of(run, own["epochs"], schedules)  # type: ignore[arg-type]
         with keeper.listening():
             train(run, plan, Feed(run), watching, place)
         values, arrays = conclude(run, selection, folder)

@@ -41,8 +41,9 @@ def find(name: str, *, folder: Path) -> Path:
         return known[name] if name in known else known[ends[0]]
     if ends:
         raise RecipeError(f"Several recipes are called '{name}': write {' or '.join(repr(end) for end in ends)}.")
-    short = {Path(full).name for full in known if not hidden(full)}
-    raise RecipeError(f"There is no recipe '{name}', neither as a file nor as a name; {did_you_mean(name, short)}")
+    shown = [full for full in known if not hidden(full)]
+    names = shown if "/" in name else [Path(full).name for full in shown]
+    raise RecipeError(f"There is no recipe '{name}', neither as a file nor as a name; {did_you_mean(name, set(names))}")
 
 
 def describe(path: Path) -> str:

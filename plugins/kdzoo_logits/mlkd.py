@@ -89,7 +89,7 @@ def class_level(student: Tensor, teacher: Tensor, *, temperatures: tuple[float, 
 
 
 class MLKD(Method):
-    """Its temperatures are those of the paper; the weights of its terms are what a recipe may set."""
+    """Match predictions at three levels. Its temperatures are the paper's; a recipe may set the weights of its terms."""
 
     def needs(self) -> Needs:
         return Needs(teacher=True, views=frozenset({"strong"}), whole_batch=True, capabilities=frozenset({"classes"}))
