@@ -210,7 +210,12 @@ def use_of(spec: Any, label: str) -> str:
 
 def shortened(names: Sequence[str], method: str) -> str:
     """A few of the names, those that are called like the method first."""
-    ordered = sorted(names, key=lambda name: (not name.rsplit("/", 1)[-1].startswith(method), name))
+
+    def place(name: str) -> tuple[bool, bool, str]:
+        last = name.rsplit("/", 1)[-1]
+        return last != method, not last.startswith(method), name
+
+    ordered = sorted(names, key=place)
     rest = f" and {len(ordered) - SHOWN} more" if len(ordered) > SHOWN else ""
     return (", ".join(f"`{name}`" for name in ordered[:SHOWN]) + rest) or NONE
 
