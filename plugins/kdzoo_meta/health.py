@@ -55,7 +55,8 @@ class Health(nn.Module):
     def _watch(self, run: Run, teacher: str, label: str, alarm: float) -> None:
         start, latest = float(self.start[0]), float(self.latest)
         worse = latest < alarm * start if run.task.higher_is_better else latest * alarm > start
-        if alarm and (worse or latest != latest) and self.start[1] == 1:
+        guess = getattr(run.task, "chance", lambda: 0.0)()  # a teacher that only guesses cannot fall
+        if alarm and (worse or latest != latest) and start >= 1.5 * guess and self.start[1] == 1:
             self.start[1] = 2
             warnings.warn(
                 f"methods.{label}: teacher {teacher!r} collapses, its {run.task.metric} went from {start:.1f} to {latest:.1f}; "

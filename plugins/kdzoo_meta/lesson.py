@@ -147,7 +147,7 @@ class Lesson:
         along = {name: along[name] if name in along else torch.zeros_like(p) for name, p in theta.items()}
         own = {name: p for name, p in theta.items() if name.startswith(f"{self.run.first}.")}
         extra = {name: p for name, p in theta.items() if name not in own}
-        passed = {name: p.detach() for name, p in theta.items()}
+        passed = {name: p.detach().requires_grad_() for name, p in theta.items()}
         for part_ in parts:
             answers, tangents = self.tangents(partial(self.answers, part_), own, along)
             found = surrogate(partial(self.total, part_, graph=True), answers, tangents, extra, along)

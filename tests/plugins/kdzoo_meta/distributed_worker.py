@@ -1,0 +1,39 @@
+"""What each process of `test_distributed.py` does: train the given recipe for one epoch and save student and teacher."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import meta_cases  # noqa: F401  registers the tests' task and networks
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from kdzoo.engine.assemble import assemble
+from kdzoo.engine.feed import Feed
+from kdzoo.engine.loop import Place, train
+from kdzoo.engine.observers import Observer
+from kdzoo.engine.run import Run
+from kdzoo.engine.stages import Plan
+from kdzoo.recipe.load import load
+
+
+def trained(recipe: Path) -> tuple[Run, dict[str, Tensor]]:
+    """The run after an epoch, and the parameters of both networks."""
+    run = assemble(load(recipe).settings)
+    train(run, Plan.of(run, 1, {}), Feed(run), Observer(), Place())
+    models = {"student": run.student, "teacher": run.model("teacher")}
+    return run, {f"{role}.{n}": p.detach() for role, model in models.items() for n, p in model.named_parameters()}
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    torch.set_default_dtype(torch.float64)
+    run, weights = trained(Path(sys.argv[1]))
+    if run.world.is_main:
+        torch.save(weights, sys.argv[2])
+    run.world.barrier()
+    dist.destroy_process_group()
+    os._exit(0)  # torch sometimes aborts while gloo's threads are torn down, long after the work is done
