@@ -39,8 +39,8 @@ def shape_pairs(method: Method, run: Run) -> list[tuple[Shape, Shape]]:
     return list(zip(student.values(), teacher.values(), strict=True))
 
 
-def map_pairs(method: Method, run: Run) -> list[tuple[Shape, Shape]]:
-    """As `shape_pairs`, of taps that are all maps (C, H, W)."""
+def maps_only(method: Method, run: Run) -> None:
+    """Refuse a tap that is not a map (C, H, W)."""
     for role in ("student", "teacher"):
         for tap, shape in run.shapes(method, role).items():
             if len(shape) != 3:
@@ -48,6 +48,11 @@ def map_pairs(method: Method, run: Run) -> list[tuple[Shape, Shape]]:
                     f"methods.{method.label} compares feature maps (channels, height, width), but tap {tap!r} of the {role} "
                     f"has shape {shape}; choose a convolutional {role}, or a tap before its pooling."
                 )
+
+
+def map_pairs(method: Method, run: Run) -> list[tuple[Shape, Shape]]:
+    """As `shape_pairs`, of taps that are all maps (C, H, W)."""
+    maps_only(method, run)
     return shape_pairs(method, run)
 
 

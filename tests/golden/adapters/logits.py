@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from kdzoo_features.sdd import region_kl
 from kdzoo_logits.curriculum_temperature import learned_temperature, reversal
 from kdzoo_logits.dist import inter_class, intra_class
 from kdzoo_logits.dkd import non_target_kl, target_class_kl
@@ -11,7 +12,6 @@ from kdzoo_logits.mlkd import batch_level, class_level, sample_level, unsure_cla
 from kdzoo_logits.nkd import confident_label_loss, non_target_cross_entropy
 from kdzoo_logits.ps_kd import progressive_targets, share_at
 from kdzoo_logits.rld import masked_correlation_kl, sample_confidence_kl
-from kdzoo_logits.sdd import region_kl
 from kdzoo_logits.tf_kd import virtual_teacher_kl
 from kdzoo_logits.ttm import transformed_kl_rows
 from kdzoo_logits.uskd import self_distillation
