@@ -20,10 +20,10 @@ from kdzoo_graph.segments import aggregate
 
 
 class TableEncoder(nn.Module):
-    """No encoder: an entity is its row."""
+    """No encoder: an entity is its row, trained or not."""
 
     def forward(self, table: Tensor, graph: Graph) -> list[Tensor]:
-        return [graph.rows(table)]
+        return [table]
 
 
 class GCNEncoder(nn.Module):

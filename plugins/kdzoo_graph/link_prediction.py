@@ -138,7 +138,7 @@ class LinkPrediction:
 
     def _batch(self, split: str, index: Tensor, negatives: Tensor | None = None) -> Batch:
         asked = self.queries[split][index]
-        candidates, target = self.candidates, asked[:, 2]
+        candidates, target = self.candidates, asked[:, 2].contiguous()
         if negatives is not None:
             candidates = torch.cat([target, negatives]).unique()
         if candidates is not None:

@@ -49,7 +49,7 @@ def csls(similarity: Tensor, *, neighbors: int) -> Tensor:
     Conneau et al., "Word Translation Without Parallel Data", ICLR 2018 (arXiv 1710.04087).
     """
     row, column = (similarity.topk(min(neighbors, similarity.shape[d]), d).values.mean(d, keepdim=True) for d in (1, 0))
-    return 2 * similarity - row - column
+    return (2 * similarity).sub_(row).sub_(column)
 
 
 class RankMeter:
@@ -84,12 +84,17 @@ class SimilarityMeter:
         self.target.append(batch.target.cpu())
 
     def result(self) -> dict[str, float]:
-        similarity, target = torch.cat(self.similarity), torch.cat(self.target)
+        similarity, target = self._joined()
         scaled = csls(similarity, neighbors=self.neighbors)
         return summary(_by_parts(similarity, target)) | summary(_by_parts(scaled, target), "csls_")
 
     def arrays(self) -> dict[str, Tensor]:
-        return _rank_arrays(_by_parts(torch.cat(self.similarity), torch.cat(self.target)))
+        return _rank_arrays(_by_parts(*self._joined()))
+
+    def _joined(self) -> tuple[Tensor, Tensor]:
+        """All of it in one piece, and only once in memory."""
+        self.similarity, self.target = [torch.cat(self.similarity)], [torch.cat(self.target)]
+        return self.similarity[0], self.target[0]
 
 
 def _by_parts(scores: Tensor, target: Tensor) -> Tensor:

@@ -1,0 +1,88 @@
+"""Every law of the method protocol on both tasks: labels, distillation between graph models, and the auto-distiller."""
+
+from typing import Any, ClassVar
+
+from kdzoo.testing import MethodContract
+
+STUDENT = {"use": "dan", "width": 4, "dropout": 0.0, "decoder_dropout": 0.0, "decoder": "distmult"}
+TEACHER = {"use": "frozen", "model": {"use": "gcn", "width": 6, "decoder": "distmult"}}
+TRAIN = {"epochs": 2, "batch_size": 12}
+LINKS = {"task": {"use": "link_prediction", "data": "blocks"}, "student": STUDENT, "train": TRAIN}
+PAIRS = {
+    "task": {"use": "entity_alignment", "data": "copies", "validation": 0.2, "negatives": 2},
+    "student": {**STUDENT, "combine": "add", "layers": 3, "hops": 2, "layer_norm": True, "readout": "input_and_layers"},
+    "train": {"epochs": 2, "batch_size": 2},
+}
+OWN = {"use": "self_table"}
+
+
+class _Links(MethodContract):
+    method = "hard_label"
+    recipe: ClassVar[Any] = LINKS
+
+
+class TestLabelsOnLinks(_Links):
+    recipe: ClassVar = {**LINKS, "student": {**STUDENT, "dropout": 0.3, "decoder_dropout": 0.3}}
+
+
+class TestKDOnLinks(_Links):
+    method = "kd"
+    recipe: ClassVar = {**LINKS, "teacher": TEACHER}
+
+
+class TestDISTOnLinks(_Links):
+    method = "dist"
+    recipe: ClassVar = {**LINKS, "teacher": TEACHER}
+
+
+class TestRKDOnLinks(_Links):
+    method = "rkd"
+    recipe: ClassVar = {**LINKS, "teacher": TEACHER}
+
+
+class TestAutoDistillOnLinks(_Links):
+    method = "auto_distill"
+    settings: ClassVar = {"count": 4}
+    recipe: ClassVar = {**LINKS, "teacher": OWN}
+
+
+class TestAutoDistillAgainstAllOnLinks(_Links):
+    method = "auto_distill"
+    settings: ClassVar = {"negatives": "full", "head": "unit"}
+    recipe: ClassVar = {**LINKS, "teacher": {**OWN, "momentum": 0.9}}
+
+
+class TestAutoDistillInBatchOnLinks(_Links):
+    method = "auto_distill"
+    settings: ClassVar = {"negatives": "in_batch"}
+    recipe: ClassVar = {**LINKS, "teacher": OWN}
+
+
+class TestInfoNCEOnLinks(_Links):
+    method = "auto_distill_infonce"
+    settings: ClassVar = {"count": 4}
+
+
+class TestL2OnLinks(_Links):
+    method = "auto_distill_l2"
+
+
+class TestLabelsOnPairs(_Links):
+    recipe: ClassVar = PAIRS
+
+
+class TestKDOnPairs(_Links):
+    method = "kd"
+    settings: ClassVar = {"temperature": 0.1}
+    recipe: ClassVar = {**PAIRS, "teacher": TEACHER}
+
+
+class TestRKDOnPairs(_Links):
+    method = "rkd"
+    recipe: ClassVar = {**PAIRS, "teacher": TEACHER}
+
+
+class TestAutoDistillOnPairs(_Links):
+    method = "auto_distill"
+    settings: ClassVar = {"count": 4, "sampler": "uniform"}
+    recipe: ClassVar = {**PAIRS, "teacher": OWN}
