@@ -46,7 +46,8 @@ method's formula, settings and deviations from its paper.
 - *Terms*: the named losses with their default weights. The labels' loss is a method too, `hard_label`; recipes add it.
 - *Needs*: what the engine provides at the default settings ([method.md](method.md) explains the words).
 - *Extra parameters*: beside the student's own, in training / in what is deployed. Counted on a tiny pair of networks, at the
-  method's default settings where they fit it: {pair}. – where that pair does not serve the method.
+  method's default settings where they fit it; – where that pair does not serve the method. The pair is
+  {pair}.
 - *Golden cases*: stored outputs and gradients of reference code that the tests compare with (`tests/golden`).
 """
 
@@ -55,7 +56,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the page is out of date")
     check = parser.parse_args().check
-    text = page()
+    try:
+        text = page()
+    except KdzooError as error:  # a broken recipe or plugin
+        print(f"{PAGE.relative_to(ROOT)} cannot be made: {error}", file=sys.stderr)
+        return error.exit_code
     if not check:
         PAGE.write_text(text, "utf-8")
     elif not PAGE.is_file() or PAGE.read_text("utf-8") != text:
