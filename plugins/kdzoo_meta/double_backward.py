@@ -25,7 +25,9 @@ def double_backward(lesson: Lesson, inner: InnerStep, window: Sequence[Batch], q
     with sdpa_kernel(SDPBackend.MATH):
         for batch in window:
             theta, states = inner.step(theta, _gradient(lesson, lesson.parts(batch), theta), states)
-        lesson.backward(torch.stack([lesson.quiz_loss(micro, theta, share=share) for micro, share in quiz]).sum())
+        value = torch.stack([lesson.quiz_loss(micro, theta, share=share) for micro, share in quiz]).sum()
+        teacher = [p for p in lesson.run.model(lesson.teacher).parameters() if p.requires_grad]
+        lesson.run.precision.scaled(value).backward(inputs=teacher)
 
 
 def _gradient(lesson: Lesson, parts: Sequence[Part], theta: Vector) -> Vector:

@@ -1,4 +1,4 @@
-"""What each process of `test_distributed.py` does: train the given recipe for one epoch and save student and teacher."""
+"""What each process of `test_distributed.py` does: train each recipe of a folder for one epoch, save student and teacher."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 
 import meta_cases  # noqa: F401  registers the tests' task and networks
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from kdzoo.engine.assemble import assemble
@@ -31,9 +30,9 @@ def trained(recipe: Path) -> tuple[Run, dict[str, Tensor]]:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float64)
-    run, weights = trained(Path(sys.argv[1]))
-    if run.world.is_main:
-        torch.save(weights, sys.argv[2])
+    for recipe in sorted(Path(sys.argv[1]).glob("*.yaml")):
+        run, weights = trained(recipe)
+        if run.world.is_main:
+            torch.save(weights, recipe.with_suffix(".pt"))
     run.world.barrier()
-    dist.destroy_process_group()
     os._exit(0)  # torch sometimes aborts while gloo's threads are torn down, long after the work is done
