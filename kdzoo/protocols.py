@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kdzoo.engine.run import Run
 
 __all__ = [
+    "REST",
     "SLOTS",
     "Data",
     "Meter",
@@ -30,6 +31,10 @@ __all__ = [
     "Tracker",
     "Transform",
 ]
+
+
+REST = "rest"
+"""The part of an optimizer's gradients that comes from the methods in none of its parts."""
 
 
 @runtime_checkable
@@ -54,7 +59,12 @@ class RecipeRef(Protocol):
 
 
 class Optimizer(Protocol):
-    """How parameters move. `lr` is the configured rate; a recipe may bind it to a schedule."""
+    """How parameters move. `lr` is the configured rate; a recipe may bind it to a schedule.
+
+    One that has an attribute `parts`, a mapping of names to labels of methods, gets the gradients of these methods apart, and
+    those of all others as the part `REST`: what it builds finds them in `self.parts[name][parameter]` when it steps, where a
+    parameter that the part does not reach is missing. They sum to `parameter.grad`.
+    """
 
     lr: float
 

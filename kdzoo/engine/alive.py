@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from kdzoo.engine.distributed import World
+from kdzoo.engine.parts import Parts
 from kdzoo.engine.precision import Precision
 from kdzoo.engine.taps import Taps
 from kdzoo.method import Method, Needs
@@ -51,6 +52,7 @@ class Alive:
     makers: dict[str, Optimizer] = field(default_factory=dict)
     optimizers: dict[str, torch.optim.Optimizer] = field(default_factory=dict)
     rates: dict[str, Rates] = field(default_factory=dict)
+    parts: dict[str, Parts] = field(default_factory=dict)
     weights_now: dict[str, dict[str, float]] = field(default_factory=dict)
     scheduled: frozenset[str] = frozenset()
     stage: str = "main"

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from kdzoo.engine import parts
 from kdzoo.engine.distributed import World
 from kdzoo.engine.needs import check, merge
 from kdzoo.engine.precision import Precision
@@ -71,6 +72,7 @@ def assemble(settings: Mapping[str, Any], provenance: Mapping[str, str] | None =
     run.makers = {role: build("optimizers", spec, f"optimizers.{role}") for role, spec in settings["optimizers"].items()}  # type: ignore[misc]
     _learners(run)
     _teachers(run)
+    parts.check(run)
     _taps(run)
     _setup(run)
     run.world.broadcast([*run.learners.values(), *run.methods.values(), *run.teachers.values()])

@@ -109,9 +109,7 @@ def _backward(run: Run, group: Sequence[str], micro: Batch, rows: float) -> list
             peers = {o: outputs[o].detach() for o in outputs if o != name} if len(outputs) > 1 else None
             student = run.ahead.pop((name, micro.number, micro.part), None) or outputs.get(name)
             step = run.step(micro, learner=name, student=student, peers=peers)
-            total = run.total(step, run.weights(micro, rows=rows))
-            if total.requires_grad:
-                run.precision.scaled(total).backward()  # type: ignore[no-untyped-call]
+            run.backward(step, run.weights(micro, rows=rows))
         steps.append(step)
     return steps
 

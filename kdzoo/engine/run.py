@@ -141,6 +141,16 @@ class Run(Asking):
         known = [count for count in map(self.task.rows, micros) if count is not None]
         return self.world.total(sum(known)) if known else 0.0
 
+    def backward(self, step: Step, weights: Weights) -> None:
+        """Add the gradient of a learner's total to those at hand; in parts, if its optimizer wants that."""
+        parts = self.parts.get(step.learner)
+        if parts is not None:
+            parts.backward(self, step, weights)
+            return
+        total = self.total(step, weights)
+        if total.requires_grad:
+            self.precision.scaled(total).backward()  # type: ignore[no-untyped-call]
+
     def optimize(self, role: str, loss: Tensor | None = None, *, clip: float | None = None) -> bool:
         """Step the optimizer of a learner or trainable teacher on the gradients at hand (after `loss.backward()`, if given).
 
@@ -154,13 +164,21 @@ class Run(Asking):
             self.precision.scaled(loss).backward()  # type: ignore[no-untyped-call]
         optimizer = self.optimizers[role]
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        self.world.reduce_gradients(parameters)
+        parts = self.parts.get(role)
+        if parts is None:
+            self.world.reduce_gradients(parameters)
+        else:
+            parts.reduce(self.world)
         clip = self.settings["train"]["clip"] if clip is None else clip
         if clip is not None:
             self.precision.unscale(optimizer)
             self.norms[role] = nn.utils.clip_grad_norm_(parameters, clip)
+        if parts is not None:
+            parts.follow(self.precision.scale, None if clip is None else (self.norms[role], clip))
         stepped = self.precision.step(optimizer)
         optimizer.zero_grad(set_to_none=True)
+        if parts is not None:
+            parts.clear()
         return stepped
 
     def gather(self, tensor: Tensor) -> Tensor:

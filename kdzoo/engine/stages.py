@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from torch import nn
 
 from kdzoo.engine.binding import Binding, bind
+from kdzoo.engine.parts import Parts
 from kdzoo.engine.run import Rates, Run
 from kdzoo.errors import PluginError, RecipeError, did_you_mean
 from kdzoo.method import Stage
@@ -80,7 +81,7 @@ def _freeze(run: Run, stage: Stage, owner: str | None) -> list[nn.Parameter]:
 
 
 def _make_optimizers(run: Run, stage: Stage) -> None:
-    run.optimizers, run.rates = {}, {}
+    run.optimizers, run.rates, run.parts = {}, {}, {}
     first = next(iter(run.learners))
     for role in [*run.learners, *(name for name, teacher in run.teachers.items() if teacher.trains)]:
         maker = run.makers.get(role) or (run.makers[first] if role in run.learners else None)
@@ -92,5 +93,7 @@ def _make_optimizers(run: Run, stage: Stage) -> None:
         parameters = run.trainable(role).values() if role in run.learners else run.model(role).parameters()
         run.optimizers[role] = maker.build([p for p in parameters if p.requires_grad])
         run.rates[role] = Rates(run.optimizers[role])
+        if getattr(maker, "parts", None):
+            run.parts[role] = Parts(maker.parts, run.optimizers[role], role)  # type: ignore[attr-defined]
         if stage.lr is not None and role in run.learners:
             run.rates[role]["lr"] = stage.lr
