@@ -2,10 +2,10 @@
 
 From the released code of Guo et al. (arXiv 2010.08114), h as in `auto_distill`, X_i not detached:
 
-    auto_distill_infonce = mean_i -log exp(h_i . X_i + c_i) / sum_{j in {i} + S} exp(h_i . X_j + c_j)
-    auto_distill_l2      = mean_i -cos(h_i, X_i)
+    auto_distill    = mean_i -log exp(h_i . X_i + c_i) / sum_{j in {i} + S} exp(h_i . X_j + c_j)     of auto_distill_infonce
+    auto_distill_l2 = mean_i -cos(h_i, X_i)
 
-They have no teacher: the table is the student's tap `table`. Weights and negatives are those of `auto_distill`.
+They have no teacher: the table is the student's tap `table`. Weights and negatives are as for `auto_distill`.
 """
 
 from __future__ import annotations

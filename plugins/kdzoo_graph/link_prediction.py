@@ -205,7 +205,7 @@ class LinkPrediction:
             "entities": self.entities,
             "relations": self.relations // 2,
             "classes": self.classes,
-            "hidden": int((~self.known).sum()),
+            "unseen": int((~self.known).sum()),
             "sizes": {name: len(part) for name, part in self.queries.items()},
             "edges": len(self.context().edges),
             "fingerprint": self.triples.fingerprint,
