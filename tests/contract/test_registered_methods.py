@@ -14,6 +14,12 @@ EXPANDED = {"student": {"use": "expanded", "base": SHORT, "width": 12, "copies":
 
 # What a method needs in a tiny run, where its defaults are made for long runs, large sets or other models.
 CONTRACTS: dict[str, dict[str, Any]] = {
+    "byot": {"recipe": {"student": {"use": "tiny_cnn", "widths": [4, 6, 8]}}},
+    "mean_teacher": {"recipe": {"teacher": {"use": "ema"}}},
+    "metadistil": {"settings": {"quiz": 0.3}, "recipe": {"methods": {"kd": {}}}, "fixed": frozenset({"quiz"})},
+    "pad": {"recipe": AS_WIDE},
+    "quiz_holdout": {"settings": {"quiz": 0.3}, "fixed": frozenset({"quiz"})},
+    "sdd": {"recipe": MAPS},
     "ab": {"settings": {"boundary_epochs": 1}},
     "fitnets": {"settings": {"hint_epochs": 1}},
     "ft": {"settings": {"paraphraser_epochs": 1}, "fixed": frozenset({"rate"})},
@@ -34,7 +40,10 @@ def _contract(name: str) -> type:
     return type(f"Test_{name}", (testing.MethodContract,), {"method": name, **CONTRACTS.get(name, {})})
 
 
-globals().update({f"Test_{name}": _contract(name) for name in registered("methods")})
+# Methods of other tasks; their families run the same laws there.
+OF_OTHER_TASKS = {"auto_distill", "auto_distill_infonce", "auto_distill_l2"}
+
+globals().update({f"Test_{name}": _contract(name) for name in registered("methods") if name not in OF_OTHER_TASKS})
 
 
 class TestStandardize(testing.TransformContract):
@@ -49,3 +58,15 @@ class TestSmooth(testing.TransformContract):
 class TestSmoothOffLabel(testing.TransformContract):
     transform = "smooth_off_label"
     slot = "targets"
+
+
+class TestCurriculumTemperature(testing.TransformContract):
+    transform = "curriculum_temperature"
+
+
+class TestNoisyTeacher(testing.TransformContract):
+    transform = "noisy_teacher"
+
+
+class TestProbabilityShift(testing.TransformContract):
+    transform = "probability_shift"
