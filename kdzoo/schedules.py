@@ -50,9 +50,7 @@ class Constant(Schedule):
 class Linear(Schedule):
     """From `start` to `end` over `until` units (default: the whole stage), then `end`."""
 
-    def __init__(
-        self, *, end: float, start: float | None = None, until: int | None = None, unit: Unit = "epoch"
-    ) -> None:
+    def __init__(self, *, end: float, start: float | None = None, until: int | None = None, unit: Unit = "epoch") -> None:
         super().__init__(unit)
         self.start, self.end, self.until = start, end, _positive(until)
 
@@ -65,9 +63,7 @@ class Linear(Schedule):
 class Cosine(Schedule):
     """Half a cosine from `start` to `end` over `until` units (default: the whole stage), then `end`."""
 
-    def __init__(
-        self, *, end: float = 0.0, start: float | None = None, until: int | None = None, unit: Unit = "epoch"
-    ) -> None:
+    def __init__(self, *, end: float = 0.0, start: float | None = None, until: int | None = None, unit: Unit = "epoch") -> None:
         super().__init__(unit)
         self.start, self.end, self.until = start, end, _positive(until)
 
