@@ -1,0 +1,126 @@
+"""How the cost of DAN grows with the graph: step time and peak memory on 1/8, 1/4, 1/2 and all of FB15k-237's training triples.
+
+A step is a forward of the whole graph and its queries, the loss, the backward and Adam. All entities stay, so cost is a constant
+for them and a slope for the edges; a straight line is fitted to both figures. Each size runs in a process of its own: the time is
+the median of process CPU time over steps, the memory its highest resident set beyond what it had before the model was built, or
+what torch counts on a GPU. Without --data the graph is random, of the same size.
+
+Run: `OMP_NUM_THREADS=1 python benchmarks/graph_scaling.py --data FOLDER_WITH_FB15K237 [--width 128] [--steps 5]`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from kdzoo_graph.link_prediction import LinkPrediction
+from kdzoo_graph.models import dan
+from kdzoo_graph.sources import FB15k237
+from kdzoo_graph.triples import Triples
+
+from kdzoo.engine.results import environment
+from kdzoo.method import Needs
+from kdzoo.outputs import MAIN
+from kdzoo.random import Streams
+
+SHARES = (0.125, 0.25, 0.5, 1.0)
+ENTITIES, RELATIONS, TRIPLES, BATCH = 14541, 237, 272115, 512
+
+
+class Part:
+    """A share of the training triples; the whole set is permuted once, so smaller shares are parts of larger ones."""
+
+    def __init__(self, share: float, data: Path | None) -> None:
+        self.share, self.data = share, data
+
+    def load(self, root: Path | None = None) -> Triples:
+        whole = FB15k237().load(self.data) if self.data else _random()
+        order = torch.randperm(len(whole.train), generator=torch.Generator().manual_seed(0))
+        return replace(whole, train=whole.train[order[: round(self.share * len(order))]])
+
+
+def _random() -> Triples:
+    """As large as FB15k-237, with entities as unequal as there: the k-th is drawn with probability about 1 / k."""
+    draw = torch.Generator().manual_seed(0)
+    ends = (torch.rand(TRIPLES, 2, generator=draw) * np.log(ENTITIES)).exp().long().clamp(max=ENTITIES - 1)
+    train = torch.stack([ends[:, 0], torch.randint(0, RELATIONS, (TRIPLES,), generator=draw), ends[:, 1]], 1)
+    names = [[str(number) for number in range(count)] for count in (ENTITIES, RELATIONS)]
+    return Triples("random", names[0], names[1], train, train[:0], train[:1], "")
+
+
+def measure(share: float, data: Path | None, width: int, steps: int, device: torch.device) -> dict[str, float]:
+    """One size, in this process."""
+    task = LinkPrediction(data=Part(share, data), unseen="keep")
+    task.open(needs=Needs(), streams=Streams(0), device=device, root=None)
+    edges = len(task.context().edges) + len(task.context().incidence)
+    before = resident()
+    torch.manual_seed(0)
+    model = dan(entities=task.entities, relations=task.relations, classes=task.entities, width=width, decoder="distmult").to(
+        device
+    )
+    optimizer = torch.optim.Adam(model.parameters())
+    times = []
+    order = list(torch.arange(task.size("train")).split(BATCH))[: steps + 1]
+    for batch in task.batches("train", order, epoch=0, train=True):
+        start = clock(device)
+        task.supervised(task.forward(model, batch, MAIN)).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        times.append(clock(device) - start)
+    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else resident() - before
+    return {"edges": edges, "seconds": statistics.median(times[1:]), "megabytes": peak / 2**20}
+
+
+def resident() -> int:
+    """The highest resident set of this process so far, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def clock(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        return time.perf_counter()
+    return time.process_time()
+
+
+def line(rows: list[dict[str, float]], name: str) -> dict[str, float]:
+    """A straight line through a figure: what it is without edges, its slope per million edges, and the share it explains."""
+    x, y = (np.array([row[key] for row in rows]) for key in ("edges", name))
+    slope, constant = np.polyfit(x, y, 1)
+    rest = y - (slope * x + constant)
+    return {"constant": constant, "per million edges": slope * 1e6, "r2": 1 - rest.var() / y.var()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="folder with FB15k-237 or its archive")
+    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--share", type=float, help="measure this share alone, in this process")
+    given = parser.parse_args()
+    device = torch.device(given.device)
+    torch.set_num_threads(1)
+    if given.share is not None:
+        print(json.dumps(measure(given.share, given.data, given.width, given.steps, device)))
+        return
+    rows = []
+    for share in SHARES:
+        command = [sys.executable, __file__, *sys.argv[1:], "--share", str(share)]
+        rows.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+    found = {"width": given.width, "graph": "FB15k-237" if given.data else "random", "sizes": rows}
+    found |= {name: line(rows, name) for name in ("seconds", "megabytes")}
+    print(json.dumps(found | environment(device), indent=1))
+
+
+if __name__ == "__main__":
+    main()
