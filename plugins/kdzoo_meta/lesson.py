@@ -7,7 +7,7 @@ are substituted, buffers cloned, and dropout masks come from streams of their ow
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -120,7 +120,8 @@ class Lesson:
     def quiz_loss(self, micro: Batch, theta: Vector, *, share: float) -> Tensor:
         """The task's own loss on a quiz micro-batch, times its share."""
         run = self.run
-        with self.randomness("quiz", micro), _eval_mode(run.student, self.evaluating):
+        mode = in_eval_mode(run.student) if self.evaluating else nullcontext()
+        with self.randomness("quiz", micro), mode:
             output = run.forward(run.first, micro, part(theta, f"{run.first}."))
         return run.task.supervised(output) * share
 
@@ -226,11 +227,10 @@ def _add(leaf: Tensor, grad: Tensor | None) -> None:
 
 
 @contextmanager
-def _eval_mode(module: nn.Module, wanted: bool) -> Iterator[None]:
-    """Put a module in eval mode for a block, if that is wanted; every part of it gets its own mode back."""
-    modes = [(m, m.training) for m in module.modules()] if wanted else []
-    for m, _ in modes:
-        m.training = False
+def in_eval_mode(module: nn.Module) -> Iterator[None]:
+    """Put a module in eval mode for a block; every part of it gets its own mode back."""
+    modes = [(m, m.training) for m in module.modules()]
+    module.eval()
     try:
         yield
     finally:

@@ -28,7 +28,11 @@ def draw(run: Run, label: str, place: Batch, *, size: int | None, augment: bool)
         size: samples, drawn without replacement; None is the training batch's, `WHOLE` all there are.
         augment: as in training.
     """
-    chunks = _indices(run, label, place, size)
+    return at(run, place, _indices(run, label, place, size), augment=augment)
+
+
+def at(run: Run, place: Batch, chunks: Sequence[Tensor], *, augment: bool) -> list[tuple[Batch, float]]:
+    """The quiz samples of some lists of indices, as micro-batches with their shares of the mean over all of them."""
     whole = sum(len(chunk) for chunk in chunks)
     mine = [run.world.chunk(chunk) for chunk in chunks]
     batches = run.task.batches(QUIZ, mine, epoch=place.epoch, train=augment)
@@ -36,7 +40,13 @@ def draw(run: Run, label: str, place: Batch, *, size: int | None, augment: bool)
     micros = [micro for batch in placed for micro in run.micros(batch)]
     micros = [replace(micro, part=part) for part, micro in enumerate(micros)]
     rows = run.rows(micros)
-    return [(micro, (run.task.rows(micro) or 0) / rows if rows else micro.size / whole) for micro in micros]
+    return [(micro, share(run, micro, rows)) for micro in micros]
+
+
+def share(run: Run, micro: Batch, rows: float) -> float:
+    """A micro-batch's share of the mean over its batch: of its `rows`, or of its samples where those are the rows."""
+    own = run.task.rows(micro)
+    return micro.size / micro.whole if own is None else own / rows
 
 
 def _indices(run: Run, label: str, place: Batch, size: int | None) -> Sequence[Tensor]:

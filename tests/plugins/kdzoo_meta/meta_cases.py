@@ -8,8 +8,14 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from kdzoo_meta.fine_tuning import TeacherFineTuning
 from kdzoo_meta.holdout import Holdout
+from kdzoo_meta.lgtm import LGTM
 from kdzoo_meta.metadistil import MetaDistil
+from kdzoo_meta.mpdistil import MPDistil
+from kdzoo_meta.mpl import MPL
+from kdzoo_meta.rco import RCO
+from kdzoo_meta.sftn import SFTN
 from torch import Tensor, nn
 
 from kdzoo import registry
@@ -151,12 +157,18 @@ NETS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "transformer": ({"use": "meta_test_transformer"}, {"use": "meta_test_transformer", "width": 12, "depth": 2}),
     "batchnorm": ({"use": "tiny_cnn", "widths": [3, 5]}, {"use": "tiny_cnn", "widths": [4, 7]}),
 }
-REGISTERED = {
+REGISTERED: dict[str, dict[str, Any]] = {
+    "teachers": {"rco": RCO},
     "tasks": {"exact_images": ExactImages},
     "models": {"meta_test_mlp": SmoothMLP, "meta_test_transformer": TinyTransformer},
     "methods": {
         "metadistil": MetaDistil,
         "quiz_holdout": Holdout,
+        "teacher_fine_tuning": TeacherFineTuning,
+        "lgtm": LGTM,
+        "mpl": MPL,
+        "mpdistil": MPDistil,
+        "sftn": SFTN,
         "meta_test_softmax_mse": SoftmaxMSE,
         "meta_test_logit_mse": LogitMSE,
         "meta_test_reverse_kl": ReverseKL,
@@ -164,9 +176,14 @@ REGISTERED = {
         "meta_test_logit_tap": LogitTap,
     },
 }
-for _kind, _named in REGISTERED.items():
-    for _name, _object in _named.items():
-        registry.register(_kind, _name, _object)
+OWN = {
+    (kind, name)
+    for kind, named in REGISTERED.items()
+    for name in named
+    if name not in registry.discover(kind)  # entry points may have it already
+}
+for _kind, _name in OWN:
+    registry.register(_kind, _name, REGISTERED[_kind][_name])
 
 
 def recipe(nets: str = "mlp", losses: str = "kl", settings: Mapping[str, Any] | None = None, **sections: Any) -> Recipe:
