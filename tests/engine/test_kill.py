@@ -81,5 +81,6 @@ def test_three_kills_change_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_twenty_kills_change_nothing(tmp_path: Path) -> None:
     check(tmp_path, 20)
