@@ -13,7 +13,7 @@ from kdzoo import registry
 from kdzoo.errors import RecipeError
 from kdzoo.recipe.contents import content, file_hash, source_hash
 from kdzoo.recipe.layout import Layout
-from kdzoo.recipe.paths import child, keys
+from kdzoo.recipe.paths import child, copied, keys
 from kdzoo.recipe.schema import RECIPE, USE, Schema, schema_for, schema_of
 from kdzoo.registry.source import locate
 
@@ -34,7 +34,7 @@ def identity(settings: Mapping[str, Any], *, files: Mapping[str, Path]) -> str:
     Raises:
         RecipeError: a Python object among the settings that cannot be hashed.
     """
-    tree = _recipe(settings)
+    tree = copied(_recipe(settings))  # files are replaced in it, the caller's lists must stay
     others = {path: file_hash(file) for path, file in files.items() if not _replaced(tree, path.lstrip("."), file)}
     whole = {"protocol": registry.PROTOCOL, "recipe": tree, "files": others}
     try:
