@@ -41,8 +41,10 @@ def kind_of(name: str) -> str:
     from kdzoo.recipe.find import available
 
     known = {kind: set(registry.discover(kind)) for kind in SHOWN if kind not in ("recipes", "commands")}
-    known["recipes"] = {end for full in available() for end in (full, full.rsplit("/", 1)[-1])}
     kinds = [kind for kind, names in known.items() if name in names]
+    # A recipe's short name gives way to a plugin's: cifar100/dkd is not what `kdzoo show dkd` asks for.
+    if not kinds and any(name in (full, full.rsplit("/", 1)[-1]) for full in available()):
+        kinds = ["recipes"]
     if len(kinds) > 1:
         raise RecipeError(f"'{name}' is among the {' and the '.join(kinds)}: say which, as in `kdzoo show {kinds[0]} {name}`.")
     if kinds:
