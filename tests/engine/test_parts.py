@@ -146,6 +146,28 @@ def test_parts_follow_the_scale_and_the_clipping_of_their_sum() -> None:
     torch.testing.assert_close(optimizer.parts[REST][parameter], torch.tensor([0.0, 0.6]))
 
 
+class Doubling:
+    """Another process with the same gradients, but for parameters that it does not reach."""
+
+    def reduce_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        for parameter in parameters:
+            if parameter.grad is not None:
+                parameter.grad = 2 * parameter.grad
+
+
+def test_each_part_is_summed_over_the_processes() -> None:
+    optimizer = Noting([nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(1))])
+    both, alone = optimizer.param_groups[0]["params"]
+    parts = Parts({"task": ["a"]}, optimizer, "student")
+    parts.gradients["task"][both] = torch.tensor([1.0, 2.0])
+    parts.gradients[REST] |= {both: torch.tensor([10.0, 20.0]), alone: torch.tensor([5.0])}
+    parts.reduce(Doubling())  # type: ignore[arg-type]
+    assert (both.grad.tolist(), alone.grad.tolist()) == ([22.0, 44.0], [10.0])
+    assert optimizer.parts["task"][both].tolist() == [2.0, 4.0]
+    assert optimizer.parts[REST][both].tolist() == [20.0, 40.0]
+    assert alone not in optimizer.parts["task"]
+
+
 def test_fp16_hands_over_unscaled_parts_and_skips_what_overflowed() -> None:
     """Loss scaling alone: the forward stays in float32, so that the gradients can be compared."""
     recipe = tiny_recipe("kd", recipe={"optimizers": {"student": "noting_parts"}})

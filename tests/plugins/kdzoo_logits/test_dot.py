@@ -139,6 +139,7 @@ def test_its_numbers_follow_schedules() -> None:
     assert all(torch.equal(p, q) for p, q in zip(run.student.parameters(), constant.student.parameters(), strict=True))
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one(tmp_path) -> None:
     task = {"data": "digits", "train_size": 45, "validation": 1000, "crop": 1}
     given = recipe({"use": "dot", "lr": 0.02}, train={"epochs": 1, "batch_size": 9}, task=task)
