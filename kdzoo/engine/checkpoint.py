@@ -58,6 +58,7 @@ class Checkpoints:
             observer.restore(json.loads(state["observers"]))
             self.pending = state
             return Place(**state["place"]), said
+        observer.restore({})  # killed before its first checkpoint: what was logged will be logged again
         return Place(), said
 
     def restore_optimizers(self, run: Run) -> None:
