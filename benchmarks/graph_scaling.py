@@ -1,9 +1,9 @@
-"""How the cost of DAN grows with the graph: step time and peak memory on 1/8, 1/4, 1/2 and all of FB15k-237's training triples.
+"""How the cost of DAN grows with the graph: step time and peak memory on 1/8, 1/4, 1/2 and all of FB15k-237's triples.
 
-A step is a forward of the whole graph and its queries, the loss, the backward and Adam. All entities stay, so cost is a constant
-for them and a slope for the edges; a straight line is fitted to both figures. Each size runs in a process of its own: the time is
-the median of process CPU time over steps, the memory its highest resident set beyond what it had before the model was built, or
-what torch counts on a GPU. Without --data the graph is random, of the same size.
+A step is a forward of the whole graph and of a batch of queries, the loss, the backward and Adam. All entities stay, so a cost
+is a constant for them and a slope for the edges; a straight line is fitted to both figures. Time is the median of process CPU
+time over steps (wall time on a GPU), memory the most bytes that the tensors made by a step held at once (parameters, optimizer
+state and the graph are not in it). Without --data the graph is random, of the same size.
 
 Run: `OMP_NUM_THREADS=1 python benchmarks/graph_scaling.py --data FOLDER_WITH_FB15K237 [--width 128] [--steps 5]`.
 """
@@ -12,10 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -26,10 +23,11 @@ from kdzoo_graph.link_prediction import LinkPrediction
 from kdzoo_graph.models import dan
 from kdzoo_graph.sources import FB15k237
 from kdzoo_graph.triples import Triples
+from metadistil import Memory
 
 from kdzoo.engine.results import environment
 from kdzoo.method import Needs
-from kdzoo.outputs import MAIN
+from kdzoo.outputs import MAIN, Batch
 from kdzoo.random import Streams
 
 SHARES = (0.125, 0.25, 0.5, 1.0)
@@ -58,31 +56,28 @@ def _random() -> Triples:
 
 
 def measure(share: float, data: Path | None, width: int, steps: int, device: torch.device) -> dict[str, float]:
-    """One size, in this process."""
+    """Time and memory of a step at one size."""
     task = LinkPrediction(data=Part(share, data), unseen="keep")
     task.open(needs=Needs(), streams=Streams(0), device=device, root=None)
-    edges = len(task.context().edges) + len(task.context().incidence)
-    before = resident()
     torch.manual_seed(0)
-    model = dan(entities=task.entities, relations=task.relations, classes=task.entities, width=width, decoder="distmult").to(
-        device
-    )
+    size = {"entities": task.entities, "relations": task.relations, "classes": task.entities}
+    model = dan(**size, width=width, decoder="distmult").to(device)
     optimizer = torch.optim.Adam(model.parameters())
-    times = []
-    order = list(torch.arange(task.size("train")).split(BATCH))[: steps + 1]
-    for batch in task.batches("train", order, epoch=0, train=True):
+
+    def step(batch: Batch) -> float:
         start = clock(device)
         task.supervised(task.forward(model, batch, MAIN)).backward()
         optimizer.step()
         optimizer.zero_grad()
-        times.append(clock(device) - start)
-    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else resident() - before
-    return {"edges": edges, "seconds": statistics.median(times[1:]), "megabytes": peak / 2**20}
+        return clock(device) - start
 
-
-def resident() -> int:
-    """The highest resident set of this process so far, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    order = torch.arange(task.size("train")).split(BATCH)[: steps + 2]
+    first, second, *rest = task.batches("train", order, epoch=0, train=True)
+    step(first)  # makes the edges and Adam's state
+    with Memory() as memory:
+        step(second)
+    edges = len(task.context().edges) + len(task.context().incidence)
+    return {"edges": edges, "seconds": statistics.median(map(step, rest)), "megabytes": memory.peak / 2**20}
 
 
 def clock(device: torch.device) -> float:
@@ -106,17 +101,10 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--share", type=float, help="measure this share alone, in this process")
     given = parser.parse_args()
     device = torch.device(given.device)
     torch.set_num_threads(1)
-    if given.share is not None:
-        print(json.dumps(measure(given.share, given.data, given.width, given.steps, device)))
-        return
-    rows = []
-    for share in SHARES:
-        command = [sys.executable, __file__, *sys.argv[1:], "--share", str(share)]
-        rows.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+    rows = [measure(share, given.data, given.width, given.steps, device) for share in SHARES]
     found = {"width": given.width, "graph": "FB15k-237" if given.data else "random", "sizes": rows}
     found |= {name: line(rows, name) for name in ("seconds", "megabytes")}
     print(json.dumps(found | environment(device), indent=1))

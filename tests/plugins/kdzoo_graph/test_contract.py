@@ -25,6 +25,10 @@ class TestLabelsOnLinks(_Links):
     recipe: ClassVar = {**LINKS, "student": {**STUDENT, "dropout": 0.3, "decoder_dropout": 0.3}}
 
 
+class TestLabelsAgainstSampledEntities(_Links):
+    recipe: ClassVar = {**LINKS, "task": {**LINKS["task"], "negatives": 5}}
+
+
 class TestKDOnLinks(_Links):
     method = "kd"
     recipe: ClassVar = {**LINKS, "teacher": TEACHER}
