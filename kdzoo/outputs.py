@@ -94,9 +94,7 @@ class Batch:
         if name == MAIN:
             return self.inputs
         if name not in self.views:
-            raise PluginError(
-                f"the batch has no view {name!r}; declare it in Needs.views ({did_you_mean(name, self.views)})"
-            )
+            raise PluginError(f"the batch has no view {name!r}; declare it in Needs.views ({did_you_mean(name, self.views)})")
         return self.views[name]
 
 
@@ -168,9 +166,7 @@ class Step:
     def index(self) -> Tensor:
         """Sample indices (B,) into the training split; there only if declared by `Needs(index=True)`."""
         if self.batch.index is None:
-            raise PluginError(
-                f"methods.{self.label} reads sample indices that it did not declare; set Needs(index=True)."
-            )
+            raise PluginError(f"methods.{self.label} reads sample indices that it did not declare; set Needs(index=True).")
         return self.batch.index
 
     def generator(self, name: str) -> torch.Generator:
