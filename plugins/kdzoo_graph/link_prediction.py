@@ -40,7 +40,8 @@ class LinkPrediction:
         data: where the triples come from.
         open_world: share of the entities that are hidden in training and asked about in the test; 0 is the usual closed world.
         open_split: which entities these are; not the seed of the run.
-        negatives: score each training batch against its own answers and this many entities more; None against all.
+        negatives: score each training batch against its own answers and this many entities more; None against all. Each
+            process draws its own, so methods that relate a whole batch need one process then.
         unseen: what to do about entities and relations in validation or test that no training triple has. `keep` ranks them
             like the others, as is usual for FB15k-237 and WN18RR.
     """

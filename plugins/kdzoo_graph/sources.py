@@ -75,45 +75,50 @@ class Benchmark:
     get: str
     license: str
 
-    def search(self) -> Search:
-        inside = [folder + end for folder in self.folders for end in ("", *ARCHIVES)]
-        return Search(self.name, f"{NEEDED} in a folder or archive {self.folders[0]}", self.get, inside, _pykeen())
+    @property
+    def places(self) -> list[str]:
+        """What its folder or archive may be called."""
+        return [folder + end for folder in self.folders for end in ("", *ARCHIVES)]
 
-    def look(self, place: Path) -> list[Path] | None:
-        """The folder or archive, if it is called as it should be and has all parts in it."""
-        named = any(place.name == folder + end for folder in self.folders for end in ("", *ARCHIVES))
-        sound = named and (place.is_dir() or is_archive(place)) and len(_files(place)) == len(PARTS)
-        return [place] if sound else None
+    def search(self) -> Search:
+        return Search(self.name, f"{NEEDED} in a folder or archive {self.folders[0]}", self.get, self.places, _pykeen())
+
+    def find(self, folder: str | None, root: Path | None) -> Path | None:
+        """The first complete place that is called as it should be; one that the user names may be called anything."""
+
+        def look(place: Path) -> Path | None:
+            return place if (folder or place.name in self.places) and _complete(place) else None
+
+        return self.search().first(look, folder, root)
 
     def load(self, folder: str | None, root: Path | None) -> Triples:
-        search = self.search()
-        found = search.first(lambda place: self.look(place) or _own(place, folder), folder, root)
+        found = self.find(folder, root)
         if found is None:
-            raise search.missing(folder, root)
-        triples = read(self.name, found[0])
+            raise self.search().missing(folder, root)
+        triples = read(self.name, found)
         if (len(triples.entities), len(triples.train)) != (self.entities, self.train):
             raise RecipeError(
-                f"{found[0]} is not {self.name}: it has {len(triples.entities)} entities and {len(triples.train)} training "
+                f"{found} is not {self.name}: it has {len(triples.entities)} entities and {len(triples.train)} training "
                 f"triples, expected {self.entities} and {self.train}; use data: {{use: triples, folder: ...}} for other data."
             )
         return triples
 
     def available(self, root: Path | None) -> Availability:
-        found = self.search().first(self.look, None, root)
-        files = [file for place in found or () for file in (place.iterdir() if place.is_dir() else [place])]
+        found = self.find(None, root)
+        files = [] if found is None else list(found.iterdir()) if found.is_dir() else [found]
         return Availability(
             name=self.name,
             found=found is not None,
-            where=str(found[0]) if found else "",
+            where=str(found or ""),
             size=sum(file.stat().st_size for file in files) if found else None,
             license=self.license,
             get=self.get,
         )
 
 
-def _own(place: Path, folder: str | None) -> list[Path] | None:
-    """A place that the user names may be called anything."""
-    return [place] if folder and (place.is_dir() or is_archive(place)) and len(_files(place)) == len(PARTS) else None
+def _complete(place: Path) -> bool:
+    """Whether a folder or archive has all parts in it."""
+    return (place.is_dir() or is_archive(place)) and len(_files(place)) == len(PARTS)
 
 
 def _pykeen() -> tuple[Path, ...]:

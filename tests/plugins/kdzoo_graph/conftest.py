@@ -1,34 +1,14 @@
 """Two tiny worlds in memory: groups that know each other for link prediction, and two copies of a graph for alignment."""
 
-from importlib import import_module
-
 import pytest
 import torch
 from kdzoo_graph.aligned import aligned
 from kdzoo_graph.triples import numbered
 
 from kdzoo import registry
+from kdzoo.method import Needs
+from kdzoo.random import Streams
 from kdzoo.registry.entries import LOCAL
-
-PLUGINS = {
-    "tasks": {"link_prediction": "link_prediction:LinkPrediction", "entity_alignment": "entity_alignment:EntityAlignment"},
-    "data": {
-        "triples": "sources:TriplesFolder",
-        "umls": "sources:UMLS",
-        "kinships": "sources:Kinships",
-        "nations": "sources:Nations",
-        "fb15k237": "sources:FB15k237",
-        "wn18rr": "sources:WN18RR",
-        "dbp15k": "dbp15k:DBP15K",
-    },
-    "models": {name: f"models:{name}" for name in ("dan", "gcn", "gat", "entity_table")},
-    "methods": {
-        "auto_distill": "auto_distill:AutoDistill",
-        "auto_distill_infonce": "ablations:AutoDistillInfoNCE",
-        "auto_distill_l2": "ablations:AutoDistillL2",
-    },
-    "teachers": {"self_table": "self_table:SelfTable"},
-}
 
 
 def blocks():
@@ -38,7 +18,7 @@ def blocks():
 
 
 def copies(entities=10):
-    """A random graph and a copy of it under other numbers; the first 4 pairs are seeds, the next 4 the test."""
+    """A random graph and a copy of it under other numbers; the first five pairs are seeds, the others the test."""
     draw = torch.Generator().manual_seed(1)
     ends = torch.stack([torch.randperm(entities, generator=draw) for _ in range(6)], 1).view(-1, 2)
     ends = ends[ends[:, 0] != ends[:, 1]]
@@ -68,14 +48,9 @@ class Copies:
 
 
 @pytest.fixture(autouse=True)
-def plugins():
-    """The family's plugins under their names, as far as no entry point has them yet, and the tiny worlds."""
+def worlds():
+    """The tiny worlds by name."""
     before = dict(LOCAL)
-    for kind, named in PLUGINS.items():
-        for name, target in named.items():
-            if name not in registry.discover(kind):
-                module, _, attribute = target.partition(":")
-                registry.register(kind, name, getattr(import_module(f"kdzoo_graph.{module}"), attribute))
     registry.register("data", "blocks", Blocks)
     registry.register("data", "copies", Copies)
     yield
@@ -90,9 +65,7 @@ def copied_graphs():
 
 @pytest.fixture
 def make_task():
-    """An opened task: `make_task(LinkPrediction, data=...)`; data by name."""
-    from kdzoo.method import Needs
-    from kdzoo.random import Streams
+    """An opened task: `make_task(LinkPrediction, "blocks")`; data by name, or a source."""
 
     def make(kind, data, root=None, **settings):
         source = registry.get("data", data)() if isinstance(data, str) else data
