@@ -9,6 +9,7 @@ a gradient is silently wrong. The tangent of a gradient, forward over reverse, i
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -27,7 +28,8 @@ def jvp(function: Callable[[Vector], T], at: Vector, along: Vector) -> tuple[T, 
     Raises:
         NotImplementedError: an operator has no forward mode.
     """
-    with forward_ad.dual_level(), sdpa_kernel(SDPBackend.MATH):
+    with forward_ad.dual_level(), sdpa_kernel(SDPBackend.MATH), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="`torch.jit.script`")  # torch's own rules are written in it
         answer = function({name: forward_ad.make_dual(p, along[name]) for name, p in at.items()})
         pairs = [forward_ad.unpack_dual(value) for value in floats(answer)]
         return with_floats(answer, [pair.primal for pair in pairs]), [pair.tangent for pair in pairs]

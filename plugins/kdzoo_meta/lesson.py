@@ -6,19 +6,20 @@ are substituted, buffers cloned, and dropout masks come from streams of their ow
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call
+from torch import Tensor
 
 from kdzoo.outputs import MAIN, Batch, Output, map_tensors
-from kdzoo_meta.surrogate import Surrogate, surrogate
-from kdzoo_meta.vectors import Vector, floats, length, part
+from kdzoo_meta.held import held, in_eval_mode
+from kdzoo_meta.hessian import add_hessian
+from kdzoo_meta.surrogate import surrogate
+from kdzoo_meta.vectors import Vector, below, length
 
 if TYPE_CHECKING:
     from kdzoo.engine.run import Run, Weights
@@ -66,16 +67,16 @@ class Lesson:
         rows = run.rows(micros)
         return [Part(m, run.weights(m, rows=rows), None if self.recompute else self._asked(m)) for m in micros]
 
-    def answers(self, part_: Part, theta: Vector) -> Answers:
+    def answers(self, part: Part, theta: Vector) -> Answers:
         """The student's answers on every view."""
-        run, micro = self.run, part_.micro
-        own = part(theta, f"{run.first}.")
+        run, micro = self.run, part.micro
+        own = below(theta, f"{run.first}.")
         with self.masks(micro):
             return {view: run.forward(run.first, micro, own, view=view) for view in self.views}
 
-    def total(self, part_: Part, answers: Answers, theta: Vector, *, graph: bool) -> Tensor:
+    def total(self, part: Part, answers: Answers, theta: Vector, *, graph: bool) -> Tensor:
         """The loss, with the methods' parameters in `theta`; with `graph` it reaches into the teacher."""
-        run, micro, asked = self.run, part_.micro, part_.answers
+        run, micro, asked = self.run, part.micro, part.answers
         if asked is None and graph:
             asked = self._asked(micro)
         if asked is not None:
@@ -83,7 +84,11 @@ class Lesson:
             micro = replace(micro, answers={**micro.answers, self.teacher: asked})
         with self.randomness("terms", micro):
             step = run.step(micro, learner=run.first, student=answers)
-            return run.total(step, part_.weights, theta, commit=False)
+            return run.total(step, part.weights, theta, commit=False)
+
+    def own(self, theta: Vector) -> dict[str, Tensor]:
+        """The student's own parameters, without the methods', under their full names."""
+        return {name: p for name, p in theta.items() if name.startswith(f"{self.run.first}.")}
 
     def randomness(self, name: str, micro: Batch) -> AbstractContextManager[None]:
         """Random numbers of their own for one purpose on one micro-batch."""
@@ -111,8 +116,8 @@ class Lesson:
         leaves = {name: p.detach().requires_grad_() for name, p in theta.items()}
 
         def passes() -> None:
-            for part_ in parts:
-                self.backward(self.total(part_, self.answers(part_, leaves), leaves, graph=False))
+            for part in parts:
+                self.backward(self.total(part, self.answers(part, leaves), leaves, graph=False))
 
         self.held(leaves, passes)
         return self.collected(leaves)
@@ -122,7 +127,7 @@ class Lesson:
         run = self.run
         mode = in_eval_mode(run.student) if self.evaluating else nullcontext()
         with self.randomness("quiz", micro), mode:
-            output = run.forward(run.first, micro, part(theta, f"{run.first}."))
+            output = run.forward(run.first, micro, below(theta, f"{run.first}."))
         return run.task.supervised(output) * share
 
     def quiz_gradient(self, quiz: Sequence[tuple[Batch, float]], theta: Vector) -> dict[str, Tensor]:
@@ -146,52 +151,20 @@ class Lesson:
         size = length(along)
         torch._foreach_div_(list(along.values()), size.clamp_min(torch.finfo(size.dtype).tiny))
         along = {name: along[name] if name in along else torch.zeros_like(p) for name, p in theta.items()}
-        own = {name: p for name, p in theta.items() if name.startswith(f"{self.run.first}.")}
+        own = self.own(theta)
         extra = {name: p for name, p in theta.items() if name not in own}
         passed = {name: p.detach().requires_grad_() for name, p in theta.items()}
-        for part_ in parts:
-            answers, tangents = self.tangents(partial(self.answers, part_), own, along)
-            found = surrogate(partial(self.total, part_, graph=True), answers, tangents, extra, along)
+        for part in parts:
+            answers, tangents = self.tangents(partial(self.answers, part), own, along)
+            found = surrogate(partial(self.total, part, graph=True), answers, tangents, extra, along)
             self.backward(found.value * size)
             if onward:
-                self._hessian(part_, own, along, size, found, passed)
+                add_hessian(self, part, found, along, size, into=passed)
         return self.collected(passed) if onward else {}
-
-    def _hessian(
-        self, part_: Part, own: Vector, along: Vector, size: Tensor, found: Surrogate, into: dict[str, Tensor]
-    ) -> None:
-        """Add the Hessian times `along` to the `.grad` of `into`.
-
-        For the methods' parameters it is there already. For the student's it is the derivative of J(theta)' c, where J is the
-        Jacobian of its answers and c = d total / d answers, which changes too: forward over reverse, in the network alone.
-        """
-        scale = self.run.precision.scale
-        slopes = {str(n): s.detach() * scale for n, s in enumerate(found.slopes) if s is not None}
-        changes = {n: _or_zeros(found.cut[int(n)]) / size.clamp_min(torch.finfo(size.dtype).tiny) for n in slopes}
-        _, products = self.tangents(partial(self._pulled_back, part_), {**own, **slopes}, {**along, **changes})
-        for name, change in zip(own, products, strict=True):
-            _add(into[name], None if change is None else change * size)
-        for name, parameter in found.params.items():
-            _add(into[name], parameter.grad)
-
-    def _pulled_back(self, part_: Part, mixed: Vector) -> list[Tensor]:
-        """J(theta)' c for each of the student's parameters; `mixed` holds theta by name and c by number."""
-        theta = {name: p.requires_grad_() for name, p in mixed.items() if not name.isdigit()}
-
-        def passes() -> tuple[Tensor | None, ...]:
-            answers = floats(self.answers(part_, theta))
-            used = {int(n): c for n, c in mixed.items() if n.isdigit() and answers[int(n)].requires_grad}
-            outputs = [answers[n] for n in used]
-            return torch.autograd.grad(outputs, list(theta.values()), list(used.values()), allow_unused=True)
-
-        pulled = self.held(theta, passes)
-        return [torch.zeros_like(p) if g is None else g for p, g in zip(theta.values(), pulled, strict=True)]
 
     def held(self, theta: Vector, passes: Callable[[], R]) -> R:
         """Forward and backward with these parameters in the student: activation checkpointing runs it again in between."""
-        student = self.run.student
-        own = part(theta, f"{self.run.first}.") | {name: b.clone() for name, b in student.named_buffers()}
-        return functional_call(_Held(student), {f"student.{n}": t for n, t in own.items()}, (passes,))  # type: ignore[no-any-return]
+        return held(self.run.student, below(theta, f"{self.run.first}."), passes)
 
     def backward(self, value: Tensor) -> None:
         """Send gradients back, scaled against underflow in fp16."""
@@ -204,35 +177,3 @@ class Lesson:
         self.run.world.reduce_gradients(leaves.values())  # type: ignore[arg-type]
         found = {name: leaf.grad for name, leaf in leaves.items() if leaf.grad is not None}
         return found if scale == 1 else {name: g / scale for name, g in found.items()}
-
-
-class _Held(nn.Module):
-    """Calls a function while its module's parameters are substituted."""
-
-    def __init__(self, student: nn.Module) -> None:
-        super().__init__()
-        self.student = student
-
-    def forward(self, passes: Callable[[], R]) -> R:
-        return passes()
-
-
-def _or_zeros(leaf: Tensor) -> Tensor:
-    return torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
-
-
-def _add(leaf: Tensor, grad: Tensor | None) -> None:
-    if grad is not None:
-        leaf.grad = grad if leaf.grad is None else leaf.grad + grad
-
-
-@contextmanager
-def in_eval_mode(module: nn.Module) -> Iterator[None]:
-    """Put a module in eval mode for a block; every part of it gets its own mode back."""
-    modes = [(m, m.training) for m in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for m, was in modes:
-            m.training = was

@@ -29,8 +29,9 @@ from kdzoo.outputs import MAIN, Batch, Step
 from kdzoo_meta import guard
 from kdzoo_meta import quiz as quizzes
 from kdzoo_meta.checks import above, at_least, between
+from kdzoo_meta.held import in_eval_mode
 from kdzoo_meta.inner import InnerStep
-from kdzoo_meta.lesson import Answers, Lesson, Part, in_eval_mode
+from kdzoo_meta.lesson import Answers, Lesson, Part
 from kdzoo_meta.mirror import mirrored
 from kdzoo_meta.surrogate import surrogate
 from kdzoo_meta.tangents import Tangents
@@ -81,9 +82,9 @@ class LGTM(Method):
             parts = lesson.parts(batch)
             theta = {name: p.detach() for name, p in run.trainable().items()}
             along = self.quiz_gradient(lesson, parts, theta, batch)
-            rows = run.rows([part_.micro for part_ in parts])
-            for part_ in parts:
-                value = self.value(lesson, part_, theta, along) * quizzes.share(run, part_.micro, rows)
+            rows = run.rows([part.micro for part in parts])
+            for part in parts:
+                value = self.value(lesson, part, theta, along) * quizzes.share(run, part.micro, rows)
                 run.precision.scaled(value).backward()
             run.optimize(teacher)
 
@@ -95,25 +96,25 @@ class LGTM(Method):
         quiz = quizzes.draw(run, self.label, batch, size=self.quiz_batch, augment=True)
         return lesson.quiz_gradient(quiz, pilot)
 
-    def value(self, lesson: Lesson, part_: Part, theta: Vector, along: Vector) -> Tensor:
+    def value(self, lesson: Lesson, part: Part, theta: Vector, along: Vector) -> Tensor:
         """L_T - mu D_v L_T on a micro-batch, as a function of the teacher."""
         run = lesson.run
         own = {name: p for name, p in theta.items() if name.startswith(f"{run.first}.")}
-        assert part_.answers is not None
-        teacher = part_.answers[MAIN]
+        assert part.answers is not None
+        teacher = part.answers[MAIN]
         with torch.no_grad():
-            student = lesson.answers(part_, theta)
+            student = lesson.answers(part, theta)
         rate = run.rates[lesson.teacher]["lr"] if self.influence is None else self.influence
         with in_eval_mode(run.student):
-            answers, tangents = self.tangents(lambda p: lesson.answers(part_, p), own, along)
-        pull = surrogate(lambda a, _: self.distance(part_, a), answers, tangents, {}, {}).value
+            answers, tangents = self.tangents(lambda p: lesson.answers(part, p), own, along)
+        pull = surrogate(lambda a, _: self.distance(part, a), answers, tangents, {}, {}).value
         supervised = run.task.supervised(teacher)
-        return self.pull * (self.distance(part_, student) - rate * pull) + (1 - self.pull) * supervised
+        return self.pull * (self.distance(part, student) - rate * pull) + (1 - self.pull) * supervised
 
-    def distance(self, part_: Part, student: Answers) -> Tensor:
+    def distance(self, part: Part, student: Answers) -> Tensor:
         """KL(p_s || p_t) on a micro-batch."""
-        assert part_.answers is not None
-        rows = part_.answers[MAIN].rows
+        assert part.answers is not None
+        rows = part.answers[MAIN].rows
         return kl_divergence(rows.logits, student[MAIN].rows.logits, temperature=self.temperature, weight=rows.weight)
 
     @term()

@@ -34,7 +34,7 @@ from kdzoo.outputs import Batch, Output, Step
 from kdzoo_meta import guard
 from kdzoo_meta import quiz as quizzes
 from kdzoo_meta.checks import above, between
-from kdzoo_meta.lesson import in_eval_mode
+from kdzoo_meta.held import in_eval_mode
 
 if TYPE_CHECKING:
     from kdzoo.engine.run import Run

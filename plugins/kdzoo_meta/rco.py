@@ -23,7 +23,7 @@ from kdzoo.errors import RecipeError
 from kdzoo.outputs import Batch, Output
 from kdzoo.protocols import Model, Teacher
 from kdzoo.teachers.loading import read_weights
-from kdzoo_meta.vectors import part
+from kdzoo_meta.vectors import below
 
 if TYPE_CHECKING:
     from kdzoo.engine.run import Run
@@ -55,7 +55,7 @@ class RCO(Teacher):
         """A weights file's tensors; of a checkpoint's, those of its student."""
         assert self.model is not None
         state = read_weights(path, where)
-        state = part(state, "student.") or state
+        state = below(state, "student.") or state
         expected = {name: t.shape for name, t in self.model.state_dict().items()}
         if {name: t.shape for name, t in state.items()} != expected:
             raise RecipeError(f"{where}: {path} does not fit the model; it was saved from another architecture.")

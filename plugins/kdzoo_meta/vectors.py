@@ -25,7 +25,7 @@ def inner_product(a: Vector, b: Vector) -> Tensor:
     return torch.stack([(v * b[name]).sum() for name, v in a.items()]).sum()
 
 
-def part(vector: Vector, prefix: str) -> dict[str, Tensor]:
+def below(vector: Vector, prefix: str) -> dict[str, Tensor]:
     """The entries whose names start with `prefix`, without it."""
     return {name.removeprefix(prefix): v for name, v in vector.items() if name.startswith(prefix)}
 
