@@ -10,7 +10,6 @@ from kdzoo.bench import BenchStarted, CellDone, CellFailed, CellProgress, CellSt
 from kdzoo.errors import Interrupted, RecipeError
 from kdzoo.method import Method, term
 from kdzoo.registry import register
-from kdzoo.registry.entries import LOCAL
 
 
 class Failing(Method):
@@ -26,8 +25,7 @@ def failing(tiny):
     register("methods", "failing", Failing)
     tiny["bench"]["methods"]["failing"] = {"teacher": None, "methods": {"hard_label": {}, "failing": {}}}
     tiny["bench"]["seeds"] = [0]
-    yield tiny
-    LOCAL.clear()
+    return tiny
 
 
 def ran(recipe, *overrides, **arguments):
@@ -131,10 +129,7 @@ def test_a_failed_teacher_fails_the_cells_that_need_it(tiny):
     register("methods", "failing", Failing)
     tiny["teacher"]["recipe"]["methods"] = {"failing": {}}
     tiny["bench"]["seeds"] = [0]
-    try:
-        board, events = ran(tiny)
-    finally:
-        LOCAL.clear()
+    board, events = ran(tiny)
     assert {(e.row, e.seed) for e in of(events, CellFailed)} == {("elder", None), ("kd", 0), ("dist", 0)}
     assert "its teacher elder-" in board.failures["kd, seed 0"]
     assert [row.label for row in board.rows if row.last.n] == ["student alone"]

@@ -6,7 +6,6 @@ import textwrap
 import pytest
 
 from kdzoo.bench import CellDone, CellFailed, CellStarted, bench
-from kdzoo.registry.entries import LOCAL
 
 PLUGIN = """
 from kdzoo.method import Method, term
@@ -31,8 +30,7 @@ class Wrong(Method):
 def plugin(tmp_path):
     path = tmp_path / "pool_plugin.py"
     path.write_text(textwrap.dedent(PLUGIN))
-    yield path
-    LOCAL.clear()
+    return path
 
 
 def numbers(board):
