@@ -1,0 +1,122 @@
+"""RepDistiller's protocol on CIFAR-100: pairs, methods, and how the two are put together."""
+
+import pytest
+
+from kdzoo.bench.grid import expand
+from kdzoo.engine.assemble import assemble
+from kdzoo.engine.stages import Plan
+from kdzoo.recipe.find import available
+from kdzoo.recipe.load import load
+from kdzoo.testing.tiny import first_window
+
+FOLDER, PAIRS, TEACHERS = "cifar100/", "cifar100/pairs/", "cifar100/teachers/"
+NAMES = [name.removeprefix(PAIRS) for name in available() if name.startswith(PAIRS)]
+TABLE = "RepDistiller README, last epoch"
+SAYS_OF_ITSELF = ("name", "description", "bench")
+USUAL, EXAMPLES = "resnet32x4_resnet8x4", "vgg13_vgg8"
+
+
+@pytest.fixture
+def rows(cells):
+    """`rows(pair)`: the settings of each of its rows, by label."""
+    return lambda pair: {cell.label: cell.recipe.settings for cell in cells(PAIRS + pair)}
+
+
+def plain(settings, *more):
+    return {key: value for key, value in settings.items() if key not in (*SAYS_OF_ITSELF, *more)}
+
+
+def test_there_are_the_thirteen_pairs_of_the_tables():
+    assert len(NAMES) == 13
+
+
+@pytest.mark.parametrize("pair", NAMES)
+def test_a_pair_trains_its_student_by_kd_with_its_own_teacher(pair):
+    recipe = load(PAIRS + pair)
+    teacher = recipe.get("teachers.teacher.recipe")
+    assert pair.startswith(teacher["name"] + "_")
+    assert plain(teacher, "paths", "runtime") == plain(load(TEACHERS + teacher["name"]).settings, "paths", "runtime")
+    assert recipe.get("student.use").startswith(pair.removeprefix(teacher["name"] + "_"))
+    assert set(recipe.settings["methods"]) == {"hard_label", "kd"}
+
+
+@pytest.mark.parametrize("pair", NAMES)
+def test_the_protocol_is_that_of_the_tables(pair):
+    recipe = load(PAIRS + pair)
+    light = recipe.get("student.use").startswith(("mobilenet", "shuffle"))
+    assert recipe.get("optimizers.student") == {
+        "use": "sgd", "lr": 0.01 if light else 0.05, "momentum": 0.9, "weight_decay": 5e-4, "nesterov": False,
+    }  # fmt: skip
+    assert recipe.get("schedules")["optimizers.student.lr"]["at"] == [150, 180, 210]
+    assert (recipe.get("train.epochs"), recipe.get("train.batch_size"), recipe.get("task.validation")) == (240, 64, 0)
+
+
+@pytest.mark.parametrize("pair", NAMES)
+def test_a_published_number_belongs_to_one_row(pair, rows):
+    found = {label: settings["reference"] for label, settings in rows(pair).items() if settings["reference"]}
+    assert all(aim["metric"] == "top1" and 50 < aim["value"] < 80 for aim in found.values())
+    assert {"student alone", "kd", "at", "crd", "dist"} <= set(found)
+    own = [aim["value"] for aim in found.values() if aim["source"] == TABLE]
+    assert own.count(found["kd"]["value"]) == 1, "a row without a number of its own must not show KD's"
+
+
+@pytest.mark.parametrize(
+    ("pair", "row", "value"),
+    [
+        ("wrn_40_2_wrn_16_2", "student alone", 73.26),
+        ("resnet110_resnet32", "rkd", 71.82),
+        ("vgg13_vgg8", "fsp", 70.23),
+        ("resnet50_mobilenet_v2", "at", 58.58),
+        ("resnet32x4_shuffle_v2", "crd", 75.65),
+        ("wrn_40_2_shuffle_v1", "kd", 74.83),
+    ],
+)
+def test_the_numbers_stand_in_the_right_column(pair, row, value, rows):
+    assert rows(pair)[row]["reference"] == {"metric": "top1", "value": value, "source": TABLE}
+
+
+@pytest.mark.parametrize("pair", NAMES)
+def test_a_student_alone_has_one_number_whoever_would_teach_it(pair, rows):
+    twins = [other for other in NAMES if rows(other)["student alone"]["student"] == rows(pair)["student alone"]["student"]]
+    assert len({rows(other)["student alone"]["reference"]["value"] for other in twins}) == 1
+
+
+def test_a_pair_and_a_method_are_put_together_by_the_row_of_a_bench():
+    grid = expand(PAIRS + "vgg13_mobilenet_v2", methods=["dkd"], seeds=[0])
+    settings = {cell.label: cell.recipe.settings for cell in grid.cells}["dkd"]
+    assert settings["student"]["use"] == "mobilenet_v2_half"
+    assert settings["teachers"]["teacher"]["recipe"]["student"]["use"] == "vgg13"
+    assert settings["optimizers"]["student"]["lr"] == 0.01
+    assert settings["methods"]["dkd"]["beta"] == 6
+    assert settings["schedules"]["methods.dkd.weights.dkd"]["until"] == 20
+    assert settings["reference"]["value"] == 69.71
+
+
+def test_a_pair_and_a_method_are_put_together_on_the_command_line(rows):
+    overrides = ["student=vgg8", f"teacher.recipe={TEACHERS}vgg13", "methods.dkd.beta=6"]
+    by_hand = load(FOLDER + "dkd", overrides).settings
+    assert plain(by_hand, "reference") == plain(rows("vgg13_vgg8")["dkd"], "reference")
+
+
+def test_every_method_has_a_recipe_and_it_is_the_row_of_its_pair(rows):
+    labels = {label for pair in NAMES for label in rows(pair)} - {"student alone"}
+    for label in sorted(labels):
+        pair = USUAL if label in rows(USUAL) else EXAMPLES
+        assert plain(load(FOLDER + label).settings) == plain(rows(pair)[label]), label
+
+
+def test_a_teacher_may_be_a_file_instead():
+    overrides = ["~teacher.recipe", "teacher.model=resnet32x4", "teacher.checkpoint=${paths.teachers}/resnet32x4.pth"]
+    teacher = load(FOLDER + "kd", [*overrides, "paths.teachers=/models"]).get("teachers.teacher")
+    assert (teacher["model"]["use"], teacher["checkpoint"]) == ("resnet32x4", "/models/resnet32x4.pth")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pair", NAMES)
+def test_every_method_of_a_pair_fits_its_networks(pair, cells, miniature):
+    for cell in cells(PAIRS + pair):
+        run = assemble(miniature(cell.recipe).settings)
+        plan = Plan.of(run, 1, {})
+        for stage in range(len(plan.stages)):
+            with plan.entered(run, stage):
+                assert run.total(run.step(first_window(run)[0])).isfinite(), cell.label

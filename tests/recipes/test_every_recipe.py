@@ -1,0 +1,51 @@
+"""Every recipe in `recipes/` is sound, and those that teach by example stay short."""
+
+import json
+import math
+
+import pytest
+
+from kdzoo.bench.precheck import precheck
+from kdzoo.engine.launch import launch
+from kdzoo.recipe.find import available, builtin_folder, describe, hidden
+from kdzoo.recipe.load import load
+
+BUILTIN = {name: path for name, path in available().items() if path.is_relative_to(builtin_folder())}
+WHOLE = [name for name in BUILTIN if not hidden(name)]
+VANILLA = [name for name in WHOLE if name.endswith("/kd")]
+SHORT = ["cifar100/dkd", "cifar100/mlkd", "cifar100/ofd", "fashion_mnist/sim_kd", "fashion_mnist/dml", "digits/kd"]
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_every_recipe_loads_with_all_its_rows(name, cells):
+    recipe = load(name)
+    precheck(recipe.settings)
+    if recipe.settings["bench"]:
+        assert cells(name)
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_every_recipe_says_in_a_line_what_it_is(name):
+    assert describe(BUILTIN[name]).endswith(".")
+
+
+def test_there_are_recipes_of_plain_distillation():
+    assert {"cifar100/kd", "fashion_mnist/kd", "digits/kd"} <= set(VANILLA)
+
+
+@pytest.mark.parametrize("name", VANILLA)
+def test_plain_distillation_takes_no_more_than_25_lines(name):
+    assert len(BUILTIN[name].read_text().splitlines()) <= 25
+
+
+@pytest.mark.filterwarnings("ignore::kdzoo.errors.WeakTeacherWarning")
+@pytest.mark.parametrize("name", SHORT)
+def test_two_steps_of_a_recipe_give_finite_losses_for_all_its_terms(name, miniature, tmp_path):
+    recipe = miniature(load(name), tmp_path)
+    result = launch(recipe)
+    log = [json.loads(line) for line in (result.folder / "metrics.jsonl").read_text().splitlines()]
+    steps = [entry for entry in log if entry["event"] == "step"]
+    assert len(steps) == 2
+    for step in steps:
+        assert {term.partition(".")[0] for term in step["terms"]} == set(recipe.settings["methods"])
+        assert all(math.isfinite(value) for value in step["terms"].values())
