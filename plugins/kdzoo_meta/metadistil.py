@@ -110,7 +110,7 @@ class MetaDistil(Method):
         self.health = Health()
         self.tangents = Tangents(forward_mode=backend == "jvp")
         self.waiting: dict[str, Tensor] = {}
-        self.last, self.seen = -1, False
+        self.last, self.rehearsed = -1, False
 
     def needs(self) -> Needs:
         return Needs(teacher=True, teacher_grad=True, teacher_mode="eval", splits={quizzes.QUIZ: self.quiz}, window=self.window)
@@ -130,15 +130,19 @@ class MetaDistil(Method):
     # -- the meta step -----------------------------------------------------------------------------------------------
 
     def update_teacher(self, window: Sequence[Batch], run: Run) -> None:
-        teacher = run.teacher_of(self)
-        if not self.due(window[0], run):
+        due = self.due(window[0], run)
+        if not due and self.rehearsed:
             return
-        self.health.before(run, teacher)
         self.meta_gradient(window, run)
-        if self.pilot:
+        if not self.rehearsed:  # what cannot work should not come to light when the teacher's rate rises, epochs later
+            self.rehearsed = True
+            guard.check_nonzero(run, run.teacher_of(self), self.label)
+        if due and self.pilot:
             self.move(run)
-        else:
+        elif due:
             self.waiting, self.last = self.taken(run), window[-1].number
+        else:
+            self.taken(run)
 
     def due(self, place: Batch, run: Run) -> bool:
         """Whether this window has a meta step: the teacher can move, and it is its turn."""
@@ -188,15 +192,12 @@ class MetaDistil(Method):
     def move(self, run: Run) -> None:
         """Step the teacher's optimizer on the meta-gradient."""
         teacher = run.teacher_of(self)
-        clip = self.teacher_clip or run.settings["train"]["clip"] or math.inf
-        if run.optimize(teacher, clip=clip):
+        self.health.before(run, teacher)
+        if run.optimize(teacher, clip=self.teacher_clip or run.settings["train"]["clip"] or math.inf):
             self.health.moved(run.norms[teacher])
-            if not self.seen:
-                self.seen = True
-                guard.check_nonzero(run, teacher, self.label, float(run.norms[teacher]))
 
     def taken(self, run: Run) -> dict[str, Tensor]:
-        """The meta-gradient, taken out of the teacher's `.grad` until the student has stepped."""
+        """The meta-gradient, taken out of the teacher's `.grad`."""
         found = {}
         for name, parameter in run.model(run.teacher_of(self)).named_parameters():
             if parameter.grad is not None:

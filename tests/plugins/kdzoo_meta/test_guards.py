@@ -112,7 +112,20 @@ class Nothing(nn.Module):
         return x.mean((1, 2, 3))[:, None] * torch.arange(self.classes, dtype=x.dtype)
 
 
+class Adadelta:
+    """An optimizer without a closed-form way back."""
+
+    kdzoo_kind = "optimizers"
+
+    def __init__(self, *, lr: float = 1.0) -> None:
+        self.lr = lr
+
+    def build(self, parameters: Any) -> torch.optim.Optimizer:
+        return torch.optim.Adadelta(parameters, lr=self.lr)
+
+
 for _kind, _named in {
+    "optimizers": {"meta_test_adadelta": Adadelta},
     "methods": {"meta_test_argmax": Argmax, "meta_test_custom": Custom},
     "models": {
         "meta_test_no_forward_mode": NoForwardMode,
@@ -242,6 +255,27 @@ def test_the_softmax_of_one_logit_is_an_error(monkeypatch: pytest.MonkeyPatch) -
         _update_teacher(run, batches)
 
 
+@pytest.mark.parametrize("methods", [{}, {"meta_test_argmax": {}}], ids=str)
+def test_what_cannot_work_is_found_on_the_first_batch_though_the_teacher_is_still(methods: dict[str, Any]) -> None:
+    optimizers = {"student": "sgd", "teacher": {"use": "sgd", "lr": 0.0}}
+    with lesson(methods=methods, optimizers=optimizers) as (run, batches), pytest.raises(CapabilityError, match="no gradient"):
+        _update_teacher(run, batches)
+    adadelta = {"student": "meta_test_adadelta", "teacher": {"use": "sgd", "lr": 0.0}}
+    sentence, settings = "cannot imitate the student's optimizer Adadelta", {"inner": "student"}
+    with lesson(settings=settings, optimizers=adadelta) as (run, batches), pytest.raises(CapabilityError, match=sentence):
+        _update_teacher(run, batches)
+
+
+def test_that_rehearsal_happens_once_and_leaves_nothing() -> None:
+    optimizers = {"student": "sgd", "teacher": {"use": "sgd", "lr": 0.0}}
+    with lesson(optimizers=optimizers) as (run, batches):
+        _update_teacher(run, batches)
+        assert all(p.grad is None for p in run.model("teacher").parameters())
+        assert not run.optimizers["teacher"].state
+        run.forward = None  # type: ignore[assignment, method-assign]  nothing runs from now on
+        _update_teacher(run, batches)
+
+
 def test_a_meta_gradient_of_zero_is_warned_of() -> None:
     sentence = "the meta-gradient is exactly 0, so teacher 'teacher' does not move"
     with lesson(settings={"inner_lr": 0.0}) as (run, batches), pytest.warns(UserWarning, match=sentence):
@@ -273,6 +307,17 @@ def test_activation_checkpointing_changes_nothing(window: int) -> None:
         with lesson("transformer", "kl", {"window": window, "inner_lr": 1.0}, student=net, teacher=teacher) as (run, batches):
             found.append(meta_gradient(run, batches))
     assert_same(*found, 1e-12)
+
+
+def test_loss_scaling_cancels() -> None:
+    """fp16's scaler, with the forwards in full precision; the teacher's optimizer unscales what is left for it."""
+    found = []
+    for scale in (None, 1024.0):
+        with lesson("batchnorm", "features", {"window": 2}) as (run, batches):
+            if scale:
+                run.precision.scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+            found.append({name: g / run.precision.scale for name, g in meta_gradient(run, batches).items()})
+    assert_same(found[1], found[0], 1e-5)
 
 
 @pytest.mark.parametrize("nets", ["mlp", "batchnorm", "transformer"])
