@@ -12,11 +12,34 @@ AS_WIDE = {"student": TEACHER}
 MAPS = {"student": {"use": "class_maps", "base": SHORT}}
 EXPANDED = {"student": {"use": "expanded", "base": SHORT, "width": 12, "copies": 2}}
 
+PLAIN_TEACHER = {"use": "trainable", "model": {"use": "mlp", "hidden": [12]}}
+TRAINABLE = {"use": "trainable", "model": SHORT}
+
+
+def moved_by(**teacher: Any) -> dict[str, Any]:
+    """Optimizers of a student and of the teacher that a method moves."""
+    return {"student": {"use": "sgd", "lr": 0.02}, "teacher": teacher}
+
+
 # What a method needs in a tiny run, where its defaults are made for long runs, large sets or other models.
 CONTRACTS: dict[str, dict[str, Any]] = {
     "byot": {"recipe": {"student": {"use": "tiny_cnn", "widths": [4, 6, 8]}}},
     "mean_teacher": {"recipe": {"teacher": {"use": "ema"}}},
     "metadistil": {"settings": {"quiz": 0.3}, "recipe": {"methods": {"kd": {}}}, "fixed": frozenset({"quiz"})},
+    "lgtm": {"settings": {"quiz": 0.3}, "fixed": frozenset({"quiz"})},
+    # No BatchNorm in a teacher that is in train mode: it would see each micro-batch by itself.
+    "mpl": {
+        "settings": {"quiz": 0.3, "ramp": 2, "threshold": 0.1},
+        "recipe": {"teacher": PLAIN_TEACHER, "optimizers": moved_by(use="sgd", lr=0.05)},
+        "fixed": frozenset({"quiz"}),
+    },
+    "mpdistil": {
+        "settings": {"quiz": 0.3},
+        "recipe": {"teacher": TRAINABLE, "optimizers": moved_by(use="adamw", lr=0.01)},
+        "fixed": frozenset({"quiz", "clip"}),
+    },
+    "sftn": {"settings": {"student": SHORT}, "recipe": AS_WIDE},
+    "teacher_fine_tuning": {"settings": {"quiz": 0.3}, "recipe": {"methods": {"kd": {}}}, "fixed": frozenset({"quiz"})},
     "pad": {"recipe": AS_WIDE},
     "quiz_holdout": {"settings": {"quiz": 0.3}, "fixed": frozenset({"quiz"})},
     "sdd": {"recipe": MAPS},

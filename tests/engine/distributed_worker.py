@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def main(recipe: Path, out: Path) -> None:
         torch.save({name: parameter.detach() for name, parameter in run.trainable().items()}, out)
     if dist.is_initialized():
         run.world.barrier()
-        dist.destroy_process_group()
+    os._exit(0)  # torch sometimes aborts while gloo's threads are torn down, long after the work is done
 
 
 if __name__ == "__main__":
