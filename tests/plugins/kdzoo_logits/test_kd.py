@@ -5,6 +5,7 @@ import torch
 from kdzoo_logits.dml import DML
 from kdzoo_logits.hard_label import HardLabel
 from kdzoo_logits.kd import KD
+from kdzoo_logits.kdcl import KDCL, least_rivals
 from torch.nn import functional
 
 from kdzoo.functional.divergence import kl_divergence, softened_kl
@@ -55,6 +56,36 @@ def test_three_learners_average_over_their_two_peers(make_step, rows) -> None:
     torch.testing.assert_close(loss, (kl_divergence(student, peer) + kl_divergence(student, -peer)) / 2)
 
 
-def test_a_single_learner_is_refused_in_words() -> None:
+@pytest.mark.parametrize("method", [DML, KDCL])
+def test_a_single_learner_is_refused_in_words(method) -> None:
     with pytest.raises(ValueError, match="learners must be >= 2"):
-        DML(learners=1)
+        method(learners=1)
+
+
+def test_the_naive_teacher_of_a_row_is_whoever_knows_its_label_best(make_step) -> None:
+    knows_first = torch.tensor([[4.0, 0, 0], [4.0, 0, 0]])
+    knows_second = torch.tensor([[0, 2.0, 0], [0, 2.0, 0]])
+    target = torch.tensor([0, 1])
+    teacher = torch.stack([knows_first[0], knows_second[1]])
+    step = make_step(knows_first, target=target, peers=[knows_second])
+    found = KDCL(combine="naive", temperature=2.0).kdcl(step)
+    torch.testing.assert_close(found, softened_kl(knows_first, teacher, temperature=2.0))
+    assert found > 0.1
+
+
+def test_the_teacher_of_least_rivals_is_surer_than_any_learner(make_step, rows) -> None:
+    student, peer, target = rows
+    by_hand = torch.minimum(*(z - z[torch.arange(len(z)), target][:, None] for z in (student, peer)))
+    torch.testing.assert_close(least_rivals(torch.stack([student, peer]), target), by_hand)
+    p, *others = (z.softmax(1)[torch.arange(len(z)), target] for z in (by_hand, student, peer))
+    assert all((p >= other).all() for other in others)
+    torch.testing.assert_close(KDCL().kdcl(make_step(student, target=target, peers=[peer])), kl_divergence(student, by_hand))
+
+
+def test_no_learner_is_pulled_through_the_common_teacher(make_step, rows) -> None:
+    student, peer = (z.clone().requires_grad_() for z in rows[:2])
+    loss = KDCL().kdcl(make_step(student, target=rows[2], peers=[peer]))
+    gradient, of_peer = torch.autograd.grad(loss, (student, peer), allow_unused=True)
+    teacher = least_rivals(torch.stack([student, peer]).detach(), rows[2])
+    assert of_peer is None
+    torch.testing.assert_close(gradient, (student.softmax(1) - teacher.softmax(1)).detach() / len(student))
