@@ -40,7 +40,9 @@ class Section:
                 raise ValueError(f"grid.{path} must be a list of values, got {values!r}")
         for label, row in self.methods.items():
             if "," in label:
-                raise ValueError(f"methods.{label}: a label has no comma, as `--methods A,B` names rows by labels with commas between")
+                raise ValueError(
+                    f"methods.{label}: a label has no comma, as `--methods A,B` puts commas between labels"
+                )
             if row is not None and not isinstance(row, dict):
                 raise ValueError(f"methods.{label} must be a mapping of what the row changes, got {row!r}")
 

@@ -140,6 +140,12 @@ def test_rows_that_would_share_a_folder_are_refused(tiny):
         expand(tiny)
 
 
+def test_a_comma_in_a_rows_label_is_refused(tiny):
+    tiny["bench"]["methods"] |= {"kd, hot": {}}
+    with pytest.raises(RecipeError, match=r"bench\.methods\.kd, hot: a label has no comma, as `--methods A,B`"):
+        expand(tiny)
+
+
 def test_a_recipe_without_bench_is_refused_with_what_it_lacks(tiny):
     del tiny["bench"]
     with pytest.raises(RecipeError, match=r"is no bench recipe: it lacks `bench\.methods`"):

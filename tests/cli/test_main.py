@@ -40,6 +40,11 @@ def raising(error):
     return action
 
 
+def test_it_is_a_module_too():
+    done = subprocess.run([sys.executable, "-m", "kdzoo", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("kdzoo ")
+
+
 def test_an_unknown_command_is_the_users_mistake_with_the_nearest_one(kdzoo):
     assert kdzoo("lst") == (2, "", "error: There is no command 'lst': did you mean 'list'?\n")
 
