@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -15,7 +15,6 @@ from kdzoo.engine.loop import _train_on
 from kdzoo.engine.parts import Parts
 from kdzoo.errors import PluginError, RecipeError
 from kdzoo.protocols import REST
-from kdzoo.registry.entries import LOCAL
 from kdzoo.testing import first_window, tiny_recipe, tiny_run
 
 STAGES = {"student": {"use": "tiny_cnn", "widths": [4, 8]}}
@@ -67,13 +66,9 @@ class InParts(Plain):
 
 
 @pytest.fixture(autouse=True)
-def registered() -> Iterator[None]:
-    before = dict(LOCAL)
+def registered() -> None:
     registry.register("optimizers", "noting", Plain)
     registry.register("optimizers", "noting_parts", InParts)
-    yield
-    LOCAL.clear()
-    LOCAL.update(before)
 
 
 def given(method: str, optimizer: Any, *, train: Mapping[str, Any] | None = None, learner: str = "student") -> Any:

@@ -5,35 +5,14 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from kdzoo_features.byot import BYOT
-from kdzoo_features.pad import PAD
-from kdzoo_features.sdd import SDD
-from kdzoo_features.sem_ckd import SemCKD
-from kdzoo_features.srd import SRD
 
-from kdzoo import registry
 from kdzoo.engine.run import Run
 from kdzoo.outputs import Step
-from kdzoo.registry.entries import LOCAL
 from kdzoo.testing import first_window, tiny_recipe, tiny_run
 
 NET = {"use": "tiny_cnn", "widths": [4, 8]}
 WIDER = {"use": "tiny_cnn", "widths": [6, 12]}
 Running = Callable[..., Run]
-METHODS = {"byot": BYOT, "pad": PAD, "sdd": SDD, "sem_ckd": SemCKD, "srd": SRD}
-PENDING = {name: method for name, method in METHODS.items() if name not in registry.discover("methods")}
-"""Methods that are tested without being installed under their names."""
-
-
-@pytest.fixture(autouse=True)
-def registered() -> Iterator[None]:
-    """Those methods under their names for the length of a test."""
-    before = dict(LOCAL)
-    for name, method in PENDING.items():
-        registry.register("methods", name, method)
-    yield
-    LOCAL.clear()
-    LOCAL.update(before)
 
 
 @pytest.fixture

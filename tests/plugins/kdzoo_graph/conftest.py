@@ -8,7 +8,6 @@ from kdzoo_graph.triples import numbered
 from kdzoo import registry
 from kdzoo.method import Needs
 from kdzoo.random import Streams
-from kdzoo.registry.entries import LOCAL
 
 
 def blocks():
@@ -50,12 +49,8 @@ class Copies:
 @pytest.fixture(autouse=True)
 def worlds():
     """The tiny worlds by name."""
-    before = dict(LOCAL)
     registry.register("data", "blocks", Blocks)
     registry.register("data", "copies", Copies)
-    yield
-    LOCAL.clear()
-    LOCAL.update(before)
 
 
 @pytest.fixture

@@ -4,39 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from kdzoo_logits.cs_kd import CSKD
-from kdzoo_logits.dot import DOT
-from kdzoo_logits.hard_distillation import HardDistillation
-from kdzoo_logits.mean_teacher import MeanTeacher
-from kdzoo_logits.noisy_teacher import NoisyTeacher
-from kdzoo_logits.probability_shift import ProbabilityShift
-from kdzoo_logits.skd import SKD
 
-from kdzoo import registry
 from kdzoo.functional.labels import cross_entropy
 from kdzoo.outputs import Batch, Output, Progress, Rows, Step
 from kdzoo.random import Streams
-from kdzoo.registry.entries import LOCAL
-
-PLUGINS = {
-    "methods": {"cs_kd": CSKD, "hard_distillation": HardDistillation, "mean_teacher": MeanTeacher, "skd": SKD},
-    "transforms": {"noisy_teacher": NoisyTeacher, "probability_shift": ProbabilityShift},
-    "optimizers": {"dot": DOT},
-}
-PENDING = {kind: {n: p for n, p in named.items() if n not in registry.discover(kind)} for kind, named in PLUGINS.items()}
-"""Plugins that are tested without being installed under their names."""
-
-
-@pytest.fixture(autouse=True)
-def registered():
-    """Those plugins under their names for the length of a test."""
-    before = dict(LOCAL)
-    for kind, named in PENDING.items():
-        for name, plugin in named.items():
-            registry.register(kind, name, plugin)
-    yield
-    LOCAL.clear()
-    LOCAL.update(before)
 
 
 def _step(

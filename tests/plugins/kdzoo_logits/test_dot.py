@@ -23,14 +23,6 @@ from kdzoo.testing import MethodContract, tiny_recipe
 
 MLP = {"use": "mlp", "hidden": [16, 12]}
 WORKER = Path(__file__).parents[2] / "engine" / "distributed_worker.py"
-LOCALLY = """
-import runpy, sys
-from kdzoo import registry
-from kdzoo_logits.dot import DOT
-if "dot" not in registry.discover("optimizers"):
-    registry.register("optimizers", "dot", DOT)
-runpy.run_path(sys.argv.pop(1), run_name="__main__")
-"""
 
 
 def test_without_a_difference_of_momenta_it_is_sgd_on_the_sum() -> None:
@@ -143,13 +135,12 @@ def test_its_numbers_follow_schedules() -> None:
 def test_two_processes_equal_one(tmp_path) -> None:
     task = {"data": "digits", "train_size": 45, "validation": 1000, "crop": 1}
     given = recipe({"use": "dot", "lr": 0.02}, train={"epochs": 1, "batch_size": 9}, task=task)
-    path, start = tmp_path / "recipe.yaml", tmp_path / "start.py"
+    path = tmp_path / "recipe.yaml"
     path.write_text(dump(given.settings))
-    start.write_text(LOCALLY)
     env = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     for processes in (1, 2):
         launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"] if processes == 2 else []
-        arguments = [str(x) for x in (start, WORKER, path, tmp_path / f"{processes}.pt")]
+        arguments = [str(x) for x in (WORKER, path, tmp_path / f"{processes}.pt")]
         done = subprocess.run([sys.executable, *launcher, *arguments], env=env, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
     one, two = (torch.load(tmp_path / f"{n}.pt", weights_only=True) for n in (1, 2))

@@ -8,7 +8,6 @@ import kdzoo
 from kdzoo import registry
 from kdzoo.errors import RecipeError
 from kdzoo.recipe.load import load
-from kdzoo.registry.entries import LOCAL
 
 AGAIN, ASSISTED = "again", "assisted"
 TINY = {"use": "tiny_cnn", "widths": [4, 8]}
@@ -17,12 +16,8 @@ TINY = {"use": "tiny_cnn", "widths": [4, 8]}
 @pytest.fixture(autouse=True)
 def plans():
     """Both plans, under names of their own."""
-    before = dict(LOCAL)
     registry.register("teachers", AGAIN, BornAgain)
     registry.register("teachers", ASSISTED, TAKD)
-    yield
-    LOCAL.clear()
-    LOCAL.update(before)
 
 
 def given(teacher, **sections):

@@ -11,6 +11,20 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import meta_cases
+
+from kdzoo.registry.entries import LOCAL
+
+
+@pytest.fixture(autouse=True, scope="module")
+def registered() -> Iterator[None]:
+    """The cases' plugins, for the fixtures of a module too."""
+    before = dict(LOCAL)
+    meta_cases.register()
+    yield
+    LOCAL.clear()
+    LOCAL.update(before)
+
 
 @pytest.fixture
 def float64() -> Iterator[None]:

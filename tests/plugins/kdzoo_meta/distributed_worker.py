@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-import meta_cases  # noqa: F401  registers the tests' task and networks
+import meta_cases
 import torch
 from torch import Tensor
 
@@ -30,6 +30,7 @@ def trained(recipe: Path) -> tuple[Run, dict[str, Tensor]]:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float64)
+    meta_cases.register()
     for recipe in sorted(Path(sys.argv[1]).glob("*.yaml")):
         run, weights = trained(recipe)
         if run.world.is_main:

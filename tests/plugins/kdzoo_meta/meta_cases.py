@@ -8,14 +8,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from kdzoo_meta.fine_tuning import TeacherFineTuning
-from kdzoo_meta.holdout import Holdout
-from kdzoo_meta.lgtm import LGTM
 from kdzoo_meta.metadistil import MetaDistil
-from kdzoo_meta.mpdistil import MPDistil
-from kdzoo_meta.mpl import MPL
-from kdzoo_meta.rco import RCO
-from kdzoo_meta.sftn import SFTN
 from torch import Tensor, nn
 
 from kdzoo import registry
@@ -158,17 +151,9 @@ NETS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "batchnorm": ({"use": "tiny_cnn", "widths": [3, 5]}, {"use": "tiny_cnn", "widths": [4, 7]}),
 }
 REGISTERED: dict[str, dict[str, Any]] = {
-    "teachers": {"rco": RCO},
     "tasks": {"exact_images": ExactImages},
     "models": {"meta_test_mlp": SmoothMLP, "meta_test_transformer": TinyTransformer},
     "methods": {
-        "metadistil": MetaDistil,
-        "quiz_holdout": Holdout,
-        "teacher_fine_tuning": TeacherFineTuning,
-        "lgtm": LGTM,
-        "mpl": MPL,
-        "mpdistil": MPDistil,
-        "sftn": SFTN,
         "meta_test_softmax_mse": SoftmaxMSE,
         "meta_test_logit_mse": LogitMSE,
         "meta_test_reverse_kl": ReverseKL,
@@ -176,14 +161,13 @@ REGISTERED: dict[str, dict[str, Any]] = {
         "meta_test_logit_tap": LogitTap,
     },
 }
-OWN = {
-    (kind, name)
-    for kind, named in REGISTERED.items()
-    for name in named
-    if name not in registry.discover(kind)  # entry points may have it already
-}
-for _kind, _name in OWN:
-    registry.register(_kind, _name, REGISTERED[_kind][_name])
+
+
+def register() -> None:
+    """The task, the networks and the losses above, under their names in this process."""
+    for kind, named in REGISTERED.items():
+        for name, plugin in named.items():
+            registry.register(kind, name, plugin)
 
 
 def recipe(nets: str = "mlp", losses: str = "kl", settings: Mapping[str, Any] | None = None, **sections: Any) -> Recipe:

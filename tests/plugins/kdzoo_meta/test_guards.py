@@ -124,7 +124,7 @@ class Adadelta:
         return torch.optim.Adadelta(parameters, lr=self.lr)
 
 
-for _kind, _named in {
+REGISTERED: dict[str, dict[str, Any]] = {
     "optimizers": {"meta_test_adadelta": Adadelta},
     "methods": {"meta_test_argmax": Argmax, "meta_test_custom": Custom},
     "models": {
@@ -135,9 +135,14 @@ for _kind, _named in {
         "meta_test_nothing": Nothing,
     },
     "tasks": {"meta_test_regression": Regression, "meta_test_overlapping": Overlapping},
-}.items():
-    for _name, _object in _named.items():
-        registry.register(_kind, _name, _object)
+}
+
+
+@pytest.fixture(autouse=True)
+def broken_plugins() -> None:
+    for kind, named in REGISTERED.items():
+        for name, plugin in named.items():
+            registry.register(kind, name, plugin)
 
 
 def trainable(model: str) -> dict[str, Any]:
