@@ -6,11 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kdzoo.bench.records import Record, Records
+from kdzoo.errors import did_you_mean
 
 
 def notes(records: Records) -> list[str]:
-    """The recipe's notes, and how much data teacher and students saw."""
-    return [*data_notes(records), *records.plan["notes"]]
+    """The recipe's notes, how much data teacher and students saw, and which metrics were asked for in vain."""
+    return [*data_notes(records), *records.plan["notes"], *_unknown_metrics(records)]
+
+
+def _unknown_metrics(records: Records) -> list[str]:
+    known = next((list(cell.values["test"]["last"]) for cell in records.done if cell.values), None)
+    strange = [] if known is None else [name for name in records.plan.get("also", []) if name not in known]
+    return [f"bench.also: there is no metric {name!r}; {did_you_mean(name, known or [])}" for name in strange]
 
 
 def data_notes(records: Records) -> list[str]:

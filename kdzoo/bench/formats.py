@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from kdzoo.bench.leaderboard import Leaderboard, Row
 from kdzoo.bench.records import FORMAT, Records
 from kdzoo.bench.statistics import Summary
 
-HEADERS = ("row", "seeds", "{metric}, last epoch", "best on validation", "to {baseline}", "parameters", "seconds")
 EXPLAINED = (
     "{metric} on test, mean ± sd over seeds. *Best on validation* is the test metric of the epoch that was best on validation; "
     "no number here was chosen on test. Differences to {baseline} are paired by seed (and values of the grid), with 95 % t "
@@ -21,9 +21,8 @@ EXPLAINED = (
 
 def markdown(board: Leaderboard) -> str:
     """Table, explanation, warnings, failures and notes."""
-    headers = [header.format(metric=board.metric, baseline=board.baseline) for header in HEADERS]
-    lines = [f"# {board.name}", "", _line(headers), _line(["---", *["---:"] * (len(headers) - 1)])]
-    lines += [_line(cells(row, digits(board))) for row in board.rows]
+    headers, rows = table(board)
+    lines = [f"# {board.name}", "", _line(headers), _line(["---", *["---:"] * (len(headers) - 1)]), *map(_line, rows)]
     lines += ["", EXPLAINED.format(metric=board.metric, baseline=board.baseline), ""]
     for title, items in sections(board).items():
         lines += [f"**{title}**", "", *(f"- {item}" for item in items), ""]
@@ -35,24 +34,52 @@ def sections(board: Leaderboard) -> dict[str, list[str]]:
     said = board.failures.items()
     failed = {sentence: [cell for cell, own in said if own == sentence] for _, sentence in said}
     missing = [f"{r.label}: {r.last.n} of {r.expected}" for r in board.rows if r.expected > r.last.n + r.failed]
+    sources: dict[str, list[str]] = {}
+    for row in board.rows:
+        if row.published:
+            sources.setdefault(row.published["source"], []).append(row.label)
+    published = [f"{source}: {', '.join(labels)}" for source, labels in sources.items()]
     unpackaged = [f"{r.label} ({', '.join(r.unpackaged)})" for r in board.rows if r.unpackaged]
     found = {
         "Failed": [f"{cells[0]}{_others(len(cells) - 1)}: {sentence}" for sentence, cells in failed.items()],
         "Not finished yet": missing,
         "Not an equal comparison": list(board.warnings),
         "Methods in no installed package": unpackaged,
+        "Published numbers": published,
         "Notes": list(board.notes),
     }
     return {title: items for title, items in found.items() if items}
 
 
-def cells(row: Row, places: int) -> list[str]:
-    """A row's line of the table."""
-    label = row.label + (" (baseline)" if row.baseline else "")
-    seeds = f"{row.last.n}" + (f" ({row.failed} failed)" if row.failed else "")
-    size = "" if row.parameters is None else f"{row.parameters:,}"
-    seconds = "" if row.seconds is None else f"{row.seconds:.1f}"
-    return [label, seeds, spread(row.last, places), spread(row.best, places), difference(row.difference, places), size, seconds]
+def table(board: Leaderboard) -> tuple[list[str], list[list[str]]]:
+    """The headers and a line a row; without the column of published numbers where there is none."""
+    places = digits([row.last for row in board.rows])
+    columns: dict[str, Callable[[Row], str]] = {
+        "row": lambda row: row.label + (" (baseline)" if row.baseline else ""),
+        "seeds": lambda row: f"{row.last.n}" + (f" ({row.failed} failed)" if row.failed else ""),
+        f"{board.metric}, last epoch": lambda row: spread(row.last, places),
+        "best on validation": lambda row: spread(row.best, places),
+        f"to {board.baseline}": lambda row: difference(row.difference, places),
+    }
+    for name in board.also:
+        own = [row.also[name] for row in board.rows]
+        columns[name] = partial(_further, name=name, places=digits(own))
+    if any(row.published for row in board.rows):
+        columns["published"] = lambda row: _published(row, board.metric)
+    columns["parameters"] = lambda row: "" if row.parameters is None else f"{row.parameters:,}"
+    columns["seconds"] = lambda row: "" if row.seconds is None else f"{row.seconds:.1f}"
+    return list(columns), [[text(row) for text in columns.values()] for row in board.rows]
+
+
+def _further(row: Row, *, name: str, places: int) -> str:
+    return spread(row.also[name], places)
+
+
+def _published(row: Row, metric: str) -> str:
+    if row.published is None:
+        return "–"
+    name = "" if row.published["metric"] == metric else f" {row.published['metric']}"
+    return f"{row.published['value']:g}{name}"
 
 
 def spread(summary: Summary, places: int) -> str:
@@ -70,9 +97,9 @@ def difference(summary: Summary | None, places: int) -> str:
     return f"{summary.mean:+.{places}f}{interval}"
 
 
-def digits(board: Leaderboard) -> int:
-    """Decimal places: two for percents and the like, four for what is small."""
-    return 2 if any(abs(row.last.mean or 0) >= 10 for row in board.rows) else 4
+def digits(column: Iterable[Summary]) -> int:
+    """Decimal places of a column: two for percents and the like, four for what is small."""
+    return 2 if any(abs(summary.mean or 0) >= 10 for summary in column) else 4
 
 
 def results_json(board: Leaderboard, records: Records) -> dict[str, Any]:

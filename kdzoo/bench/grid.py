@@ -62,6 +62,7 @@ class Grid:
     description: str
     command: str
     text: str
+    also: Sequence[str]
     notes: Sequence[str]
     cells: Sequence[Cell]
     alone: str
@@ -105,7 +106,7 @@ def expand(
     again = not isinstance(recipe, Mapping) and methods is None and seeds is None
     command = shlex.join(["kdzoo", "bench", source, *overrides]) if again else ""
     name, description = (str(layers.tree.get(key) or default) for key, default in (("name", "bench"), ("description", "")))
-    return Grid(name, description, command, text, section.notes, cells, alone, baseline)
+    return Grid(name, description, command, text, section.also, section.notes, cells, alone, baseline)
 
 
 def slug(label: str) -> str:

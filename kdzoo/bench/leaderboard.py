@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +25,7 @@ class Row:
         expected, failed: cells planned and failed; `last.n` are finished.
         values: seed -> the last epoch's metric.
         last: that over the seeds; best: the same with the weights of the epoch that was best on validation.
+        also: the last epoch's further metrics over the seeds. published: the recipe's `reference`.
         difference: seed by seed to the baseline, None for a teacher and for the baseline itself.
         parameters: of what is deployed. seconds: mean wall time of a run.
         unpackaged: plugins of this row that are in no installed package.
@@ -37,6 +38,8 @@ class Row:
     values: Mapping[int, float]
     last: Summary
     best: Summary
+    also: Mapping[str, Summary] = field(default_factory=dict)
+    published: Mapping[str, Any] | None = None
     difference: Summary | None = None
     parameters: int | None = None
     seconds: float | None = None
@@ -49,6 +52,7 @@ class Leaderboard:
     """All rows, the best mean first, and what a reader should know about them.
 
     Attributes:
+        also: further metrics that have a column.
         baseline: label of the row that others are compared with.
         failures: sentence of each failed cell, by `row, seed k`.
         warnings: what makes the rows unequal. notes: of the recipe, and on the data.
@@ -58,6 +62,7 @@ class Leaderboard:
     name: str
     metric: str
     higher_is_better: bool
+    also: Sequence[str]
     baseline: str
     rows: Sequence[Row]
     failures: Mapping[str, str]
@@ -81,30 +86,51 @@ def leaderboard(records: Records) -> Leaderboard:
     kinds = {row["row"]: row for row in plan["rows"]}
     by_row = {name: [cell for cell in records.cells if cell.row == name] for name in kinds}
     last = {name: {cell.seed: _test(cell, "last", metric) for cell in cells if cell.values} for name, cells in by_row.items()}
+    also = plan.get("also", [])
     rows = [_row(row, by_row[name], last, plan, metric) for name, row in kinds.items()]
-    rows = sorted([*teacher_rows(records, metric), *rows], key=lambda row: _order(row, higher))
+    rows = sorted([*teacher_rows(records, metric, also), *rows], key=lambda row: _order(row, higher))
     failures = {f"{cell.row}, seed {cell.seed}": cell.error for cell in records.cells if cell.error}
     return Leaderboard(
-        records.folder, plan["name"], metric, higher, plan["baseline"], rows, failures, warnings(records), notes(records)
+        folder=records.folder,
+        name=plan["name"],
+        metric=metric,
+        higher_is_better=higher,
+        also=also,
+        baseline=plan["baseline"],
+        rows=rows,
+        failures=failures,
+        warnings=warnings(records),
+        notes=notes(records),
     )
 
 
-def teacher_rows(records: Records, metric: str) -> list[Row]:
+def teacher_rows(records: Records, metric: str, also: Sequence[str] = ()) -> list[Row]:
     """One row for each teacher that the cells had; with a value a seed where each seed had its own."""
-    groups: dict[tuple[str, str, int], dict[int, float]] = {}
+    groups: dict[tuple[str, str, int], dict[int, Mapping[str, float]]] = {}
     for cell in records.done:
         for name, found in (cell.values or {})["teachers"].items():
-            groups.setdefault((name, found["kind"], found["parameters"]), {})[cell.seed] = found["test"][metric]
+            groups.setdefault((name, found["kind"], found["parameters"]), {})[cell.seed] = found["test"]
     for found in records.teachers if not groups else ():
-        groups[TEACHER, found["name"], found["parameters"]["deployed"]] = {found["seed"]: found["test"]["last"][metric]}
+        groups[TEACHER, found["name"], found["parameters"]["deployed"]] = {found["seed"]: found["test"]["last"]}
     names = [name for name, _, _ in groups]
     rows = []
-    for (name, kind, parameters), values in groups.items():
-        label = name if names.count(name) == 1 else f"{name} ({kind}, {parameters:,} parameters)"
-        shared = len(set(values.values())) == 1
-        values = dict(list(values.items())[:1]) if shared else values
-        summary = summarize(list(values.values()))
-        rows.append(Row(label, "teacher", len(values), 0, values, summary, summarize([]), parameters=parameters))
+    for (name, kind, parameters), tests in groups.items():
+        if len({test[metric] for test in tests.values()}) == 1:
+            tests = dict(list(tests.items())[:1])
+        values = {seed: test[metric] for seed, test in tests.items()}
+        rows.append(
+            Row(
+                label=name if names.count(name) == 1 else f"{name} ({kind}, {parameters:,} parameters)",
+                kind="teacher",
+                expected=len(values),
+                failed=0,
+                values=values,
+                last=summarize(list(values.values())),
+                best=summarize([]),
+                also=_further(tests.values(), also),
+                parameters=parameters,
+            )
+        )
     return rows
 
 
@@ -128,6 +154,8 @@ def _row(
         values=own,
         last=summarize(list(own.values())),
         best=summarize(best),
+        also=_further([values["test"]["last"] for values in done], plan.get("also", [])),
+        published=done[0]["reference"] if done else None,
         difference=None if is_baseline else paired(own, last[against]),
         parameters=done[0]["parameters"]["deployed"] if done else None,
         seconds=summarize([values["seconds"] for values in done]).mean,
@@ -142,6 +170,10 @@ def _headline(records: Records) -> tuple[str, bool]:
         assert values is not None
         return values["metric"], values["higher_is_better"]
     return "metric", True
+
+
+def _further(tests: Iterable[Mapping[str, float]], names: Sequence[str]) -> dict[str, Summary]:
+    return {name: summarize([test[name] for test in tests if name in test]) for name in names}
 
 
 def _test(cell: Record, which: str, metric: str) -> float:

@@ -67,6 +67,7 @@ class Plan:
             "recipe": grid.text,
             "baseline": grid.baseline,
             "alone": grid.alone,
+            "also": list(grid.also),
             "notes": list(grid.notes),
             "rows": [_row(cell) for cell in reversed(first.values())],
             "cells": [

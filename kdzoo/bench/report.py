@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kdzoo.bench import charts
-from kdzoo.bench.formats import EXPLAINED, cells, digits, markdown, results_csv, results_json, sections, spread
+from kdzoo.bench.formats import EXPLAINED, digits, markdown, results_csv, results_json, sections, spread, table
 from kdzoo.bench.leaderboard import Leaderboard, leaderboard
 from kdzoo.bench.png import data_uri
 from kdzoo.bench.records import Records, read_records
@@ -39,19 +39,20 @@ def page(board: Leaderboard, records: Records) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
-    places = digits(board)
+    places = digits([row.last for row in board.rows])
+    headers, lines = table(board)
     return environment.get_template("report.html").render(
         board=board,
         tiles=tiles(board, places),
         bars=charts.bars(board, places),
-        lines=[(row, cells(row, places)) for row in board.rows],
+        headers=headers,
+        lines=list(zip(board.rows, lines, strict=True)),
         explained=EXPLAINED.format(metric=board.metric, baseline=board.baseline).replace("*", ""),
         sections=sections(board),
         panels=panels(board, records),
         samples=_samples(board, records),
         plan=records.plan,
         environments=records.environments,
-        reference=next((cell.values["reference"] for cell in records.done if cell.values), None),
     )
 
 

@@ -11,15 +11,21 @@ from kdzoo.recipe.schema import USE
 
 Overrides = Mapping[str, Any]
 LABELS = "hard_label"
+REFERENCE = "reference"
 BARE_STUDENT: Overrides = {"methods": {LABELS: {}}, "teacher": None, "teachers": None, "learners": None}
 """The row that is always there: the recipe's student with nothing but the labels."""
 
 
 def changed(layers: Layers, row: Overrides, origin: Origin) -> Layers:
-    """A recipe with a row laid over it: `methods` are replaced (with the schedules of those that go), the rest is merged."""
+    """A recipe with a row laid over it: `methods` are replaced (with the schedules of those that go), the rest is merged.
+
+    The recipe's published number is not that of a row that changes something.
+    """
     own = Layers(copied(layers.tree), dict(layers.origins))
     if "methods" in row:
         _replace(own, set(row["methods"] or {}))
+    if row.keys() - {REFERENCE} and REFERENCE in own.tree:
+        own.remove(REFERENCE)
     own.merge({key: value for key, value in row.items() if value is not None or key in own.tree}, origin)
     return own
 

@@ -23,6 +23,7 @@ class Section:
         seeds: each row is trained once with each; at one seed all rows start from the same student and see the same samples.
         baseline: the row that others are compared with, seed by seed; None takes the student alone.
         grid: path -> values; every row is trained with every combination, which makes rows of its own.
+        also: metrics that get a column besides the task's own, such as `top5` or `hits10`.
         notes: sentences for the report.
     """
 
@@ -30,6 +31,7 @@ class Section:
     seeds: Sequence[int] = (0, 1, 2)
     baseline: str | None = None
     grid: Mapping[str, Any] = field(default_factory=dict)
+    also: Sequence[str] = ()
     notes: Sequence[str] = ()
 
     def __post_init__(self) -> None:
@@ -40,9 +42,7 @@ class Section:
                 raise ValueError(f"grid.{path} must be a list of values, got {values!r}")
         for label, row in self.methods.items():
             if "," in label:
-                raise ValueError(
-                    f"methods.{label}: a label has no comma, as `--methods A,B` puts commas between labels"
-                )
+                raise ValueError(f"methods.{label}: a label has no comma, as `--methods A,B` puts commas between labels")
             if row is not None and not isinstance(row, dict):
                 raise ValueError(f"methods.{label} must be a mapping of what the row changes, got {row!r}")
 

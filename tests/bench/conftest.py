@@ -29,7 +29,19 @@ def tiny(tmp_path):
 def made(tmp_path):
     """Writes the folder of a bench with the given test metrics: row -> seed -> value, a sentence for a failure, or None."""
 
-    def make(values, *, baseline="kd", alone="alone", higher=True, teacher=99.0, budgets=None, notes=(), sizes=None):
+    def make(
+        values,
+        *,
+        baseline="kd",
+        alone="alone",
+        higher=True,
+        teacher=99.0,
+        budgets=None,
+        notes=(),
+        sizes=None,
+        also=(),
+        published=None,
+    ):
         folder = tmp_path / "made" / "bench"
         cells = [(row, seed, value) for row, seeds in values.items() for seed, value in seeds.items()]
         plan = {
@@ -41,6 +53,7 @@ def made(tmp_path):
             "recipe": "student: <linear>\n",
             "baseline": baseline,
             "alone": alone,
+            "also": list(also),
             "notes": list(notes),
             "rows": [
                 {
@@ -66,6 +79,7 @@ def made(tmp_path):
             elif value is not None:
                 train = (sizes or {}).get(row, 60)
                 found = result(f"{row}{seed}", value, higher=higher, teacher=None if row == alone else teacher, train=train)
+                found["reference"] = (published or {}).get(row)
                 write(own / "result.json", json.dumps(found))
                 write(own / "metrics.jsonl", "".join(epoch(number, value) for number in (1, 2, 3)))
         return folder
@@ -90,7 +104,7 @@ def result(identity, value, *, higher, teacher, train):
         "higher_is_better": higher,
         "seed": 0,
         "seconds": 2.0,
-        "test": {"last": {"score": value}, "best": {"score": value - 1}},
+        "test": {"last": {"score": value, "error": (100 - value) / 100}, "best": {"score": value - 1}},
         "validation": {"last": {"score": value}, "best": value, "best_epoch": 3},
         "teachers": {} if teacher is None else {"teacher": {"test": {"score": teacher}, "parameters": 900, "kind": "frozen"}},
         "parameters": {"student": 10, "deployed": 10, "methods": 0},

@@ -26,6 +26,30 @@ def test_markdown_has_a_line_for_each_row_and_escapes_bars(records):
     assert "| alone | 2 | 81.00 ± 1.41 | 80.00 ± 1.41 | -10.00 [-10.00, -10.00] | 10 | 2.0 |" in table
 
 
+def test_further_metrics_have_columns_of_their_own_precision(made):
+    text = markdown(leaderboard(read_records(made(VALUES, also=["error"]))))
+    assert "| to kd | error | parameters |" in text
+    assert "| kd (baseline) | 2 | 91.00 ± 1.41 | 90.00 ± 1.41 | – | 0.0900 ± 0.0141 | 10 | 2.0 |" in text
+
+
+def test_a_further_metric_that_the_task_does_not_have_is_told(made):
+    found = sections(leaderboard(read_records(made(VALUES, also=["eror"]))))
+    assert found["Notes"] == ["bench.also: there is no metric 'eror'; did you mean 'error'?"]
+
+
+def test_published_numbers_stand_beside_with_their_source(made):
+    published = {
+        "kd": {"metric": "score", "value": 91.5, "source": "a table"},
+        "d|kd": {"metric": "f1", "value": 3, "source": "b"},
+    }
+    board = leaderboard(read_records(made(VALUES, published=published)))
+    lines = markdown(board).splitlines()
+    assert "| kd (baseline) | 2 | 91.00 ± 1.41 | 90.00 ± 1.41 | – | 91.5 | 10 | 2.0 |" in lines
+    assert any("| 3 f1 | 10 |" in line for line in lines)
+    assert any("| – | 10 |" in line and line.startswith("| alone") for line in lines)
+    assert sections(board)["Published numbers"] == ["a table: kd", "b: d|kd"]
+
+
 def test_markdown_tells_failures_and_notes_under_the_table(records):
     text = markdown(leaderboard(records))
     assert "- d|kd, seed 1: it broke" in text

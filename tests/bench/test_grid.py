@@ -31,6 +31,14 @@ def test_other_sections_of_a_row_are_merged(tiny):
     assert (train["epochs"], train["batch_size"]) == (7, 30)
 
 
+def test_a_published_number_is_not_that_of_a_row_that_changes_something(tiny):
+    tiny["reference"] = {"metric": "top1", "value": 90.0, "source": "a table"}
+    tiny["bench"]["methods"]["own"] = {"train": {"epochs": 7}, "reference": {"metric": "top1", "value": 91.0, "source": "it"}}
+    grid = expand(tiny)
+    found = {label: cell(grid, label).recipe.settings["reference"] for label in ("kd", "dist", "own")}
+    assert [None if number is None else number["value"] for number in found.values()] == [90.0, None, 91.0]
+
+
 def test_rows_do_not_change_each_other(tiny):
     tiny["bench"]["methods"] = {"long": {"train": {"epochs": 7}}, **tiny["bench"]["methods"]}
     assert cell(expand(tiny), "kd").recipe.settings["train"]["epochs"] == 1

@@ -46,13 +46,12 @@ def run(args: argparse.Namespace) -> int:
 
 def show_board(board: Leaderboard, *, as_json: bool) -> None:
     """The leaderboard to standard output; what is to be known about it, and where the report is, to standard error."""
-    from kdzoo.bench.formats import HEADERS, cells, digits, sections
+    from kdzoo.bench.formats import sections, table
 
     if as_json:
         show_json(board.to_json())
     else:
-        headers = [header.format(metric=board.metric, baseline=board.baseline) for header in HEADERS]
-        show_table(headers, [cells(row, digits(board)) for row in board.rows])
+        show_table(*table(board))
     for title, items in sections(board).items():
         say(f"\n{title}")
         for item in items:
