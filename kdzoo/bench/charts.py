@@ -45,7 +45,7 @@ def ticks(low: float, high: float, *, most: int = 6) -> list[float]:
 def bars(board: Leaderboard, places: int) -> str:
     """One bar a row from the axis to its mean, with the mean's 95 % interval and a dot for each seed."""
     rows = [row for row in board.rows if row.kind != "teacher" and row.last.mean is not None]
-    teachers = [row for row in board.rows if row.kind == "teacher" and row.last.mean is not None]
+    teachers = [row for row in board.rows if row.kind == "teacher" and row.last.mean is not None and not row.of]
     if not rows:
         return ""
     marks = ticks(*_reach([*rows, *teachers]))

@@ -14,6 +14,8 @@ from kdzoo.bench.statistics import Summary, paired, summarize
 TEACHER = "teacher"
 Values = Mapping[str, Mapping[int, float]]
 """Row -> seed -> metric."""
+Tests = dict[int, Mapping[str, float]]
+"""Seed -> metrics of a teacher on the test split."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Row:
         also: the last epoch's further metrics over the seeds. published: the recipe's `reference`.
         difference: seed by seed to the baseline, None for a teacher and for the baseline itself.
         parameters: of what is deployed. seconds: mean wall time of a run.
+        of: the only row with this teacher, where others have others.
         unpackaged: plugins of this row that are in no installed package.
     """
 
@@ -44,6 +47,7 @@ class Row:
     parameters: int | None = None
     seconds: float | None = None
     baseline: bool = False
+    of: str | None = None
     unpackaged: Sequence[str] = ()
 
 
@@ -105,33 +109,54 @@ def leaderboard(records: Records) -> Leaderboard:
 
 
 def teacher_rows(records: Records, metric: str, also: Sequence[str] = ()) -> list[Row]:
-    """One row for each teacher that the cells had; with a value a seed where each seed had its own."""
-    groups: dict[tuple[str, str, int], dict[int, Mapping[str, float]]] = {}
+    """One row for each teacher of the cells; one that several rows moved has a row for each of them."""
+    found: dict[tuple[str, str, int], dict[str, Tests]] = {}
     for cell in records.done:
-        for name, found in (cell.values or {})["teachers"].items():
-            groups.setdefault((name, found["kind"], found["parameters"]), {})[cell.seed] = found["test"]
-    for found in records.teachers if not groups else ():
-        groups[TEACHER, found["name"], found["parameters"]["deployed"]] = {found["seed"]: found["test"]["last"]}
-    names = [name for name, _, _ in groups]
-    rows = []
-    for (name, kind, parameters), tests in groups.items():
-        if len({test[metric] for test in tests.values()}) == 1:
-            tests = dict(list(tests.items())[:1])
-        values = {seed: test[metric] for seed, test in tests.items()}
-        rows.append(
-            Row(
-                label=name if names.count(name) == 1 else f"{name} ({kind}, {parameters:,} parameters)",
-                kind="teacher",
-                expected=len(values),
-                failed=0,
-                values=values,
-                last=summarize(list(values.values())),
-                best=summarize([]),
-                also=_further(tests.values(), also),
-                parameters=parameters,
-            )
-        )
-    return rows
+        for name, own in (cell.values or {})["teachers"].items():
+            by_row = found.setdefault((name, own["kind"], own["parameters"]), {})
+            by_row.setdefault(cell.row, {})[cell.seed] = own["test"]
+    for own in records.teachers if not found else ():
+        key = TEACHER, own["name"], own["parameters"]["deployed"]
+        found[key] = {own["name"]: {own["seed"]: own["test"]["last"]}}
+    names = [name for name, _, _ in found]
+    board = []
+    for (name, kind, parameters), by_row in found.items():
+        only = names.count(name) == 1
+        shared = _shared(by_row.values(), metric)
+        if shared is not None and (only or len(by_row) > 1):
+            label = name if only else f"{name} ({kind}, {parameters:,} parameters)"
+            board.append(_teacher(label, shared, parameters, metric, also))
+        else:
+            board += [_teacher(f"{name} of {row}", own, parameters, metric, also, of=row) for row, own in by_row.items()]
+    return board
+
+
+def _shared(groups: Iterable[Tests], metric: str) -> Tests | None:
+    """The results by seed, if all rows found the same at each."""
+    shared: Tests = {}
+    for tests in groups:
+        for seed, test in tests.items():
+            if shared.setdefault(seed, test)[metric] != test[metric]:
+                return None
+    return shared
+
+
+def _teacher(label: str, tests: Tests, parameters: int, metric: str, also: Sequence[str], *, of: str | None = None) -> Row:
+    if len({test[metric] for test in tests.values()}) == 1:
+        tests = dict(list(tests.items())[:1])  # one teacher for all seeds, or as good as one
+    values = {seed: test[metric] for seed, test in tests.items()}
+    return Row(
+        label=label,
+        kind="teacher",
+        expected=len(values),
+        failed=0,
+        values=values,
+        last=summarize(list(values.values())),
+        best=summarize([]),
+        also=_further(tests.values(), also),
+        parameters=parameters,
+        of=of,
+    )
 
 
 def _row(

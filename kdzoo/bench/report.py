@@ -61,7 +61,7 @@ def tiles(board: Leaderboard, places: int) -> list[tuple[str, str, str]]:
     shown = [row for row in board.rows if row.last.mean is not None]
     best = next((row for row in shown if row.kind == "method"), None)
     alone = next((row for row in shown if row.kind == "alone"), None)
-    teacher = next((row for row in shown if row.kind == "teacher"), None)
+    teacher = next((row for row in shown if row.kind == "teacher" and not row.of), None)
     found = [("Teacher", teacher), ("Student alone", alone), ("Highest mean", best)]
     numbers = [(title, spread(row.last, places), _remark(row.label, row.parameters)) for title, row in found if row]
     if best and alone and teacher and teacher.last.mean != alone.last.mean:

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from kdzoo.bench.leaderboard import leaderboard
@@ -50,6 +52,20 @@ def test_a_row_without_results_is_last_and_not_dropped(made):
 def test_one_teacher_in_many_cells_is_one_row_with_one_value(made):
     found = row(made(VALUES), "teacher")
     assert (found.kind, found.last.n, found.last.mean, found.parameters) == ("teacher", 1, 99.0, 900)
+
+
+def test_a_teacher_that_rows_moved_has_a_row_for_each(made):
+    folder = made(VALUES)
+    for seed, value in ((0, 97.0), (1, 95.0)):
+        path = folder / "cells" / "dkd" / f"seed{seed}" / "result.json"
+        own = json.loads(path.read_text())
+        own["teachers"]["teacher"]["test"]["score"] = value
+        path.write_text(json.dumps(own))
+    found = {r.label: r for r in board(folder).rows if r.kind == "teacher"}
+    assert {label: (r.last.mean, r.of) for label, r in found.items()} == {
+        "teacher of kd": (99.0, "kd"),
+        "teacher of dkd": (96.0, "dkd"),
+    }
 
 
 def test_a_result_of_other_settings_does_not_count(made):
