@@ -118,14 +118,14 @@ def teacher_rows(records: Records, metric: str, also: Sequence[str] = ()) -> lis
     for own in records.teachers if not found else ():
         key = TEACHER, own["name"], own["parameters"]["deployed"]
         found[key] = {own["name"]: {own["seed"]: own["test"]["last"]}}
-    names = [name for name, _, _ in found]
+    common = {key: _shared(by_row.values(), metric) for key, by_row in found.items() if len(by_row) > 1 or len(found) == 1}
+    names = [name for (name, _, _), tests in common.items() if tests]
     board = []
-    for (name, kind, parameters), by_row in found.items():
-        only = names.count(name) == 1
-        shared = _shared(by_row.values(), metric)
-        if shared is not None and (only or len(by_row) > 1):
-            label = name if only else f"{name} ({kind}, {parameters:,} parameters)"
-            board.append(_teacher(label, shared, parameters, metric, also))
+    for key, by_row in found.items():
+        name, kind, parameters = key
+        if tests := common.get(key):
+            label = name if names.count(name) == 1 else f"{name} ({kind}, {parameters:,} parameters)"
+            board.append(_teacher(label, tests, parameters, metric, also))
         else:
             board += [_teacher(f"{name} of {row}", own, parameters, metric, also, of=row) for row, own in by_row.items()]
     return board
