@@ -47,30 +47,49 @@ class Constant(Schedule):
         return base if self.constant is None else self.constant
 
 
-class Linear(Schedule):
-    """From `start` to `end` over `until` units (default: the whole stage), then `end`."""
+class Ramp(Schedule):
+    """Base of the schedules that go from one number to another between two moments."""
 
-    def __init__(self, *, end: float, start: float | None = None, until: int | None = None, unit: Unit = "epoch") -> None:
+    def __init__(self, *, end: float, start: float | None, after: int, until: int | None, unit: Unit) -> None:
         super().__init__(unit)
-        self.start, self.end, self.until = start, end, _positive(until)
+        if after < 0 or (until is not None and until <= after):
+            raise ValueError(f"after must be >= 0 and until above it, got after={after}, until={until}")
+        self.start, self.end, self.after, self.until = start, end, after, until
+
+    def ends(self, base: float) -> tuple[float, float]:
+        return base if self.start is None else self.start, self.end
+
+    def share(self, progress: Progress) -> float:
+        """How much of the way is done, 0 to 1."""
+        span = max((self.until or self.total(progress)) - self.after, 1)
+        return min(max(self.done(progress) - self.after, 0) / span, 1.0)
+
+
+class Linear(Ramp):
+    """From `start` (default: the configured number) to `end` between `after` and `until` units (default: the whole stage)."""
+
+    def __init__(
+        self, *, end: float, start: float | None = None, after: int = 0, until: int | None = None, unit: Unit = "epoch"
+    ) -> None:
+        super().__init__(end=end, start=start, after=after, until=until, unit=unit)
 
     def value(self, base: float, progress: Progress) -> float:
-        start = base if self.start is None else self.start
-        share = min(self.done(progress) / (self.until or self.total(progress)), 1.0)
-        return start + (self.end - start) * share
+        start, end = self.ends(base)
+        return start + (end - start) * self.share(progress)
 
 
-class Cosine(Schedule):
-    """Half a cosine from `start` to `end` over `until` units (default: the whole stage), then `end`."""
+class Cosine(Ramp):
+    """Half a cosine from `start` (default: the configured number) to `end` between `after` and `until` units (default: the
+    whole stage)."""
 
-    def __init__(self, *, end: float = 0.0, start: float | None = None, until: int | None = None, unit: Unit = "epoch") -> None:
-        super().__init__(unit)
-        self.start, self.end, self.until = start, end, _positive(until)
+    def __init__(
+        self, *, end: float = 0.0, start: float | None = None, after: int = 0, until: int | None = None, unit: Unit = "epoch"
+    ) -> None:
+        super().__init__(end=end, start=start, after=after, until=until, unit=unit)
 
     def value(self, base: float, progress: Progress) -> float:
-        start = base if self.start is None else self.start
-        share = min(self.done(progress) / (self.until or self.total(progress)), 1.0)
-        return self.end + (start - self.end) * 0.5 * (1.0 + math.cos(math.pi * share))
+        start, end = self.ends(base)
+        return end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * self.share(progress)))
 
 
 class Steps(Schedule):

@@ -31,6 +31,12 @@ def test_cosine_starts_at_the_configured_number_and_ends_at_its_end() -> None:
     assert at(schedule, 50, base=0.9) == pytest.approx(0.1)
 
 
+def test_cosine_and_linear_may_start_later() -> None:
+    cosine, linear = Cosine(after=150), Linear(end=0.0, after=150)
+    assert [at(cosine, epoch, base=2.0) for epoch in (0, 149, 150, 195, 240)] == pytest.approx([2.0, 2.0, 2.0, 1.0, 0.0])
+    assert [at(linear, epoch, base=2.0) for epoch in (0, 150, 180, 240)] == pytest.approx([2.0, 2.0, 4 / 3, 0.0])
+
+
 def test_linear_counts_steps_if_asked_to() -> None:
     schedule = Linear(start=0.0, end=1.0, until=100, unit="step")
     assert at(schedule, 2, batch=5) == pytest.approx(0.25)
@@ -49,5 +55,8 @@ def test_constant_is_the_given_or_the_configured_number() -> None:
 def test_impossible_schedules_are_refused() -> None:
     with pytest.raises(ValueError, match="until must be >= 1, got 0"):
         Warmup(until=0)
+    for schedule in (Cosine, Linear):
+        with pytest.raises(ValueError, match="after must be >= 0 and until above it, got after=5, until=5"):
+            schedule(end=0.0, after=5, until=5)
     with pytest.raises(ValueError, match="must ascend"):
         Piecewise(at=[10, 5], values=[1.0, 2.0])
