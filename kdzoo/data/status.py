@@ -1,4 +1,4 @@
-"""Which of the built-in data sets are on this machine."""
+"""Which data sets are on this machine: of every installed source that says so by `available(root) -> Availability`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from kdzoo.data.cifar import CIFAR10, CIFAR100
-from kdzoo.data.digits import Digits
-from kdzoo.data.fashion_mnist import FashionMNIST
-from kdzoo.data.image_folder import ImageFolder
-from kdzoo.data.torchvision_sets import TorchvisionSet
-
-BUILT_IN = (Digits, FashionMNIST, CIFAR10, CIFAR100, ImageFolder, TorchvisionSet)
+from kdzoo import registry
+from kdzoo.errors import PluginError
 
 
 def status(root: Path | None = None) -> list[dict[str, Any]]:
@@ -20,4 +15,15 @@ def status(root: Path | None = None) -> list[dict[str, Any]]:
 
     `root` is the `paths.data` setting. No data are read.
     """
-    return [asdict(source.available(root)) for source in BUILT_IN]
+    return [asdict(source.available(root)) | {"name": name} for name, source in _sources() if hasattr(source, "available")]
+
+
+def _sources() -> list[tuple[str, Any]]:
+    """Those that can be loaded; `kdzoo list data` has the others, with what is wrong."""
+    found = []
+    for name in registry.discover("data"):
+        try:
+            found.append((name, registry.get("data", name)))
+        except PluginError:
+            continue
+    return found

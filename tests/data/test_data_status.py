@@ -2,8 +2,9 @@ import inspect
 
 import pytest
 
-from kdzoo.data import Tensors
-from kdzoo.data.status import BUILT_IN, status
+from kdzoo import registry
+from kdzoo.data.places import Availability
+from kdzoo.data.status import status
 from kdzoo.recipe.schema import schema_of
 
 
@@ -13,14 +14,26 @@ def rows(root=None):
 
 def test_only_the_embedded_data_are_on_a_bare_machine(tmp_path):
     found = {name: row["found"] for name, row in rows(tmp_path).items()}
-    assert found == {
-        "digits": True,
-        "fashion_mnist": False,
-        "cifar10": False,
-        "cifar100": False,
-        "image_folder": None,
-        "torchvision": None,
-    }
+    assert {name for name, there in found.items() if there} <= {"digits", "umls", "kinships", "nations"}  # inside wheels
+    assert {name for name, there in found.items() if there is None} == {"image_folder", "torchvision", "triples"}
+    assert {"fashion_mnist", "cifar100", "wn18rr"} <= {name for name, there in found.items() if there is False}
+
+
+def test_a_source_of_somebody_else_is_among_them():
+    class Mine:
+        """Images of mine."""
+
+        kdzoo_kind = "data"
+
+        def load(self, root=None):
+            raise NotImplementedError
+
+        @staticmethod
+        def available(root=None):
+            return Availability("another name", True, "here", 3, "mine", "")
+
+    registry.register("data", "mine", Mine)
+    assert rows()["mine"]["where"] == "here"
 
 
 def test_found_data_say_where_and_how_large(tmp_path, write_mnist):
@@ -48,7 +61,8 @@ def test_an_incomplete_folder_is_explained(tmp_path, write_mnist):
     assert "t10k-labels-idx1-ubyte is missing" in row["where"]
 
 
-@pytest.mark.parametrize("source", [*BUILT_IN, Tensors], ids=lambda source: source.__name__)
-def test_every_source_has_a_schema(source):
+@pytest.mark.parametrize("name", registry.discover("data"))
+def test_every_source_has_a_schema(name):
+    source = registry.get("data", name)
     assert source.kdzoo_kind == "data"
     assert list(schema_of(source).fields) == list(inspect.signature(source).parameters)
