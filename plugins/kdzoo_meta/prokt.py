@@ -45,7 +45,7 @@ class ProKT(Method):
     def update_teacher(self, window: Sequence[Batch], run: Run) -> None:
         name = run.teacher_of(self)
         for batch in window:
-            gap = 0.0
+            gap: Tensor | float = 0.0
             for micro in run.micros(batch):
                 share = micro.size / micro.whole
                 supervised, kl = self.losses(run, name, micro)
