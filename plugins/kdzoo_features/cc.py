@@ -14,27 +14,40 @@ gaps |e_s - e_t| of rows i and i + 1, at weight 0.02. It depends on the order of
 
 from __future__ import annotations
 
-from math import prod
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from kdzoo.functional.relations import correlation_congruence, neighbor_correlation
-from kdzoo.method import Method, Needs, term
+from kdzoo.method import term
 from kdzoo.outputs import Step
-from kdzoo_features.checks import at_least, pairs, positive, several_samples, shape_pairs
+from kdzoo_features.checks import at_least, positive
+from kdzoo_features.relational import Relational
 
 if TYPE_CHECKING:
     from kdzoo.engine.run import Run
 
 
-def embeddings(method: Method, run: Run, width: int) -> tuple[nn.Linear, nn.Linear]:
-    """Linear maps of the flattened features of student and teacher to `width` numbers."""
-    (student, teacher), *_ = shape_pairs(method, run)
-    return nn.Linear(prod(student), width), nn.Linear(prod(teacher), width)
+class Embedding(Relational):
+    """Args: width: of the embeddings. student_tap, teacher_tap: features."""
+
+    def __init__(self, *, width: int = 128, student_tap: str = "pooled", teacher_tap: str = "pooled") -> None:
+        super().__init__(student_tap=student_tap, teacher_tap=teacher_tap)
+        positive(width=width)
+        self.width = width
+
+    def setup(self, run: Run) -> None:
+        super().setup(run)
+        student, teacher = self.widths(run)
+        self.embed_student, self.embed_teacher = nn.Linear(student, self.width), nn.Linear(teacher, self.width)
+
+    def embedded(self, step: Step) -> tuple[Tensor, Tensor]:
+        """Both embeddings, (B, width)."""
+        student, teacher = self.flat(step)
+        return self.embed_student(student), self.embed_teacher(teacher)
 
 
-class CC(Method):
+class CC(Embedding):
     """Args: gamma, order: of the kernel's Taylor series. width: of the embeddings. student_tap, teacher_tap: features."""
 
     def __init__(
@@ -46,42 +59,19 @@ class CC(Method):
         student_tap: str = "pooled",
         teacher_tap: str = "pooled",
     ) -> None:
-        super().__init__()
-        positive(gamma=gamma, width=width)
+        super().__init__(width=width, student_tap=student_tap, teacher_tap=teacher_tap)
+        positive(gamma=gamma)
         at_least(1, order=order)
-        self.gamma, self.order, self.width = gamma, order, width
-        self.student_tap, self.teacher_tap = student_tap, teacher_tap
-
-    def needs(self) -> Needs:
-        return Needs(teacher=True, student_taps=(self.student_tap,), teacher_taps=(self.teacher_tap,), whole_batch=True)
-
-    def setup(self, run: Run) -> None:
-        several_samples(self, run)
-        self.embed_student, self.embed_teacher = embeddings(self, run, self.width)
+        self.gamma, self.order = gamma, order
 
     @term()
     def cc(self, step: Step) -> Tensor:
-        student, teacher = pairs(step)[0]
-        e_s, e_t = self.embed_student(student.flatten(1)), self.embed_teacher(teacher.flatten(1))
-        return correlation_congruence(e_s, e_t, gamma=self.gamma, order=self.order)
+        return correlation_congruence(*self.embedded(step), gamma=self.gamma, order=self.order)
 
 
-class CCNeighbors(Method):
+class CCNeighbors(Embedding):
     """Args: width: of the embeddings. student_tap, teacher_tap: features."""
-
-    def __init__(self, *, width: int = 128, student_tap: str = "pooled", teacher_tap: str = "pooled") -> None:
-        super().__init__()
-        positive(width=width)
-        self.width, self.student_tap, self.teacher_tap = width, student_tap, teacher_tap
-
-    def needs(self) -> Needs:
-        return Needs(teacher=True, student_taps=(self.student_tap,), teacher_taps=(self.teacher_tap,), whole_batch=True)
-
-    def setup(self, run: Run) -> None:
-        several_samples(self, run)
-        self.embed_student, self.embed_teacher = embeddings(self, run, self.width)
 
     @term(weight=0.02)
     def cc(self, step: Step) -> Tensor:
-        student, teacher = pairs(step)[0]
-        return neighbor_correlation(self.embed_student(student.flatten(1)), self.embed_teacher(teacher.flatten(1)))
+        return neighbor_correlation(*self.embedded(step))

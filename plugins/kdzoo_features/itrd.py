@@ -11,44 +11,39 @@ differ). In practice: alpha 1.5, weights 2 and 1. No deviations from the authors
 
 from __future__ import annotations
 
-from math import prod
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from kdzoo.functional.information import correlation_information, mutual_information
-from kdzoo.method import Method, Needs, term
+from kdzoo.method import term
 from kdzoo.outputs import Step
-from kdzoo_features.checks import pairs, positive, several_samples, shape_pairs
+from kdzoo_features.checks import positive
+from kdzoo_features.relational import Relational
 
 if TYPE_CHECKING:
     from kdzoo.engine.run import Run
 
 
-class ITRD(Method):
+class ITRD(Relational):
     """Args: alpha: order of the correlation term. student_tap, teacher_tap: features; maps are flattened."""
 
     def __init__(self, *, alpha: float = 1.5, student_tap: str = "pooled", teacher_tap: str = "pooled") -> None:
-        super().__init__()
+        super().__init__(student_tap=student_tap, teacher_tap=teacher_tap)
         positive(alpha=alpha)
-        self.alpha, self.student_tap, self.teacher_tap = alpha, student_tap, teacher_tap
-
-    def needs(self) -> Needs:
-        return Needs(teacher=True, student_taps=(self.student_tap,), teacher_taps=(self.teacher_tap,), whole_batch=True)
+        self.alpha = alpha
 
     def setup(self, run: Run) -> None:
-        several_samples(self, run)
-        (student, teacher), *_ = shape_pairs(self, run)
-        self.embed = nn.Linear(prod(student), prod(teacher))
+        super().setup(run)
+        self.embed = nn.Linear(*self.widths(run))
 
     @term(weight=2.0)
     def correlation(self, step: Step) -> Tensor:
-        student, teacher = pairs(step)[0]
-        return correlation_information(self.embed(student.flatten(1)), teacher.flatten(1), alpha=self.alpha)
+        student, teacher = self.flat(step)
+        return correlation_information(self.embed(student), teacher, alpha=self.alpha)
 
     @term(weight=1.0)
     def mutual(self, step: Step) -> Tensor:
-        student, teacher = pairs(step)[0]
-        flat = student.flatten(1)
+        student, teacher = self.flat(step)
         same = self.embed.in_features == self.embed.out_features
-        return mutual_information(flat if same else self.embed(flat), teacher.flatten(1))
+        return mutual_information(student if same else self.embed(student), teacher)

@@ -10,33 +10,17 @@ usual weight of 30000 (RepDistiller, CIFAR-100, the pooled vector). No deviation
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor
 
 from kdzoo.functional.relations import probability_transfer
-from kdzoo.method import Method, Needs, term
+from kdzoo.method import term
 from kdzoo.outputs import Step
-from kdzoo_features.checks import pairs, several_samples
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
+from kdzoo_features.relational import Relational
 
 
-class PKT(Method):
+class PKT(Relational):
     """Args: student_tap, teacher_tap: embeddings; maps are flattened."""
-
-    def __init__(self, *, student_tap: str = "pooled", teacher_tap: str = "pooled") -> None:
-        super().__init__()
-        self.student_tap, self.teacher_tap = student_tap, teacher_tap
-
-    def needs(self) -> Needs:
-        return Needs(teacher=True, student_taps=(self.student_tap,), teacher_taps=(self.teacher_tap,), whole_batch=True)
-
-    def setup(self, run: Run) -> None:
-        several_samples(self, run)
 
     @term(weight=30000.0)
     def pkt(self, step: Step) -> Tensor:
-        student, teacher = pairs(step)[0]
-        return probability_transfer(student.flatten(1), teacher.flatten(1))
+        return probability_transfer(*self.flat(step))

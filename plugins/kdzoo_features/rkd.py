@@ -12,38 +12,21 @@ RepDistiller). No deviations.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor
 
 from kdzoo.functional.relations import angle_relation, distance_relation
-from kdzoo.method import Method, Needs, term
+from kdzoo.method import term
 from kdzoo.outputs import Step
-from kdzoo_features.checks import pairs, several_samples
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
+from kdzoo_features.relational import Relational
 
 
-class RKD(Method):
+class RKD(Relational):
     """Args: student_tap, teacher_tap: embeddings; maps are flattened."""
-
-    def __init__(self, *, student_tap: str = "pooled", teacher_tap: str = "pooled") -> None:
-        super().__init__()
-        self.student_tap, self.teacher_tap = student_tap, teacher_tap
-
-    def needs(self) -> Needs:
-        return Needs(teacher=True, student_taps=(self.student_tap,), teacher_taps=(self.teacher_tap,), whole_batch=True)
-
-    def setup(self, run: Run) -> None:
-        several_samples(self, run)
 
     @term(weight=25.0)
     def distance(self, step: Step) -> Tensor:
-        student, teacher = pairs(step)[0]
-        return distance_relation(student.flatten(1), teacher.flatten(1))
+        return distance_relation(*self.flat(step))
 
     @term(weight=50.0)
     def angle(self, step: Step) -> Tensor:
-        student, teacher = pairs(step)[0]
-        return angle_relation(student.flatten(1), teacher.flatten(1))
+        return angle_relation(*self.flat(step))

@@ -10,32 +10,20 @@ the division by B^2 makes the weight depend on the batch size. No deviations.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor
 
 from kdzoo.functional.relations import similarity_preserving
-from kdzoo.method import Method, Needs, term
+from kdzoo.method import term
 from kdzoo.outputs import Step
-from kdzoo_features.checks import pairs, several_samples
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
+from kdzoo_features.relational import Relational
 
 
-class SP(Method):
+class SP(Relational):
     """Args: student_tap, teacher_tap: features of any shape."""
 
     def __init__(self, *, student_tap: str = "last", teacher_tap: str = "last") -> None:
-        super().__init__()
-        self.student_tap, self.teacher_tap = student_tap, teacher_tap
-
-    def needs(self) -> Needs:
-        return Needs(teacher=True, student_taps=(self.student_tap,), teacher_taps=(self.teacher_tap,), whole_batch=True)
-
-    def setup(self, run: Run) -> None:
-        several_samples(self, run)
+        super().__init__(student_tap=student_tap, teacher_tap=teacher_tap)
 
     @term(weight=3000.0)
     def sp(self, step: Step) -> Tensor:
-        return similarity_preserving(*pairs(step)[0])
+        return similarity_preserving(*self.flat(step))

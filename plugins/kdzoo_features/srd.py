@@ -12,16 +12,16 @@ Deviation: the sum is kept above 1e-12, where the log would be minus infinity.
 
 from __future__ import annotations
 
-from math import prod
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from kdzoo.functional.features import FLOOR
 from kdzoo.functional.precision import in_float32
-from kdzoo.method import Method, Needs, term
+from kdzoo.method import term
 from kdzoo.outputs import Step
-from kdzoo_features.checks import pairs, positive, several_samples, shape_pairs
+from kdzoo_features.checks import positive
+from kdzoo_features.relational import Relational
 
 if TYPE_CHECKING:
     from kdzoo.engine.run import Run
@@ -38,23 +38,19 @@ def log_power_gap(student: Tensor, teacher: Tensor, *, exponent: float = 4.0) ->
     return (normalized(student) - normalized(teacher)).abs().pow(exponent).sum().clamp_min(FLOOR).log()
 
 
-class SRD(Method):
+class SRD(Relational):
     """Args: exponent: of the gap, > 0. student_tap, teacher_tap: vectors; maps are flattened."""
 
     def __init__(self, *, exponent: float = 4.0, student_tap: str = "pooled", teacher_tap: str = "pooled") -> None:
-        super().__init__()
+        super().__init__(student_tap=student_tap, teacher_tap=teacher_tap)
         positive(exponent=exponent)
-        self.exponent, self.student_tap, self.teacher_tap = exponent, student_tap, teacher_tap
-
-    def needs(self) -> Needs:
-        return Needs(teacher=True, student_taps=(self.student_tap,), teacher_taps=(self.teacher_tap,), whole_batch=True)
+        self.exponent = exponent
 
     def setup(self, run: Run) -> None:
-        several_samples(self, run)
-        (student, teacher), *_ = shape_pairs(self, run)
-        self.embed = nn.Linear(prod(student), prod(teacher))
+        super().setup(run)
+        self.embed = nn.Linear(*self.widths(run))
 
     @term(weight=2.0)
     def srd(self, step: Step) -> Tensor:
-        student, teacher = pairs(step)[0]
-        return log_power_gap(self.embed(student.flatten(1)), teacher.flatten(1), exponent=self.exponent)
+        student, teacher = self.flat(step)
+        return log_power_gap(self.embed(student), teacher, exponent=self.exponent)
