@@ -10,7 +10,7 @@ from html import escape
 from kdzoo.bench.formats import spread
 from kdzoo.bench.leaderboard import Leaderboard, Row
 
-WIDTH, HEIGHT, RIGHT = 860, 28, 120
+WIDTH, HEIGHT = 860, 28
 LONGEST = 40
 LETTER = 7
 """Pixels that a letter of a label takes, at most about."""
@@ -50,7 +50,8 @@ def bars(board: Leaderboard, places: int) -> str:
         return ""
     marks = ticks(*_reach([*rows, *teachers]))
     start = 24 + LETTER * min(max(len(row.label) for row in rows), LONGEST)
-    axis = Axis(marks[0], marks[-1], start, WIDTH - RIGHT)
+    end = WIDTH - 24 - LETTER * max(len(spread(row.last, places)) for row in rows)
+    axis = Axis(marks[0], marks[-1], start, end)
     bottom = 34 + HEIGHT * len(rows)
     parts = [_grid(axis, marks, bottom)]
     parts += [_bar(row, axis, 34 + HEIGHT * place, places) for place, row in enumerate(rows)]

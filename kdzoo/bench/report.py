@@ -44,6 +44,7 @@ def page(board: Leaderboard, records: Records) -> str:
     return environment.get_template("report.html").render(
         board=board,
         tiles=tiles(board, places),
+        taught=any(row.kind == "teacher" and not row.of for row in board.rows),
         bars=charts.bars(board, places),
         headers=headers,
         lines=list(zip(board.rows, lines, strict=True)),
