@@ -6,8 +6,8 @@
 import sys
 from types import ModuleType
 
+from kdzoo.bench.board import Leaderboard, Row
 from kdzoo.bench.events import BenchStarted, CellDone, CellFailed, CellProgress, CellStarted, Event, OnEvent, TeacherDone
-from kdzoo.bench.leaderboard import Leaderboard, Row
 from kdzoo.bench.report import write_report
 from kdzoo.bench.runner import bench
 

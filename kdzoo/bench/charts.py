@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from kdzoo.bench.board import Leaderboard, Row
 from kdzoo.bench.formats import spread
-from kdzoo.bench.leaderboard import Leaderboard, Row
 
 WIDTH, HEIGHT = 860, 28
 LONGEST = 40

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from kdzoo.bench.leaderboard import Leaderboard, Row
+from kdzoo.bench.board import Leaderboard, Row
 from kdzoo.bench.records import FORMAT, Records
 from kdzoo.bench.statistics import Summary
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from kdzoo.bench import charts
+from kdzoo.bench.board import Leaderboard
 from kdzoo.bench.formats import EXPLAINED, digits, markdown, results_csv, results_json, sections, spread, table
-from kdzoo.bench.leaderboard import Leaderboard, leaderboard
+from kdzoo.bench.leaderboard import leaderboard
 from kdzoo.bench.png import data_uri
 from kdzoo.bench.records import Records, read_records
 from kdzoo.bench.samples import read_samples

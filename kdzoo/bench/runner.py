@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdzoo import registry
+from kdzoo.bench.board import Leaderboard
 from kdzoo.bench.events import BenchStarted, OnEvent
 from kdzoo.bench.executor import Executor, Inline, Pool
 from kdzoo.bench.job import ERROR
-from kdzoo.bench.leaderboard import Leaderboard
 from kdzoo.bench.records import read_records
 from kdzoo.bench.report import write_report
 from kdzoo.bench.samples import save_samples

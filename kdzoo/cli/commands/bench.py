@@ -11,7 +11,7 @@ from kdzoo.cli.cells import watching
 from kdzoo.cli.console import say, show_json, show_table
 
 if TYPE_CHECKING:
-    from kdzoo.bench.leaderboard import Leaderboard
+    from kdzoo.bench.board import Leaderboard
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
