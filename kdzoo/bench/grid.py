@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kdzoo.bench.precheck import precheck
 from kdzoo.bench.rows import BARE_STUDENT, Overrides, changed, is_alone
 from kdzoo.bench.section import NAME, Section, read_section
+from kdzoo.engine.precheck import precheck
 from kdzoo.errors import KdzooError, RecipeError, did_you_mean
 from kdzoo.recipe.layers import Layers, Origin
 from kdzoo.recipe.load import Recipe, resolved

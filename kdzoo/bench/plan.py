@@ -11,8 +11,8 @@ from typing import Any
 
 from kdzoo.bench.grid import Cell, Grid, expand, slug
 from kdzoo.bench.job import Job, Outcome
-from kdzoo.bench.precheck import strangers
 from kdzoo.bench.records import FORMAT, PLAN
+from kdzoo.bench.strangers import strangers
 from kdzoo.bench.teachers import nested
 from kdzoo.engine.assemble import device_of
 from kdzoo.engine.files import locked, write_json, writing

@@ -12,12 +12,12 @@ from torch import nn
 
 from kdzoo.engine import parts
 from kdzoo.engine.distributed import World
-from kdzoo.engine.needs import check, merge
+from kdzoo.engine.needs import check, check_teachers, merge
 from kdzoo.engine.precision import Precision
 from kdzoo.engine.run import Run
 from kdzoo.engine.taps import Taps
 from kdzoo.errors import CapabilityError, PluginError, RecipeError, did_you_mean
-from kdzoo.method import Method, Needs, overrides
+from kdzoo.method import Method, overrides
 from kdzoo.models.taps import expand, resolve
 from kdzoo.outputs import MAIN
 from kdzoo.protocols import Model, Task
@@ -121,32 +121,10 @@ def _teachers(run: Run) -> None:
         if model is not None:
             run.task.align(run.student, model)
         run.teachers[name].eval().requires_grad_(run.teachers[name].trains)
-    for label, needs in run.own_needs.items():
-        _check_teacher(run, label, needs)
+    check_teachers(run.methods, run.own_needs, run.teachers)
     for name, teacher in run.teachers.items():
         if teacher.trains and run.needs.teacher_mode == "train":
             run.teachers[name].train()
-
-
-def _check_teacher(run: Run, label: str, needs: Needs) -> None:
-    chosen = run.methods[label].teacher
-    if chosen is not None and chosen not in run.teachers:
-        raise RecipeError(f"methods.{label}.teacher: there is no teacher {chosen!r}; {did_you_mean(chosen, run.teachers)}")
-    if not needs.teacher:
-        return
-    if not run.teachers:
-        raise CapabilityError(
-            f"methods.{label} learns from a teacher, but the recipe names none; add e.g. "
-            "`teacher: {use: frozen, model: {use: resnet56}, checkpoint: teacher.safetensors}`."
-        )
-    if chosen is None and len(run.teachers) > 1:
-        raise RecipeError(f"there are several teachers ({', '.join(run.teachers)}); say which one by methods.{label}.teacher.")
-    name = chosen or next(iter(run.teachers))
-    if needs.teacher_grad and not run.teachers[name].trains:
-        raise CapabilityError(
-            f"methods.{label} moves its teacher, but teacher {name!r} is {run.settings['teachers'][name]['use']!r}; "
-            f"use a trainable one: teacher.use=trainable, and give it an optimizer: optimizers.{name}."
-        )
 
 
 def _placed(run: Run, module: nn.Module) -> nn.Module:

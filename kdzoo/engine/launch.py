@@ -29,6 +29,7 @@ from kdzoo.engine.keeping import Keeper
 from kdzoo.engine.loop import train
 from kdzoo.engine.nested import Nested
 from kdzoo.engine.observers import Observers
+from kdzoo.engine.precheck import precheck
 from kdzoo.engine.record import Recorder
 from kdzoo.engine.results import FORMAT, Result, conclude, environment, save_arrays, warn_of_weak_teachers
 from kdzoo.engine.run import Run
@@ -66,6 +67,7 @@ def launch(recipe: Recipe, *, folder: Path | None = None, force: bool = False, l
         if done is not None:
             return done
         with _settings_of_torch(settings):
+            precheck(settings, recipe.provenance)  # before a teacher that is a recipe is trained
             run = assemble(settings, recipe.provenance)
             return _train(run, recipe, identity, folder, listeners)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kdzoo.errors import CapabilityError, RecipeError
-from kdzoo.method import Needs
+from kdzoo.errors import CapabilityError, RecipeError, did_you_mean
+from kdzoo.method import Method, Needs
+from kdzoo.protocols import Teacher
 
 
 def merge(needs: Mapping[str, Needs]) -> Needs:
@@ -53,6 +54,29 @@ def check(needs: Mapping[str, Needs], capabilities: frozenset[str], *, task: str
             raise CapabilityError(
                 f"methods.{label} relates the samples of a whole batch to each other, so micro-batches would change its loss; "
                 f"set train.accumulate=1 (it is {accumulate}) or remove the method."
+            )
+
+
+def check_teachers(methods: Mapping[str, Method], needs: Mapping[str, Needs], teachers: Mapping[str, Teacher]) -> None:
+    """Refuse a method whose teacher is not there, is ambiguous, or cannot be moved."""
+    for label, need in needs.items():
+        chosen = methods[label].teacher
+        if chosen is not None and chosen not in teachers:
+            raise RecipeError(f"methods.{label}.teacher: there is no teacher {chosen!r}; {did_you_mean(chosen, teachers)}")
+        if not need.teacher:
+            continue
+        if not teachers:
+            raise CapabilityError(
+                f"methods.{label} learns from a teacher, but the recipe names none; add e.g. "
+                "`teacher: {use: frozen, model: {use: resnet56}, checkpoint: teacher.safetensors}`."
+            )
+        if chosen is None and len(teachers) > 1:
+            raise RecipeError(f"there are several teachers ({', '.join(teachers)}); say which one by methods.{label}.teacher.")
+        name = chosen or next(iter(teachers))
+        if need.teacher_grad and not teachers[name].trains:
+            raise CapabilityError(
+                f"methods.{label} moves its teacher, but teacher {name!r} stands still; "
+                f"use a trainable one: teacher.use=trainable, and give it an optimizer: optimizers.{name}."
             )
 
 

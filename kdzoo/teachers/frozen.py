@@ -29,6 +29,10 @@ class Frozen(Teacher):
         weights: Literal["last", "best"] = "last",
     ) -> None:
         super().__init__()
+        if recipe is not None and (model is not None or checkpoint is not None):
+            raise ValueError("recipe brings the model and its weights: remove model and checkpoint, or the recipe")
+        if recipe is None and model is None:
+            raise ValueError("a model is missing: give one (model: {use: resnet56}), or a recipe that trains one")
         self.spec, self.checkpoint, self.recipe, self.weights = model, checkpoint, recipe, weights
 
     def build(self, run: Run) -> None:

@@ -23,17 +23,14 @@ def built(
     """The teacher's module with its weights.
 
     Raises:
-        RecipeError: neither a model nor a recipe is given, or both; the checkpoint does not fit.
+        RecipeError: the checkpoint does not fit.
         MissingError: the checkpoint file is not there.
     """
     if recipe is not None:
-        if model is not None or checkpoint is not None:
-            raise RecipeError(f"teachers.{name} has a recipe of its own, so it takes no model and no checkpoint; remove them.")
         from kdzoo.engine.launch import trained  # the launcher builds runs, and runs build teachers
 
         return trained(run, recipe.settings, which=weights)
-    if model is None:
-        raise RecipeError(f"teachers.{name} needs a model (e.g. model: {{use: resnet56}}) or a recipe of its own.")
+    assert model is not None  # one of both is there, as the teacher has made sure
     module = run.task.build(model)
     if checkpoint is not None:
         load_weights(module, Path(checkpoint), f"teachers.{name}.checkpoint")

@@ -102,9 +102,27 @@ def test_a_value_out_of_range_fails_before_training(tiny):
         expand(tiny)
 
 
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        ({"teacher": {"model": "linear"}}, r"teachers\.teacher\.recipe brings the model and its weights: remove model and"),
+        ({"teacher": {"recipe": None}}, r"teachers\.teacher: a model is missing: give one"),
+        ({"optimizers": {"student": {"use": "dot", "lr": -1.0}}}, r"optimizers\.student\.lr must be >= 0, got -1"),
+        (
+            {"schedules": {"optimizers.student.lr": {"use": "cosine", "after": 5, "until": 5}}},
+            r"schedules\.optimizers\.student\.lr\.after must be >= 0 and until above it",
+        ),
+    ],
+)
+def test_whatever_a_row_gets_wrong_is_found_before_training(tiny, row, sentence):
+    tiny["bench"]["methods"]["own"] = row
+    with pytest.raises(RecipeError, match=rf"bench\.methods\.own: {sentence}"):
+        expand(tiny)
+
+
 def test_a_method_without_its_teacher_fails_before_training(tiny):
     tiny["bench"]["methods"]["dist"]["teacher"] = None
-    with pytest.raises(CapabilityError, match=r"^bench\.methods\.dist: methods\.dist learns from a teacher, but there is none"):
+    with pytest.raises(CapabilityError, match=r"^bench\.methods\.dist: methods\.dist learns from a teacher, but the recipe names none"):
         expand(tiny)
 
 

@@ -5,8 +5,8 @@ import math
 
 import pytest
 
-from kdzoo.bench.precheck import precheck
 from kdzoo.engine.launch import launch
+from kdzoo.engine.precheck import precheck
 from kdzoo.recipe.find import available, builtin_folder, describe, hidden
 from kdzoo.recipe.load import load
 

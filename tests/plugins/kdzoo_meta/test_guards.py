@@ -190,7 +190,7 @@ def test_a_task_that_trains_on_the_quiz_is_refused() -> None:
 
 def test_a_frozen_teacher_is_refused_and_the_trainable_one_named() -> None:
     frozen = {"use": "frozen", "model": "meta_test_mlp"}
-    with pytest.raises(CapabilityError, match=r"moves its teacher, but teacher 'teacher' is 'frozen'; use a trainable one"):
+    with pytest.raises(CapabilityError, match=r"moves its teacher, but teacher 'teacher' stands still; use a trainable one"):
         assemble(recipe(teacher=frozen).settings)
 
 
