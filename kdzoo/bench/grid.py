@@ -14,7 +14,7 @@ from typing import Any
 
 from kdzoo.bench.rows import BARE_STUDENT, Overrides, changed, is_alone
 from kdzoo.bench.section import NAME, Section, read_section
-from kdzoo.engine.precheck import precheck
+from kdzoo.engine.making import make
 from kdzoo.errors import KdzooError, RecipeError, did_you_mean
 from kdzoo.recipe.layers import Layers, Origin
 from kdzoo.recipe.load import Recipe, resolved
@@ -137,7 +137,7 @@ def _loaded(layers: Layers, label: str, row: Overrides, values: Mapping[str, Any
         for key, value in values.items():
             own.put(key, value, written)
         recipe = resolved(own, path)
-        precheck(recipe.settings)
+        make(recipe.settings)
     except KdzooError as error:
         raise type(error)(f"{path}: {error}") from None
     return recipe

@@ -18,6 +18,7 @@ from kdzoo.method import Method, Needs
 from kdzoo.outputs import Output, Progress
 from kdzoo.protocols import Optimizer, Task, Teacher
 from kdzoo.random import Streams
+from kdzoo.schedules import Schedule
 
 
 class Rates(dict[str, float]):
@@ -50,6 +51,7 @@ class Alive:
     teachers: dict[str, Teacher] = field(default_factory=dict)
     methods: dict[str, Method] = field(default_factory=dict)
     makers: dict[str, Optimizer] = field(default_factory=dict)
+    schedules: Mapping[str, Schedule] = field(default_factory=dict)
     optimizers: dict[str, torch.optim.Optimizer] = field(default_factory=dict)
     rates: dict[str, Rates] = field(default_factory=dict)
     parts: dict[str, Parts] = field(default_factory=dict)

@@ -12,17 +12,17 @@ from torch import nn
 
 from kdzoo.engine import parts
 from kdzoo.engine.distributed import World
-from kdzoo.engine.needs import check, check_teachers, merge
+from kdzoo.engine.making import make
 from kdzoo.engine.precision import Precision
 from kdzoo.engine.run import Run
 from kdzoo.engine.taps import Taps
-from kdzoo.errors import CapabilityError, PluginError, RecipeError, did_you_mean
-from kdzoo.method import Method, overrides
+from kdzoo.errors import CapabilityError, PluginError, RecipeError
+from kdzoo.method import overrides
 from kdzoo.models.taps import expand, resolve
 from kdzoo.outputs import MAIN
-from kdzoo.protocols import Model, Task
+from kdzoo.protocols import Model, Teacher
 from kdzoo.random import Streams
-from kdzoo.recipe.build import build, split_reserved
+from kdzoo.recipe.build import build
 
 STUDENT = "student"
 """Name of the first learner."""
@@ -51,49 +51,29 @@ def assemble(settings: Mapping[str, Any], provenance: Mapping[str, str] | None =
         settings: a loaded recipe's settings; provenance: where each was written, for messages.
     """
     device = device_of(settings["runtime"]["device"])
-    methods = {label: method_of(label, spec, provenance) for label, spec in settings["methods"].items()}
-    own = {label: method.needs() for label, method in methods.items()}
-    needs = merge(own)
-    task: Task = build("tasks", settings["task"], "task", provenance=provenance)  # type: ignore[assignment]
-    check(own, task.capabilities, task=settings["task"]["use"], accumulate=settings["train"]["accumulate"])
+    made = make(settings, provenance)
     run = Run(
         settings=settings,
-        task=task,
-        needs=needs,
-        own_needs=own,
+        task=made.task,
+        needs=made.needs,
+        own_needs=made.own_needs,
         streams=Streams(settings["seed"]),
         device=device,
         precision=Precision(settings["train"]["precision"], device),
         world=World(device),
-        methods=methods,
+        methods=made.methods,
+        makers=made.optimizers,
+        schedules=made.schedules,
     )
     root = settings["paths"].get("data")
-    task.open(needs=needs, streams=run.streams, device=device, root=Path(root) if root else None)
-    run.makers = {role: build("optimizers", spec, f"optimizers.{role}") for role, spec in settings["optimizers"].items()}  # type: ignore[misc]
+    run.task.open(needs=run.needs, streams=run.streams, device=device, root=Path(root) if root else None)
     _learners(run)
-    _teachers(run)
+    _teachers(run, made.teachers)
     parts.check(run)
     _taps(run)
     _setup(run)
     run.world.broadcast([*run.learners.values(), *run.methods.values(), *run.teachers.values()])
     return run
-
-
-def method_of(label: str, spec: Mapping[str, Any], provenance: Mapping[str, str] | None = None) -> Method:
-    """The method that a recipe's label stands for, with its transforms and weights."""
-    own, reserved = split_reserved(spec)
-    method = build("methods", own, f"methods.{label}", provenance=provenance)
-    if not isinstance(method, Method):
-        raise PluginError(f"methods.{label}: {own['use']!r} is a {type(method).__name__}, not a kdzoo.Method.")
-    method.label, method.teacher = label, reserved["teacher"]
-    for kind in ("logits", "targets"):
-        for number, transform in enumerate(reserved[kind]):
-            getattr(method, kind).append(build("transforms", transform, f"methods.{label}.{kind}[{number}]"))
-    for name, weight in reserved["weights"].items():
-        if name not in method.weights:
-            raise RecipeError(f"methods.{label}.weights.{name}: there is no such term; {did_you_mean(name, method.weights)}")
-        method.weights[name] = float(weight)
-    return method
 
 
 def _learners(run: Run) -> None:
@@ -107,24 +87,19 @@ def _learners(run: Run) -> None:
             run.learners[name] = _placed(run, run.task.build(builder))
 
 
-def _teachers(run: Run) -> None:
-    for name, spec in run.settings["teachers"].items():
+def _teachers(run: Run, made: Mapping[str, Teacher]) -> None:
+    for name, teacher in made.items():
         if name in run.learners:
             raise RecipeError(f"teachers.{name} has the name of a learner; give it another name.")
-        teacher = build("teachers", spec, f"teachers.{name}")
-        teacher.name = name  # type: ignore[attr-defined]
-        run.teachers[name] = teacher  # type: ignore[assignment]
+        run.teachers[name] = teacher
         with run.streams.applied(torch.device("cpu"), "init", name):
-            run.teachers[name].build(run)
-        _placed(run, run.teachers[name])
-        model = run.teachers[name].model
-        if model is not None:
-            run.task.align(run.student, model)
-        run.teachers[name].eval().requires_grad_(run.teachers[name].trains)
-    check_teachers(run.methods, run.own_needs, run.teachers)
-    for name, teacher in run.teachers.items():
+            teacher.build(run)
+        _placed(run, teacher)
+        if teacher.model is not None:
+            run.task.align(run.student, teacher.model)
+        teacher.eval().requires_grad_(teacher.trains)
         if teacher.trains and run.needs.teacher_mode == "train":
-            run.teachers[name].train()
+            teacher.train()
 
 
 def _placed(run: Run, module: nn.Module) -> nn.Module:

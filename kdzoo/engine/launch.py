@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from kdzoo.engine.assemble import STUDENT, assemble, method_of
+from kdzoo.engine.assemble import STUDENT, assemble
 from kdzoo.engine.checkpoint import Checkpoints
 from kdzoo.engine.distributed import World
 from kdzoo.engine.feed import Feed
@@ -27,9 +27,9 @@ from kdzoo.engine.files import locked, replace_file, write_json, writing
 from kdzoo.engine.identify import identify
 from kdzoo.engine.keeping import Keeper
 from kdzoo.engine.loop import train
+from kdzoo.engine.making import method_of
 from kdzoo.engine.nested import Nested
 from kdzoo.engine.observers import Observers
-from kdzoo.engine.precheck import precheck
 from kdzoo.engine.record import Recorder
 from kdzoo.engine.results import FORMAT, Result, conclude, environment, save_arrays, warn_of_weak_teachers
 from kdzoo.engine.run import Run
@@ -67,7 +67,6 @@ def launch(recipe: Recipe, *, folder: Path | None = None, force: bool = False, l
         if done is not None:
             return done
         with _settings_of_torch(settings):
-            precheck(settings, recipe.provenance)  # before a teacher that is a recipe is trained
             run = assemble(settings, recipe.provenance)
             return _train(run, recipe, identity, folder, listeners)
 
@@ -115,8 +114,7 @@ def opened(settings: Mapping[str, Any]) -> Task:
 def _train(run: Run, recipe: Recipe, identity: str, folder: Path, listeners: Sequence[Listener]) -> Result:
     settings, started = recipe.settings, time.perf_counter()
     main, own = run.world.is_main, settings["train"]
-    schedules = {path: build("schedules", spec, f"schedules.{path}") for path, spec in settings["schedules"].items()}
-    plan = Plan.of(run, own["epochs"], schedules)
+    plan = Plan.of(run, own["epochs"], run.schedules)
     with plan.entered(run, len(plan.stages) - 1):
         pass  # a schedule on nothing, or a teacher without an optimizer, is refused before anything is written
     folder.mkdir(parents=True, exist_ok=True)

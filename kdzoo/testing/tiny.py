@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from kdzoo import registry
-from kdzoo.engine.assemble import assemble, method_of
+from kdzoo.engine.assemble import assemble
 from kdzoo.engine.feed import Feed
+from kdzoo.engine.making import method_of
 from kdzoo.engine.run import Run
 from kdzoo.engine.stages import Plan
 from kdzoo.outputs import Batch

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from kdzoo.engine.launch import launch
-from kdzoo.engine.precheck import precheck
+from kdzoo.engine.making import make
 from kdzoo.recipe.find import available, builtin_folder, describe, hidden
 from kdzoo.recipe.load import load
 
@@ -19,7 +19,7 @@ SHORT = ["cifar100/dkd", "cifar100/mlkd", "cifar100/ofd", "fashion_mnist/sim_kd"
 @pytest.mark.parametrize("name", WHOLE)
 def test_every_recipe_loads_with_all_its_rows(name, cells):
     recipe = load(name)
-    precheck(recipe.settings)
+    make(recipe.settings)
     if recipe.settings["bench"]:
         assert cells(name)
 

@@ -65,13 +65,13 @@ def _checked(name: str, overrides: Sequence[str], *, deep: bool) -> str | KdzooE
 def _runs(name: str, overrides: Sequence[str]) -> list[Recipe]:
     """The recipe of each run that a recipe stands for."""
     from kdzoo.bench.grid import expand
-    from kdzoo.engine.precheck import precheck
+    from kdzoo.engine.making import make
     from kdzoo.recipe.load import load
 
     recipe = load(name, overrides)
     if recipe.settings["bench"]:
         return [cell.recipe for cell in expand(name, overrides).cells]
-    precheck(recipe.settings, recipe.provenance)
+    make(recipe.settings, recipe.provenance)
     return [recipe]
 
 
