@@ -65,6 +65,11 @@ class Leaderboard:
     warnings: Sequence[str]
     notes: Sequence[str]
 
+    @property
+    def teachers(self) -> list[Row]:
+        """The rows of those teachers that are not of one row alone."""
+        return [row for row in self.rows if row.kind == "teacher" and row.last.mean is not None and not row.of]
+
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
         return {**asdict(self), "folder": str(self.folder)}

@@ -45,17 +45,16 @@ def ticks(low: float, high: float, *, most: int = 6) -> list[float]:
 def bars(board: Leaderboard, places: int) -> str:
     """One bar a row from the axis to its mean, with the mean's 95 % interval and a dot for each seed."""
     rows = [row for row in board.rows if row.kind != "teacher" and row.last.mean is not None]
-    teachers = [row for row in board.rows if row.kind == "teacher" and row.last.mean is not None and not row.of]
     if not rows:
         return ""
-    marks = ticks(*_reach([*rows, *teachers]))
+    marks = ticks(*_reach([*rows, *board.teachers]))
     start = 24 + LETTER * min(max(len(row.label) for row in rows), LONGEST)
     end = WIDTH - 24 - LETTER * max(len(spread(row.last, places)) for row in rows)
     axis = Axis(marks[0], marks[-1], start, end)
     bottom = 34 + HEIGHT * len(rows)
     parts = [_grid(axis, marks, bottom)]
     parts += [_bar(row, axis, 34 + HEIGHT * place, places) for place, row in enumerate(rows)]
-    parts += [_level(row, axis, bottom) for row in teachers]
+    parts += [_level(row, axis, bottom) for row in board.teachers]
     caption = f"{board.metric} on test, last epoch; the axis starts at {_short(marks[0])}"
     parts.append(f'<text class="faint" x="{start}" y="{bottom + 34}">{escape(caption)}</text>')
     return _svg(WIDTH, bottom + 42, parts, f"Bar chart of {board.metric} on test for each row")

@@ -16,7 +16,7 @@ def notes(records: Records) -> list[str]:
 
 def _unknown_metrics(records: Records) -> list[str]:
     known = next((list(cell.values["test"]["last"]) for cell in records.done if cell.values), None)
-    strange = [] if known is None else [name for name in records.plan.get("also", []) if name not in known]
+    strange = [] if known is None else [name for name in records.also if name not in known]
     return [f"bench.also: there is no metric {name!r}; {did_you_mean(name, known or [])}" for name in strange]
 
 

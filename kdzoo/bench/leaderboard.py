@@ -18,16 +18,15 @@ def leaderboard(records: Records) -> Leaderboard:
     kinds = {row["row"]: row for row in plan["rows"]}
     by_row = {name: [cell for cell in records.cells if cell.row == name] for name in kinds}
     last = {name: {cell.seed: _test(cell, "last", metric) for cell in cells if cell.values} for name, cells in by_row.items()}
-    also = plan.get("also", [])
-    rows = [_row(row, by_row[name], last, plan, metric) for name, row in kinds.items()]
-    rows = sorted([*teacher_rows(records, metric, also), *rows], key=lambda row: _order(row, higher))
+    rows = [_row(row, by_row[name], last, records, metric) for name, row in kinds.items()]
+    rows = sorted([*teacher_rows(records, metric), *rows], key=lambda row: _order(row, higher))
     failures = {f"{cell.row}, seed {cell.seed}": cell.error for cell in records.cells if cell.error}
     return Leaderboard(
         folder=records.folder,
         name=plan["name"],
         metric=metric,
         higher_is_better=higher,
-        also=also,
+        also=records.also,
         baseline=plan["baseline"],
         rows=rows,
         failures=failures,
@@ -40,9 +39,10 @@ def _row(
     row: Mapping[str, Any],
     cells: Sequence[Record],
     last: Mapping[str, Mapping[int, float]],
-    plan: Mapping[str, Any],
+    records: Records,
     metric: str,
 ) -> Row:
+    plan = records.plan
     done = [cell.values for cell in cells if cell.values]
     own = last[row["row"]]
     against = next(r["row"] for r in plan["rows"] if r["label"] == plan["baseline"] and r["point"] == row["point"])
@@ -56,7 +56,7 @@ def _row(
         values=own,
         last=summarize(list(own.values())),
         best=summarize(best),
-        also=further([values["test"]["last"] for values in done], plan.get("also", [])),
+        also=further([values["test"]["last"] for values in done], records.also),
         published=done[0]["reference"] if done else None,
         difference=None if is_baseline else paired(own, last[against]),
         parameters=done[0]["parameters"]["deployed"] if done else None,

@@ -53,6 +53,11 @@ class Records:
     teachers: Sequence[Mapping[str, Any]]
 
     @property
+    def also(self) -> Sequence[str]:
+        """Further metrics that the recipe wants to see."""
+        return self.plan.get("also", ())
+
+    @property
     def done(self) -> list[Record]:
         """The finished cells."""
         return [cell for cell in self.cells if cell.values is not None]

@@ -45,7 +45,6 @@ def page(board: Leaderboard, records: Records) -> str:
     return environment.get_template("report.html").render(
         board=board,
         tiles=tiles(board, places),
-        taught=any(row.kind == "teacher" and not row.of for row in board.rows),
         bars=charts.bars(board, places),
         headers=headers,
         lines=list(zip(board.rows, lines, strict=True)),
@@ -63,7 +62,7 @@ def tiles(board: Leaderboard, places: int) -> list[tuple[str, str, str]]:
     shown = [row for row in board.rows if row.last.mean is not None]
     best = next((row for row in shown if row.kind == "method"), None)
     alone = next((row for row in shown if row.kind == "alone"), None)
-    teacher = next((row for row in shown if row.kind == "teacher" and not row.of), None)
+    teacher = next(iter(board.teachers), None)
     found = [("Teacher", teacher), ("Student alone", alone), ("Highest mean", best)]
     numbers = [(title, spread(row.last, places), _remark(row.label, row.parameters)) for title, row in found if row]
     if best and alone and teacher and teacher.last.mean != alone.last.mean:
