@@ -16,7 +16,7 @@ from torch import Tensor
 from kdzoo.data.places import Availability, Search
 from kdzoo.errors import RecipeError
 from kdzoo_graph.aligned import Aligned, aligned
-from kdzoo_graph.files import ARCHIVES, contents, is_archive, listed
+from kdzoo_graph.files import ARCHIVES, availability, contents, is_archive, listed
 from kdzoo_graph.numbers import parse
 
 FILES = {"triples_1": ("triples_1",), "triples_2": ("triples_2",), "seeds": ("sup_pairs", "sup_ent_ids")}
@@ -63,15 +63,7 @@ class DBP15K:
     @staticmethod
     def available(root: Path | None = None) -> Availability:
         found = _search().first(DBP15K()._look, None, root)
-        files = [] if found is None else [found] if found.is_file() else [file for file in found.rglob("*") if file.is_file()]
-        return Availability(
-            name="dbp15k",
-            found=found is not None,
-            where=str(found or ""),
-            size=sum(file.stat().st_size for file in files) if files else None,
-            license="DBpedia (CC BY-SA)",
-            get=GET,
-        )
+        return availability("dbp15k", found, license="DBpedia (CC BY-SA)", get=GET)
 
     def _look(self, place: Path) -> Path | None:
         named = self.folder is not None or place.name in INSIDE

@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from kdzoo.data.places import Availability
 from kdzoo.errors import RecipeError
 
 ARCHIVES = (".tar.gz", ".tgz", ".tar.xz", ".tar", ".zip")
@@ -41,6 +42,19 @@ def contents(place: Path, names: Mapping[str, str]) -> dict[str, bytes]:
     with _tar(place) as tar:
         files = {key: tar.extractfile(name) for key, name in names.items()}
         return {key: file.read() for key, file in files.items() if file is not None}
+
+
+def availability(name: str, found: Path | None, *, license: str, get: str) -> Availability:
+    """The line of `kdzoo data` for a data set that is one folder or archive."""
+    files = [] if found is None else [found] if found.is_file() else [file for file in found.rglob("*") if file.is_file()]
+    return Availability(
+        name=name,
+        found=found is not None,
+        where=str(found or ""),
+        size=sum(file.stat().st_size for file in files) if found else None,
+        license=license,
+        get=get,
+    )
 
 
 def _tar(place: Path) -> tarfile.TarFile:

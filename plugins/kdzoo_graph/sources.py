@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from kdzoo.data.places import Availability, Search
 from kdzoo.errors import RecipeError
-from kdzoo_graph.files import ARCHIVES, contents, is_archive, listed
+from kdzoo_graph.files import ARCHIVES, availability, contents, is_archive, listed
 from kdzoo_graph.triples import Triples, numbered, parse
 
 PARTS = {"train": ("train",), "validation": ("valid", "validation", "dev"), "test": ("test",)}
@@ -104,16 +104,7 @@ class Benchmark:
         return triples
 
     def available(self, root: Path | None) -> Availability:
-        found = self.find(None, root)
-        files = [] if found is None else list(found.iterdir()) if found.is_dir() else [found]
-        return Availability(
-            name=self.name,
-            found=found is not None,
-            where=str(found or ""),
-            size=sum(file.stat().st_size for file in files) if found else None,
-            license=self.license,
-            get=self.get,
-        )
+        return availability(self.name, self.find(None, root), license=self.license, get=self.get)
 
 
 def _complete(place: Path) -> bool:

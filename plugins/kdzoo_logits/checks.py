@@ -22,6 +22,12 @@ def positive(**values: float) -> None:
             raise ValueError(f"{name} must be > 0, got {value:g}")
 
 
+def several_learners(learners: int) -> None:
+    """Refuse a method of peers that would have none. Raises ValueError."""
+    if learners < 2:
+        raise ValueError(f"learners must be >= 2, as each learns from the others, got {learners}")
+
+
 def fraction(**values: float) -> None:
     """Refuse a value outside 0 to 1. Raises ValueError."""
     for name, value in values.items():

@@ -17,6 +17,7 @@ from torch import Tensor
 from kdzoo.functional.divergence import kl_divergence
 from kdzoo.method import Method, Needs, term
 from kdzoo.outputs import Step
+from kdzoo_logits.checks import several_learners
 
 
 class DML(Method):
@@ -24,8 +25,7 @@ class DML(Method):
 
     def __init__(self, *, learners: int = 2) -> None:
         super().__init__()
-        if learners < 2:
-            raise ValueError(f"learners must be >= 2, as each learns from the others, got {learners}")
+        several_learners(learners)
         self.learners = learners
 
     def needs(self) -> Needs:

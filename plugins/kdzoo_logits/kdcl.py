@@ -26,7 +26,7 @@ from kdzoo.functional.labels import hard_label
 from kdzoo.functional.precision import in_float32
 from kdzoo.method import Method, Needs, term
 from kdzoo.outputs import Step
-from kdzoo_logits.checks import labeled, labels, positive
+from kdzoo_logits.checks import labeled, labels, positive, several_learners
 
 if TYPE_CHECKING:
     from kdzoo.engine.run import Run
@@ -62,8 +62,7 @@ class KDCL(Method):
     ) -> None:
         super().__init__()
         positive(temperature=temperature)
-        if learners < 2:
-            raise ValueError(f"learners must be >= 2, as each learns from the others, got {learners}")
+        several_learners(learners)
         self.learners, self.combined, self.temperature = learners, COMBINED[combine], temperature
 
     def needs(self) -> Needs:

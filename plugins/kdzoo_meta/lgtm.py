@@ -99,14 +99,13 @@ class LGTM(Method):
     def value(self, lesson: Lesson, part: Part, theta: Vector, along: Vector) -> Tensor:
         """L_T - mu D_v L_T on a micro-batch, as a function of the teacher."""
         run = lesson.run
-        own = {name: p for name, p in theta.items() if name.startswith(f"{run.first}.")}
         assert part.answers is not None
         teacher = part.answers[MAIN]
         with torch.no_grad():
             student = lesson.answers(part, theta)
         rate = run.rates[lesson.teacher]["lr"] if self.influence is None else self.influence
         with in_eval_mode(run.student):
-            answers, tangents = self.tangents(lambda p: lesson.answers(part, p), own, along)
+            answers, tangents = self.tangents(lambda p: lesson.answers(part, p), lesson.own(theta), along)
         pull = surrogate(lambda a, _: self.distance(part, a), answers, tangents, {}, {}).value
         supervised = run.task.supervised(teacher)
         return self.pull * (self.distance(part, student) - rate * pull) + (1 - self.pull) * supervised
