@@ -7,7 +7,6 @@ import pytest
 
 from kdzoo import registry
 from kdzoo.cli import main
-from kdzoo.registry.entries import LOCAL
 
 TINY = """\
 description: "Sixteen hidden units on the digits"
@@ -23,10 +22,7 @@ def alone(tmp_path, monkeypatch):
     """In an empty folder, with no local plugins but those that the test brings."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))
-    local = dict(LOCAL)
     yield
-    LOCAL.clear()
-    LOCAL.update(local)
     for name in [name for name in sys.modules if name.startswith("kdzoo_file_")]:
         del sys.modules[name]
     registry.refresh()

@@ -163,9 +163,9 @@ REGISTERED: dict[str, dict[str, Any]] = {
 }
 
 
-def register() -> None:
-    """The task, the networks and the losses above, under their names in this process."""
-    for kind, named in REGISTERED.items():
+def register(plugins: Mapping[str, Mapping[str, Any]] = REGISTERED) -> None:
+    """These plugins (kind -> name -> plugin) under their names in this process; the task, the networks and the losses above."""
+    for kind, named in plugins.items():
         for name, plugin in named.items():
             registry.register(kind, name, plugin)
 

@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 import torch
 from kdzoo_meta.metadistil import MetaDistil
-from meta_cases import ExactImages, SmoothMLP, TinyTransformer, assert_same, lesson, meta_gradient, recipe
+from meta_cases import ExactImages, SmoothMLP, TinyTransformer, assert_same, lesson, meta_gradient, recipe, register
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from kdzoo import registry
 from kdzoo.engine.assemble import assemble
 from kdzoo.engine.loop import _update_teacher
 from kdzoo.errors import CapabilityError, PluginError, RecipeError
@@ -140,9 +139,7 @@ REGISTERED: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(autouse=True)
 def broken_plugins() -> None:
-    for kind, named in REGISTERED.items():
-        for name, plugin in named.items():
-            registry.register(kind, name, plugin)
+    register(REGISTERED)
 
 
 def trainable(model: str) -> dict[str, Any]:
