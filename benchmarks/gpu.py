@@ -20,11 +20,11 @@ from torch import Tensor
 
 from kdzoo.engine.assemble import assemble
 from kdzoo.engine.feed import Feed
-from kdzoo.engine.loop import Place, train
-from kdzoo.engine.record import Recorder
+from kdzoo.engine.loop import Position, train
+from kdzoo.engine.metrics_log import MetricsLog
 from kdzoo.engine.results import environment
 from kdzoo.engine.run import Run
-from kdzoo.engine.stages import Plan
+from kdzoo.engine.stages import StagePlan
 from kdzoo.recipe.load import load
 
 STEPS, TEMPERATURE = 40, 4.0
@@ -88,8 +88,8 @@ def by_hand(run: Run, *, with_teacher: bool = True, with_student: bool = True) -
 
 def by_engine(run: Run) -> Callable[[], None]:
     def epoch() -> None:
-        recorder = Recorder(None, 50)
-        train(run, Plan.of(run, 1, {}), Feed(run), recorder, Place())
+        recorder = MetricsLog(None, 50)
+        train(run, StagePlan.of(run, 1, {}), Feed(run), recorder, Position())
 
     return epoch
 

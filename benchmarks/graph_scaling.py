@@ -19,15 +19,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from kdzoo_graph.link_prediction import LinkPrediction
+from kdzoo_graph.data.sources import FB15k237
+from kdzoo_graph.data.triples import Triples
 from kdzoo_graph.models import dan
-from kdzoo_graph.sources import FB15k237
-from kdzoo_graph.triples import Triples
+from kdzoo_graph.tasks.link_prediction import LinkPrediction
 from metadistil import Memory
 
 from kdzoo.engine.results import environment
-from kdzoo.method import Needs
-from kdzoo.outputs import MAIN, Batch
+from kdzoo.protocol.method import Needs
+from kdzoo.protocol.outputs import MAIN, Batch
 from kdzoo.random import Streams
 
 SHARES = (0.125, 0.25, 0.5, 1.0)

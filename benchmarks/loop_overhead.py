@@ -21,11 +21,11 @@ import torch.nn.functional as F
 
 from kdzoo.engine.assemble import assemble
 from kdzoo.engine.feed import Feed
-from kdzoo.engine.loop import Place, train
-from kdzoo.engine.record import Recorder
+from kdzoo.engine.loop import Position, train
+from kdzoo.engine.metrics_log import MetricsLog
 from kdzoo.engine.results import environment
 from kdzoo.engine.run import Run
-from kdzoo.engine.stages import Plan
+from kdzoo.engine.stages import StagePlan
 from kdzoo.recipe.load import load
 
 TEMPERATURE, HARD, SOFT, BATCH = 4.0, 0.1, 0.9, 64
@@ -76,7 +76,7 @@ def bare(run: Run) -> list[float]:
     return torch.stack(losses).tolist()
 
 
-class Kept(Recorder):
+class Kept(MetricsLog):
     """The ordinary recorder, but its records stay in memory."""
 
     def __init__(self) -> None:
@@ -90,7 +90,7 @@ class Kept(Recorder):
 def engine(run: Run) -> list[float]:
     """One epoch by kdzoo's loop."""
     recorder = Kept()
-    train(run, Plan.of(run, 1, {}), Feed(run), recorder, Place())
+    train(run, StagePlan.of(run, 1, {}), Feed(run), recorder, Position())
     return [sum(record["loss"] for record in recorder.records) / len(recorder.records)]
 
 

@@ -28,13 +28,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from kdzoo import registry
 from kdzoo.engine.assemble import assemble
 from kdzoo.engine.feed import Feed
-from kdzoo.engine.loop import Place, _train_on, _update_teacher, train
+from kdzoo.engine.loop import Position, _train_on, _update_teacher, train
 from kdzoo.engine.observers import Observer
 from kdzoo.engine.results import environment
 from kdzoo.engine.run import Run
-from kdzoo.engine.stages import Plan
-from kdzoo.models.taps import name_taps
-from kdzoo.outputs import Batch
+from kdzoo.engine.stages import StagePlan
+from kdzoo.models.tap_names import name_taps
+from kdzoo.protocol.outputs import Batch
 from kdzoo.recipe.load import load
 
 METHODS = {"hard_label": {"weights": {"hard_label": 0.1}}, "kd": {"temperature": 4.0, "weights": {"kd": 0.9}}}
@@ -150,7 +150,7 @@ Step = Callable[[], None]
 def entered(settings: dict[str, Any]) -> Iterator[tuple[Run, Batch]]:
     """A run in its main stage, and a batch."""
     run = assemble(load(settings).settings)
-    with Plan.of(run, 1, {}).entered(run, 0):
+    with StagePlan.of(run, 1, {}).entered(run, 0):
         batch = next(Feed(run).windows(0, start=0, size=1))[0]
         settle(run, batch)
         yield run, batch
@@ -255,7 +255,7 @@ def epoch_costs(pair: dict[str, Any], rounds: int, steps: int = 8) -> dict[str, 
     runs = {name: assemble(load(recipe(pair, steps, meta, rate=rate)).settings) for name, (meta, rate) in EPOCHS.items()}
 
     def go(run: Run) -> float:
-        return cpu_time(lambda: train(run, Plan.of(run, 1, {}), Feed(run), Observer(), Place()))
+        return cpu_time(lambda: train(run, StagePlan.of(run, 1, {}), Feed(run), Observer(), Position()))
 
     ratios: dict[str, list[float]] = {name: [] for name in runs}
     for name in runs:

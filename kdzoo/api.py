@@ -10,18 +10,18 @@ from typing import Any
 from torch import nn
 
 from kdzoo import registry
-from kdzoo.bench.rows import changed
-from kdzoo.bench.teachers import nested
-from kdzoo.cli.console import main_process, say
-from kdzoo.cli.progress import watching
-from kdzoo.engine.identify import identify
+from kdzoo.benchmark.plan.rows import changed
+from kdzoo.benchmark.plan.teachers import nested
 from kdzoo.engine.launch import finished, launch
 from kdzoo.engine.results import Result
+from kdzoo.engine.run_identity import identify
 from kdzoo.errors import RecipeError
 from kdzoo.recipe.layers import Origin
 from kdzoo.recipe.load import Recipe, resolved
 from kdzoo.recipe.overrides import apply
 from kdzoo.recipe.read import read
+from kdzoo.terminal.console import main_process, say
+from kdzoo.terminal.run_progress import watching
 
 Setting = str | Mapping[str, Any]
 TENSORS = ("train_images", "train_labels", "test_images", "test_labels")

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from kdzoo.engine.assemble import device_of
-from kdzoo.engine.distributed import World
+from kdzoo.engine.distributed import ProcessGroup
 from kdzoo.engine.evaluate import evaluate
 from kdzoo.engine.files import replace_file, write_json, writing
 from kdzoo.engine.launch import DEPLOYED, deployable
@@ -25,9 +25,9 @@ from kdzoo.engine.precision import Precision
 from kdzoo.engine.run import Run
 from kdzoo.engine.selection import save_weights
 from kdzoo.errors import CapabilityError, MissingError, RecipeError
-from kdzoo.method import Needs
-from kdzoo.outputs import MAIN
-from kdzoo.protocols import Task
+from kdzoo.protocol.method import Needs
+from kdzoo.protocol.outputs import MAIN
+from kdzoo.protocol.roles import Task
 from kdzoo.random import Streams
 from kdzoo.recipe.build import build
 from kdzoo.recipe.load import OF_THIS_MACHINE, load
@@ -198,7 +198,7 @@ def _stand(settings: Mapping[str, Any]) -> Run:
         streams=streams,
         device=device,
         precision=Precision(settings["train"]["precision"], device),
-        world=World(device),
+        processes=ProcessGroup(device),
     )
 
 

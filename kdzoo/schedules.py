@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
-from kdzoo.outputs import Progress
+from kdzoo.protocol.outputs import Progress
 
 Unit = Literal["epoch", "step"]
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from kdzoo.cli.dispatch import dispatch
-from kdzoo.cli.guard import guarded
+from kdzoo.cli.exit_codes import guarded
 
 __all__ = ["main"]
 

@@ -11,11 +11,11 @@ from typing import Any
 
 from kdzoo import registry
 from kdzoo.errors import KdzooError
-from kdzoo.method import Method, Needs
+from kdzoo.protocol.method import Method, Needs
 from kdzoo.recipe.find import available, hidden
-from kdzoo.recipe.layout import Reserved
 from kdzoo.recipe.read import read
 from kdzoo.recipe.schema import REQUIRED, schema_for, schema_of
+from kdzoo.recipe.sections import Reserved
 
 Card = dict[str, Any]
 

@@ -10,9 +10,9 @@ from typing import Protocol, cast
 
 from kdzoo import registry
 from kdzoo.cli.arguments import Parser
-from kdzoo.cli.console import show
 from kdzoo.errors import PluginError, RecipeError, did_you_mean
 from kdzoo.registry.source import summary
+from kdzoo.terminal.console import show
 
 BUILT_IN = ("run", "bench", "report", "list", "show", "check", "cp", "eval", "export", "new", "data", "doctor")
 HELP = ("-h", "--help", "help")

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from kdzoo.data.augment import augmentation
 from kdzoo.data.cifar_files import Version, find, read_names, read_part
-from kdzoo.data.places import CACHE, Availability, Search
+from kdzoo.data.search_paths import CACHE, Availability, Search
 from kdzoo.data.sets import ImageSet, fingerprint
 
 URL = "https://www.cs.toronto.edu/~kriz"

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kdzoo.data.places import all_of
+from kdzoo.data.search_paths import all_of
 from kdzoo.data.sets import Images
 from kdzoo.errors import RecipeError
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from kdzoo.data.augment import augmentation
-from kdzoo.data.places import Availability
+from kdzoo.data.search_paths import Availability
 from kdzoo.data.sets import Images, ImageSet, channel_statistics, fingerprint
 from kdzoo.data.splits import FIXED_SEED, stratified
 from kdzoo.errors import MissingError

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kdzoo.data.augment import augmentation
 from kdzoo.data.idx import read_idx
-from kdzoo.data.places import Availability, Search, all_of
+from kdzoo.data.search_paths import Availability, Search, all_of
 from kdzoo.data.sets import Images, ImageSet, fingerprint
 from kdzoo.errors import RecipeError
 

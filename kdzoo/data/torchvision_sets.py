@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from kdzoo.data.decoding import decoded_set
-from kdzoo.data.places import Availability, places
+from kdzoo.data.search_paths import Availability, places
 from kdzoo.data.sets import ImageSet
 from kdzoo.errors import MissingError, RecipeError, did_you_mean
 

@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kdzoo.engine.distributed import World
-from kdzoo.engine.parts import Parts
+from kdzoo.engine.distributed import ProcessGroup
+from kdzoo.engine.feature_recorder import FeatureRecorder
+from kdzoo.engine.gradient_groups import GradientGroups
 from kdzoo.engine.precision import Precision
-from kdzoo.engine.taps import Taps
-from kdzoo.method import Method, Needs
-from kdzoo.outputs import Output, Progress
-from kdzoo.protocols import Optimizer, Task, Teacher
+from kdzoo.protocol.method import Method, Needs
+from kdzoo.protocol.outputs import Output, Progress
+from kdzoo.protocol.roles import Optimizer, Task, Teacher
 from kdzoo.random import Streams
 from kdzoo.schedules import Schedule
 
@@ -46,7 +46,7 @@ class Alive:
     streams: Streams
     device: torch.device
     precision: Precision
-    world: World
+    processes: ProcessGroup
     learners: dict[str, nn.Module] = field(default_factory=dict)
     teachers: dict[str, Teacher] = field(default_factory=dict)
     methods: dict[str, Method] = field(default_factory=dict)
@@ -54,12 +54,12 @@ class Alive:
     schedules: Mapping[str, Schedule] = field(default_factory=dict)
     optimizers: dict[str, torch.optim.Optimizer] = field(default_factory=dict)
     rates: dict[str, Rates] = field(default_factory=dict)
-    parts: dict[str, Parts] = field(default_factory=dict)
+    gradient_groups: dict[str, GradientGroups] = field(default_factory=dict)
     weights_now: dict[str, dict[str, float]] = field(default_factory=dict)
     scheduled: frozenset[str] = frozenset()
     stage: str = "main"
     progress: Progress = field(default_factory=lambda: Progress(0, 1, 0, 1))
-    taps: dict[str, Taps] = field(default_factory=dict)
+    taps: dict[str, FeatureRecorder] = field(default_factory=dict)
     tap_keys: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
     widths: dict[str, int] = field(default_factory=dict)
     feature_shapes: dict[str, dict[str, tuple[int, ...]]] = field(default_factory=dict)
@@ -67,7 +67,7 @@ class Alive:
     notes: dict[str, float] = field(default_factory=dict)
     norms: dict[str, Tensor] = field(default_factory=dict)
     # (learner, batch, part) -> its answers by view on the coming step, if `update_teacher` has computed them, graph included
-    ahead: dict[tuple[str, int, int], Mapping[str, Output]] = field(default_factory=dict)
+    precomputed: dict[tuple[str, int, int], Mapping[str, Output]] = field(default_factory=dict)
 
     @property
     def student(self) -> nn.Module:

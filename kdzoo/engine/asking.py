@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.func import functional_call
 
 from kdzoo.engine.alive import Alive
+from kdzoo.engine.feature_recorder import Overwritten
 from kdzoo.engine.precision import full_rows
-from kdzoo.engine.taps import Overwritten
-from kdzoo.outputs import MAIN, Batch, Output, Step
+from kdzoo.protocol.outputs import MAIN, Batch, Output, Step
 
 Parameters = Mapping[str, Tensor]
 
@@ -48,7 +48,7 @@ class Asking(Alive):
 
         try:
             return self._recorded(role, call, batch, view)
-        except Overwritten:  # only ever while probing: see Taps
+        except Overwritten:  # only ever while probing: see FeatureRecorder
             return self._recorded(role, call, batch, view)
 
     def _recorded(self, role: str, call: Callable[..., Any], batch: Batch, view: str) -> Output:

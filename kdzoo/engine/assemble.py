@@ -10,17 +10,17 @@ from typing import Any
 import torch
 from torch import nn
 
-from kdzoo.engine import parts
-from kdzoo.engine.distributed import World
-from kdzoo.engine.making import make
+from kdzoo.engine import gradient_groups
+from kdzoo.engine.components import make
+from kdzoo.engine.distributed import ProcessGroup
+from kdzoo.engine.feature_recorder import FeatureRecorder
 from kdzoo.engine.precision import Precision
 from kdzoo.engine.run import Run
-from kdzoo.engine.taps import Taps
 from kdzoo.errors import CapabilityError, PluginError, RecipeError
-from kdzoo.method import overrides
-from kdzoo.models.taps import expand, resolve
-from kdzoo.outputs import MAIN
-from kdzoo.protocols import Model, Teacher
+from kdzoo.models.tap_names import expand, resolve
+from kdzoo.protocol.method import overrides
+from kdzoo.protocol.outputs import MAIN
+from kdzoo.protocol.roles import Model, Teacher
 from kdzoo.random import Streams
 from kdzoo.recipe.build import build
 
@@ -60,7 +60,7 @@ def assemble(settings: Mapping[str, Any], provenance: Mapping[str, str] | None =
         streams=Streams(settings["seed"]),
         device=device,
         precision=Precision(settings["train"]["precision"], device),
-        world=World(device),
+        processes=ProcessGroup(device),
         methods=made.methods,
         makers=made.optimizers,
         schedules=made.schedules,
@@ -69,10 +69,10 @@ def assemble(settings: Mapping[str, Any], provenance: Mapping[str, str] | None =
     run.task.open(needs=run.needs, streams=run.streams, device=device, root=Path(root) if root else None)
     _learners(run)
     _teachers(run, made.teachers)
-    parts.check(run)
+    gradient_groups.check(run)
     _taps(run)
     _setup(run)
-    run.world.broadcast([*run.learners.values(), *run.methods.values(), *run.teachers.values()])
+    run.processes.broadcast([*run.learners.values(), *run.methods.values(), *run.teachers.values()])
     return run
 
 
@@ -126,7 +126,7 @@ def _taps(run: Run) -> None:
             wanted.setdefault(role, {}).update(dict.fromkeys(keys.values()))
     example = run.task.example()
     for role, model in roles.items():
-        run.taps[role] = Taps(model, list(wanted[role]))
+        run.taps[role] = FeatureRecorder(model, list(wanted[role]))
         _probe(run, role, model, example)
 
 

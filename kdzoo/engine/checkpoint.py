@@ -1,7 +1,7 @@
 """Checkpoints: everything a run needs to go on exactly where it was.
 
 A checkpoint is a folder: `weights.safetensors` (learners, methods, teachers that change), `state.pt` (optimizers, scaler,
-place, observers; loads with `weights_only=True`) and `manifest.json` with their digests. Randomness needs no state, see
+position, observers; loads with `weights_only=True`) and `manifest.json` with their digests. Randomness needs no state, see
 `kdzoo.random`.
 """
 
@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from kdzoo.engine.files import digest, replace_folder
-from kdzoo.engine.loop import Place
+from kdzoo.engine.loop import Position
 from kdzoo.engine.observers import Observer
 from kdzoo.engine.run import Run
 from kdzoo.errors import RunFailed
@@ -34,14 +34,14 @@ class Checkpoints:
         self.folder, self.keep = folder, max(keep, 1)
         self.pending: dict[str, Any] | None = None
 
-    def save(self, run: Run, place: Place, observer: Observer) -> None:
+    def save(self, run: Run, position: Position, observer: Observer) -> None:
         """Write a checkpoint and drop the oldest."""
-        name = f"{place.stage:02d}-{place.epoch:05d}-{place.batch:07d}"
-        replace_folder(self.folder / name, lambda folder: _write(folder, run, place, observer))
+        name = f"{position.stage:02d}-{position.epoch:05d}-{position.batch:07d}"
+        replace_folder(self.folder / name, lambda folder: _write(folder, run, position, observer))
         for old in self._names()[: -self.keep]:
             shutil.rmtree(self.folder / old)
 
-    def load(self, run: Run, observer: Observer) -> tuple[Place, list[str]]:
+    def load(self, run: Run, observer: Observer) -> tuple[Position, list[str]]:
         """Restore the newest sound checkpoint; the place to go on from and what there is to say about broken ones.
 
         Optimizers do not exist before their stage is entered: `restore_optimizers` does that part.
@@ -57,9 +57,9 @@ class Checkpoints:
             _restore_modules(run, load_file(folder / "weights.safetensors"), state["extra"])
             observer.restore(json.loads(state["observers"]))
             self.pending = state
-            return Place(**state["place"]), said
+            return Position(**state["position"]), said
         observer.restore({})  # killed before its first checkpoint: what was logged will be logged again
-        return Place(), said
+        return Position(), said
 
     def restore_optimizers(self, run: Run) -> None:
         """Once the resumed stage has made its optimizers: give them their state back."""
@@ -86,7 +86,7 @@ def _changing(run: Run) -> Iterator[tuple[str, nn.Module]]:
             yield f"teachers.{name}", teacher
 
 
-def _write(folder: Path, run: Run, place: Place, observer: Observer) -> None:
+def _write(folder: Path, run: Run, position: Position, observer: Observer) -> None:
     weights: dict[str, Tensor] = {}
     extra: dict[str, Any] = {}
     for name, module in _changing(run):
@@ -97,7 +97,7 @@ def _write(folder: Path, run: Run, place: Place, observer: Observer) -> None:
                 extra[f"{name}.{key}"] = value
     save_file(weights, folder / "weights.safetensors")
     state = {
-        "place": asdict(place),
+        "position": asdict(position),
         "optimizers": {role: optimizer.state_dict() for role, optimizer in run.optimizers.items()},
         "scaler": run.precision.scaler.state_dict() if run.precision.scaler is not None else None,
         "observers": json.dumps(observer.state()),

@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 
-class World:
+class ProcessGroup:
     """The processes of a run; a single one unless torchrun started several."""
 
     def __init__(self, device: torch.device) -> None:

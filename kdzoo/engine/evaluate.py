@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from kdzoo.engine.precision import full_rows
 from kdzoo.engine.run import Run
-from kdzoo.outputs import MAIN
+from kdzoo.protocol.outputs import MAIN
 
 CHUNK = 512
 """Samples per evaluation batch; evaluation keeps no graph, so it can be larger than a training batch."""

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from kdzoo.engine.run import Run
 from kdzoo.errors import PluginError
-from kdzoo.method import Method, overrides
-from kdzoo.outputs import MAIN, Batch, Output, join
+from kdzoo.protocol.method import Method, overrides
+from kdzoo.protocol.outputs import MAIN, Batch, Output, join
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,14 @@ class Feed:
     def order(self, epoch: int) -> list[Tensor]:
         """Sample indices of each batch of an epoch. A last batch of a single sample is left out: BatchNorm refuses it."""
         shuffled = self.run.streams.permutation(self.run.samples, "order", epoch).to(self.run.device)
-        smallest = max(2, self.run.world.size)
+        smallest = max(2, self.run.processes.size)
         return [chunk for chunk in shuffled.split(self.batch_size) if len(chunk) >= min(smallest, self.run.samples)]
 
     @property
     def batches(self) -> int:
         """Optimizer steps in an epoch."""
         full, rest = divmod(self.run.samples, self.batch_size)
-        return full + (rest >= min(max(2, self.run.world.size), self.run.samples))
+        return full + (rest >= min(max(2, self.run.processes.size), self.run.samples))
 
     def windows(self, epoch: int, *, start: int, size: int) -> Iterator[list[Batch]]:
         """Windows of `size` consecutive batches from batch `start` on; the last of an epoch may be shorter."""
@@ -55,7 +55,7 @@ class Feed:
 
     def _batches(self, epoch: int, start: int) -> Iterator[Batch]:
         run, order = self.run, self.order(epoch)[start:]
-        mine = [run.world.chunk(index) for index in order]
+        mine = [run.processes.chunk(index) for index in order]
         for number, batch in enumerate(run.task.batches("train", mine, epoch=epoch, train=True)):
             batch = replace(batch, epoch=epoch, number=start + number, whole=len(order[number]))
             batch = prepared(batch, run)

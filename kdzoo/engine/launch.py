@@ -21,22 +21,22 @@ from torch import nn
 
 from kdzoo.engine.assemble import STUDENT, assemble
 from kdzoo.engine.checkpoint import Checkpoints
-from kdzoo.engine.distributed import World
+from kdzoo.engine.checkpoint_timing import CheckpointTimer
+from kdzoo.engine.components import method_of
+from kdzoo.engine.distributed import ProcessGroup
 from kdzoo.engine.feed import Feed
 from kdzoo.engine.files import locked, replace_file, write_json, writing
-from kdzoo.engine.identify import identify
-from kdzoo.engine.keeping import Keeper
 from kdzoo.engine.loop import train
-from kdzoo.engine.making import method_of
-from kdzoo.engine.nested import Nested
+from kdzoo.engine.metrics_log import MetricsLog
 from kdzoo.engine.observers import Observers
-from kdzoo.engine.record import Recorder
 from kdzoo.engine.results import FORMAT, Result, conclude, environment, save_arrays, warn_of_weak_teachers
 from kdzoo.engine.run import Run
+from kdzoo.engine.run_identity import identify
 from kdzoo.engine.selection import Selection, save_weights
-from kdzoo.engine.stages import Plan
+from kdzoo.engine.stages import StagePlan
+from kdzoo.engine.teacher_recipe import TeacherRecipe
 from kdzoo.engine.tracking import tracking
-from kdzoo.protocols import Task
+from kdzoo.protocol.roles import Task
 from kdzoo.recipe.build import build
 from kdzoo.recipe.load import Recipe, dump
 from kdzoo.teachers.loading import load_weights
@@ -82,7 +82,7 @@ def finished(folder: Path, identity: str) -> Result | None:
 
 def trained(run: Run, settings: Mapping[str, Any], *, which: str) -> nn.Module:
     """The deployed module of a recipe that is a teacher here: trained once, stored under its identity, shared."""
-    nested = Nested.of(settings, run.settings)
+    nested = TeacherRecipe.of(settings, run.settings)
     result = launch(nested.recipe, folder=nested.folder)
     module = deployable(nested.settings)
     file = result.folder / ("best.safetensors" if which == "best" else DEPLOYED)
@@ -92,7 +92,7 @@ def trained(run: Run, settings: Mapping[str, Any], *, which: str) -> nn.Module:
 
 def deployable(settings: Mapping[str, Any]) -> nn.Module:
     """The module that a recipe deploys, untrained, without its methods where the student itself is deployed."""
-    from kdzoo.method import overrides
+    from kdzoo.protocol.method import overrides
 
     if any(overrides(method_of(label, spec), "deploy") for label, spec in settings["methods"].items()):
         return copy.deepcopy(assemble(settings).deployed())
@@ -101,7 +101,7 @@ def deployable(settings: Mapping[str, Any]) -> nn.Module:
 
 def opened(settings: Mapping[str, Any]) -> Task:
     """The recipe's task with its data, on the CPU, for whoever needs a model or data but no run."""
-    from kdzoo.method import Needs
+    from kdzoo.protocol.method import Needs
     from kdzoo.random import Streams
 
     task: Task = build("tasks", settings["task"], "task")  # type: ignore[assignment]
@@ -113,8 +113,8 @@ def opened(settings: Mapping[str, Any]) -> Task:
 
 def _train(run: Run, recipe: Recipe, identity: str, folder: Path, listeners: Sequence[Listener]) -> Result:
     settings, started = recipe.settings, time.perf_counter()
-    main, own = run.world.is_main, settings["train"]
-    plan = Plan.of(run, own["epochs"], run.schedules)
+    main, own = run.processes.is_main, settings["train"]
+    plan = StagePlan.of(run, own["epochs"], run.schedules)
     with plan.entered(run, len(plan.stages) - 1):
         pass  # a schedule on nothing, or a teacher without an optimizer, is refused before anything is written
     folder.mkdir(parents=True, exist_ok=True)
@@ -124,19 +124,19 @@ def _train(run: Run, recipe: Recipe, identity: str, folder: Path, listeners: Seq
         write_json(folder / "run.json", {"identity": identity, "environment": environment(run.device)})
     warn_of_weak_teachers(run)
     with tracking(settings if main else {**settings, "runtime": {**settings["runtime"], "trackers": []}}, folder) as trackers:
-        recorder = Recorder(
+        recorder = MetricsLog(
             folder / "metrics.jsonl" if main else None, settings["runtime"]["log_every"], [*listeners, *trackers]
         )
         selection = Selection(folder / "best.safetensors", recorder, every=own["evaluate_every"], patience=own["patience"])
         observers = Observers({"record": recorder, "selection": selection})
         checkpoints = Checkpoints(folder / "checkpoints", settings["runtime"]["keep"])
-        place, said = checkpoints.load(run, observers)
+        position, said = checkpoints.load(run, observers)
         for sentence in said:
             warnings.warn(sentence, stacklevel=2)
-        keeper = Keeper(checkpoints, observers, settings["runtime"]["checkpoint_every"])
+        keeper = CheckpointTimer(checkpoints, observers, settings["runtime"]["checkpoint_every"])
         watching = Observers({**observers.observers, "keeper": keeper})
         with keeper.listening():
-            train(run, plan, Feed(run), watching, place)
+            train(run, plan, Feed(run), watching, position)
         values, arrays = conclude(run, selection, folder)
         values |= {
             "format": FORMAT,
@@ -152,16 +152,16 @@ def _train(run: Run, recipe: Recipe, identity: str, folder: Path, listeners: Seq
             save_arrays(folder / "predictions.npz", arrays)
             write_json(folder / "result.json", values)
             recorder.write({"event": "done", "test": values["test"]})
-        run.world.barrier()
+        run.processes.barrier()
     return Result(folder, identity, values)
 
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Keep two commands out of one run folder; among torchrun's processes the first holds the lock for all."""
-    world = World(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    with locked(folder) if world.is_main else nullcontext():
-        world.barrier()
+    processes = ProcessGroup(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    with locked(folder) if processes.is_main else nullcontext():
+        processes.barrier()
         yield
 
 

@@ -20,17 +20,17 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from kdzoo.engine.binding import Binding
 from kdzoo.engine.feed import Feed
 from kdzoo.engine.observers import Observer
 from kdzoo.engine.run import Run
-from kdzoo.engine.stages import Plan
-from kdzoo.method import overrides
-from kdzoo.outputs import Batch, Output, Progress, Step
+from kdzoo.engine.schedule_binding import Binding
+from kdzoo.engine.stages import StagePlan
+from kdzoo.protocol.method import overrides
+from kdzoo.protocol.outputs import Batch, Output, Progress, Step
 
 
 @dataclass
-class Place:
+class Position:
     """Where training stands: everything before this is done."""
 
     stage: int = 0
@@ -38,33 +38,33 @@ class Place:
     batch: int = 0
 
 
-def train(run: Run, plan: Plan, feed: Feed, observer: Observer, place: Place) -> None:
-    """Train from `place` to the end of the plan; `place` is kept up to date, so that a checkpoint can be resumed from."""
-    for number in range(place.stage, len(plan.stages)):
-        if number > place.stage:
-            place.stage, place.epoch, place.batch = number, 0, 0
+def train(run: Run, plan: StagePlan, feed: Feed, observer: Observer, position: Position) -> None:
+    """Train from `position` to the end of the plan; `position` is kept up to date, so that a checkpoint can be resumed from."""
+    for number in range(position.stage, len(plan.stages)):
+        if number > position.stage:
+            position.stage, position.epoch, position.batch = number, 0, 0
         with plan.entered(run, number) as bindings:
-            observer.stage_started(run, place)
-            _stage(run, plan.stages[number].epochs, feed, bindings, observer, place)
-    observer.finished(run, place)
+            observer.stage_started(run, position)
+            _stage(run, plan.stages[number].epochs, feed, bindings, observer, position)
+    observer.finished(run, position)
 
 
-def _stage(run: Run, epochs: int, feed: Feed, bindings: Sequence[Binding], observer: Observer, place: Place) -> None:
+def _stage(run: Run, epochs: int, feed: Feed, bindings: Sequence[Binding], observer: Observer, position: Position) -> None:
     size = run.needs.window or 1
-    while place.epoch < epochs and not observer.enough:
-        for window in feed.windows(place.epoch, start=place.batch, size=size):
-            run.progress = Progress(place.epoch, epochs, place.batch, feed.batches)
+    while position.epoch < epochs and not observer.should_stop:
+        for window in feed.windows(position.epoch, start=position.batch, size=size):
+            run.progress = Progress(position.epoch, epochs, position.batch, feed.batches)
             _set(bindings, run.progress)
             _update_teacher(run, window)
             for batch in window:
-                run.progress = Progress(place.epoch, epochs, batch.number, feed.batches)
+                run.progress = Progress(position.epoch, epochs, batch.number, feed.batches)
                 _set(bindings, run.progress)
                 steps = _train_on(run, batch)
-                place.batch = batch.number + 1
-                observer.stepped(run, place, steps)
-            observer.window_done(run, place)
-        place.epoch, place.batch = place.epoch + 1, 0
-        observer.epoch_done(run, place)
+                position.batch = batch.number + 1
+                observer.stepped(run, position, steps)
+            observer.window_done(run, position)
+        position.epoch, position.batch = position.epoch + 1, 0
+        observer.epoch_done(run, position)
 
 
 def _set(bindings: Sequence[Binding], progress: Progress) -> None:
@@ -107,7 +107,7 @@ def _backward(run: Run, group: Sequence[str], micro: Batch, rows: float) -> list
     for name in group:
         with run.streams.applied(run.device, "step", name, run.stage, micro.epoch, micro.number, micro.part):
             peers = {o: outputs[o].detach() for o in outputs if o != name} if len(outputs) > 1 else None
-            student = run.ahead.pop((name, micro.number, micro.part), None) or outputs.get(name)
+            student = run.precomputed.pop((name, micro.number, micro.part), None) or outputs.get(name)
             step = run.step(micro, learner=name, student=student, peers=peers)
             run.backward(step, run.weights(micro, rows=rows))
         steps.append(step)

@@ -5,31 +5,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from kdzoo.outputs import Step
+from kdzoo.protocol.outputs import Step
 
 if TYPE_CHECKING:
-    from kdzoo.engine.loop import Place
+    from kdzoo.engine.loop import Position
     from kdzoo.engine.run import Run
 
 
 class Observer:
-    """Base: ignores every event. `enough` asks the loop to end the stage; `state` must be plain JSON data."""
+    """Base: ignores every event. `should_stop` asks the loop to end the stage; `state` must be plain JSON data."""
 
-    enough = False
+    should_stop = False
 
-    def stage_started(self, run: Run, place: Place) -> None:
+    def stage_started(self, run: Run, position: Position) -> None:
         """A stage was entered (or resumed)."""
 
-    def stepped(self, run: Run, place: Place, steps: Sequence[Step]) -> None:
+    def stepped(self, run: Run, position: Position, steps: Sequence[Step]) -> None:
         """An optimizer step is done; `steps` are the first learner's micro-batches."""
 
-    def window_done(self, run: Run, place: Place) -> None:
+    def window_done(self, run: Run, position: Position) -> None:
         """A window is done: the only moment at which a checkpoint is exact."""
 
-    def epoch_done(self, run: Run, place: Place) -> None:
-        """An epoch is done and `place` points at the next."""
+    def epoch_done(self, run: Run, position: Position) -> None:
+        """An epoch is done and `position` points at the next."""
 
-    def finished(self, run: Run, place: Place) -> None:
+    def finished(self, run: Run, position: Position) -> None:
         """All stages are done."""
 
     def state(self) -> dict[str, Any]:
@@ -47,28 +47,28 @@ class Observers(Observer):
         self.observers = observers
 
     @property
-    def enough(self) -> bool:  # type: ignore[override]
-        return any(observer.enough for observer in self.observers.values())
+    def should_stop(self) -> bool:  # type: ignore[override]
+        return any(observer.should_stop for observer in self.observers.values())
 
-    def stage_started(self, run: Run, place: Place) -> None:
+    def stage_started(self, run: Run, position: Position) -> None:
         for observer in self.observers.values():
-            observer.stage_started(run, place)
+            observer.stage_started(run, position)
 
-    def stepped(self, run: Run, place: Place, steps: Sequence[Step]) -> None:
+    def stepped(self, run: Run, position: Position, steps: Sequence[Step]) -> None:
         for observer in self.observers.values():
-            observer.stepped(run, place, steps)
+            observer.stepped(run, position, steps)
 
-    def window_done(self, run: Run, place: Place) -> None:
+    def window_done(self, run: Run, position: Position) -> None:
         for observer in self.observers.values():
-            observer.window_done(run, place)
+            observer.window_done(run, position)
 
-    def epoch_done(self, run: Run, place: Place) -> None:
+    def epoch_done(self, run: Run, position: Position) -> None:
         for observer in self.observers.values():
-            observer.epoch_done(run, place)
+            observer.epoch_done(run, position)
 
-    def finished(self, run: Run, place: Place) -> None:
+    def finished(self, run: Run, position: Position) -> None:
         for observer in self.observers.values():
-            observer.finished(run, place)
+            observer.finished(run, position)
 
     def state(self) -> dict[str, Any]:
         return {name: observer.state() for name, observer in self.observers.items()}

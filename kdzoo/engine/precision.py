@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from kdzoo.outputs import Output
+from kdzoo.protocol.outputs import Output
 
 FORMATS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 

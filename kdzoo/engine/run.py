@@ -13,8 +13,8 @@ from torch.func import functional_call
 
 from kdzoo.engine.alive import Alive, Rates
 from kdzoo.engine.asking import Asking, Parameters
-from kdzoo.method import Method, overrides
-from kdzoo.outputs import ENGINE, Batch, Output, Step, map_tensors
+from kdzoo.protocol.method import Method, overrides
+from kdzoo.protocol.outputs import ENGINE, Batch, Output, Step, map_tensors
 
 Weights = Mapping[str, Mapping[str, float]]
 
@@ -91,7 +91,7 @@ class Run(Asking):
             stash=step.stash.setdefault(label, {}),
             _cache={},
         )
-        return self._joined(seen) if needs.whole_batch and self.world.size > 1 else seen
+        return self._joined(seen) if needs.whole_batch and self.processes.size > 1 else seen
 
     def _declared(self, output: Output, label: str, role: str) -> Output:
         keys = self.tap_keys.get((label, role), {})
@@ -101,7 +101,7 @@ class Run(Asking):
 
     def _joined(self, step: Step) -> Step:
         """The step over the joined batch of all processes (see `weights`: such a term counts 1/processes in each)."""
-        join = self.world.gather
+        join = self.processes.gather
         return replace(
             step,
             batch=map_tensors(join, replace(step.batch, answers={})),
@@ -118,7 +118,7 @@ class Run(Asking):
             micro: the micro-batch; its `whole` is the number of samples of the step over all processes.
             rows: rows of the step over all processes, where rows are not samples.
         """
-        if micro is None or (micro.size == micro.whole and self.world.size == 1):
+        if micro is None or (micro.size == micro.whole and self.processes.size == 1):
             return self.weights_now
         shares = {"samples": micro.size / micro.whole}
         own = self.task.rows(micro)
@@ -129,7 +129,7 @@ class Run(Asking):
 
     def _share(self, label: str, name: str, shares: Mapping[str, float]) -> float:
         method = self.methods[label]
-        return 1.0 / self.world.size if self.own_needs[label].whole_batch else shares[method.kdzoo_terms[name].over]
+        return 1.0 / self.processes.size if self.own_needs[label].whole_batch else shares[method.kdzoo_terms[name].over]
 
     def micros(self, batch: Batch) -> list[Batch]:
         """The micro-batches of an optimizer step, numbered."""
@@ -139,13 +139,13 @@ class Run(Asking):
     def rows(self, micros: Sequence[Batch]) -> float:
         """Rows of an optimizer step over all its micro-batches and processes; 0 for a task whose rows are its samples."""
         known = [count for count in map(self.task.rows, micros) if count is not None]
-        return self.world.total(sum(known)) if known else 0.0
+        return self.processes.total(sum(known)) if known else 0.0
 
     def backward(self, step: Step, weights: Weights) -> None:
         """Add the gradient of a learner's total to those at hand; in parts, if its optimizer wants that."""
-        parts = self.parts.get(step.learner)
-        if parts is not None:
-            parts.backward(self, step, weights)
+        groups = self.gradient_groups.get(step.learner)
+        if groups is not None:
+            groups.backward(self, step, weights)
             return
         total = self.total(step, weights)
         if total.requires_grad:
@@ -164,26 +164,26 @@ class Run(Asking):
             self.precision.scaled(loss).backward()  # type: ignore[no-untyped-call]
         optimizer = self.optimizers[role]
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        parts = self.parts.get(role)
-        if parts is None:
-            self.world.reduce_gradients(parameters)
+        groups = self.gradient_groups.get(role)
+        if groups is None:
+            self.processes.reduce_gradients(parameters)
         else:
-            parts.reduce(self.world)
+            groups.reduce(self.processes)
         clip = self.settings["train"]["clip"] if clip is None else clip
         if clip is not None:
             self.precision.unscale(optimizer)
             self.norms[role] = nn.utils.clip_grad_norm_(parameters, clip)
-        if parts is not None:
-            parts.follow(self.precision.scale, None if clip is None else (self.norms[role], clip))
+        if groups is not None:
+            groups.follow(self.precision.scale, None if clip is None else (self.norms[role], clip))
         stepped = self.precision.step(optimizer)
         optimizer.zero_grad(set_to_none=True)
-        if parts is not None:
-            parts.clear()
+        if groups is not None:
+            groups.clear()
         return stepped
 
     def gather(self, tensor: Tensor) -> Tensor:
         """A tensor over all processes, concatenated along its first dimension; differentiable."""
-        return self.world.gather(tensor)
+        return self.processes.gather(tensor)
 
     def note(self, **values: float) -> None:
         """Numbers a method wants in the log of this epoch (a meta-gradient's norm, a temperature)."""

@@ -9,18 +9,18 @@ from fnmatch import fnmatchcase
 
 from torch import nn
 
-from kdzoo.engine.binding import Binding, bind
-from kdzoo.engine.parts import Parts
+from kdzoo.engine.gradient_groups import GradientGroups
 from kdzoo.engine.run import Rates, Run
+from kdzoo.engine.schedule_binding import Binding, bind
 from kdzoo.errors import PluginError, RecipeError, did_you_mean
-from kdzoo.method import Stage
+from kdzoo.protocol.method import Stage
 from kdzoo.schedules import Schedule
 
 MAIN_STAGE = "main"
 
 
 @dataclass(frozen=True)
-class Plan:
+class StagePlan:
     """The stages of a run in order, the methods they belong to (None: main), and the recipe's schedules."""
 
     stages: tuple[Stage, ...]
@@ -29,7 +29,7 @@ class Plan:
     base: Mapping[str, Mapping[str, float]]
 
     @classmethod
-    def of(cls, run: Run, epochs: int, schedules: Mapping[str, Schedule]) -> Plan:
+    def of(cls, run: Run, epochs: int, schedules: Mapping[str, Schedule]) -> StagePlan:
         """The methods' own stages in recipe order, then the main one."""
         early = [(label, stage) for label, method in run.methods.items() for stage in method.stages()]
         for label, stage in early:
@@ -81,7 +81,7 @@ def _freeze(run: Run, stage: Stage, owner: str | None) -> list[nn.Parameter]:
 
 
 def _make_optimizers(run: Run, stage: Stage) -> None:
-    run.optimizers, run.rates, run.parts = {}, {}, {}
+    run.optimizers, run.rates, run.gradient_groups = {}, {}, {}
     first = next(iter(run.learners))
     for role in [*run.learners, *(name for name, teacher in run.teachers.items() if teacher.trains)]:
         maker = run.makers.get(role) or (run.makers[first] if role in run.learners else None)
@@ -94,6 +94,6 @@ def _make_optimizers(run: Run, stage: Stage) -> None:
         run.optimizers[role] = maker.build([p for p in parameters if p.requires_grad])
         run.rates[role] = Rates(run.optimizers[role])
         if getattr(maker, "parts", None):
-            run.parts[role] = Parts(maker.parts, run.optimizers[role], role)  # type: ignore[attr-defined]
+            run.gradient_groups[role] = GradientGroups(maker.parts, run.optimizers[role], role)  # type: ignore[attr-defined]
         if stage.lr is not None and role in run.learners:
             run.rates[role]["lr"] = stage.lr

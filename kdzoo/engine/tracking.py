@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from kdzoo.protocols import Tracker
+from kdzoo.protocol.roles import Tracker
 from kdzoo.recipe.build import build
 
 

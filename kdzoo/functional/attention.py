@@ -8,7 +8,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from kdzoo.functional.features import same_size, unit, unit_gap
-from kdzoo.functional.precision import in_float32
+from kdzoo.functional.float32 import in_float32
 
 
 def attention_map(features: Tensor, *, power: float = 2.0) -> Tensor:

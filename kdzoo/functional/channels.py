@@ -7,7 +7,7 @@ from torch import Tensor
 
 from kdzoo.functional.divergence import kl_rows
 from kdzoo.functional.features import FLOOR, gram, pooled_to, same_size, standardized, unit
-from kdzoo.functional.precision import in_float32
+from kdzoo.functional.float32 import in_float32
 
 
 @in_float32

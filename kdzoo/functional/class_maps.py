@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kdzoo.functional.features import unit
-from kdzoo.functional.precision import in_float32
+from kdzoo.functional.float32 import in_float32
 
 
 def class_maps(features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

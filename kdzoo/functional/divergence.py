@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kdzoo.functional.precision import in_float32
-from kdzoo.functional.rows import row_mean
+from kdzoo.functional.float32 import in_float32
+from kdzoo.functional.row_mean import row_mean
 
 
 def kl_rows(log_student: Tensor, log_teacher: Tensor) -> Tensor:

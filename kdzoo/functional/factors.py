@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kdzoo.functional.attention import attention_map
 from kdzoo.functional.features import same_size, unit, unit_gap
-from kdzoo.functional.precision import in_float32
+from kdzoo.functional.float32 import in_float32
 
 
 @in_float32

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdzoo.functional.precision import in_float32
+from kdzoo.functional.float32 import in_float32
 
 FLOOR = 1e-12
 """Smallest length that is divided by, as in `torch.nn.functional.normalize`."""

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from kdzoo.functional.precision import in_float32
-from kdzoo.functional.rows import row_mean
+from kdzoo.functional.float32 import in_float32
+from kdzoo.functional.row_mean import row_mean
 
 
 def label_mask(label: Tensor, classes: int) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from kdzoo.functional.features import FLOOR
-from kdzoo.functional.precision import in_float32
+from kdzoo.functional.float32 import in_float32
 
 
 @in_float32

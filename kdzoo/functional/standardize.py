@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kdzoo.functional.precision import in_float32
+from kdzoo.functional.float32 import in_float32
 
 
 @in_float32

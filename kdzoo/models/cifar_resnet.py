@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from kdzoo.models.parts import GlobalPool, conv, kaiming_convolutions, stack
-from kdzoo.models.taps import StageTaps, name_taps
+from kdzoo.models.building_blocks import GlobalPool, conv, kaiming_convolutions, stack
+from kdzoo.models.tap_names import StageTaps, name_taps
 
 
 class Bottleneck(nn.Module):

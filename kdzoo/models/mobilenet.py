@@ -11,8 +11,8 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from kdzoo.models.parts import GlobalPool, conv, conv_bn_relu, kaiming_convolutions, small_classifiers, stack
-from kdzoo.models.taps import StageTaps, name_taps
+from kdzoo.models.building_blocks import GlobalPool, conv, conv_bn_relu, kaiming_convolutions, small_classifiers, stack
+from kdzoo.models.tap_names import StageTaps, name_taps
 
 # (width, stride) of the depthwise-separable blocks of V1, and (expansion, width, blocks, stride) of the stages of V2.
 SEPARABLE = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *((512, 1),) * 5, (1024, 2), (1024, 1))

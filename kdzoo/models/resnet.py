@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from kdzoo.errors import RecipeError
-from kdzoo.models.parts import GlobalPool, conv, kaiming_convolutions, stack
-from kdzoo.models.taps import StageTaps, name_taps
+from kdzoo.models.building_blocks import GlobalPool, conv, kaiming_convolutions, stack
+from kdzoo.models.tap_names import StageTaps, name_taps
 
 NARROW = (16, 16, 32, 64)
 WIDE = (32, 64, 128, 256)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from kdzoo.models.parts import ChannelShuffle, GlobalPool, conv, stack
-from kdzoo.models.taps import StageTaps, name_taps
+from kdzoo.models.building_blocks import ChannelShuffle, GlobalPool, conv, stack
+from kdzoo.models.tap_names import StageTaps, name_taps
 
 STEM = 24
 

@@ -8,8 +8,8 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from kdzoo.errors import RecipeError
-from kdzoo.models.parts import GlobalPool, conv_bn_relu, drop, kaiming_convolutions
-from kdzoo.models.taps import StageTaps, name_taps
+from kdzoo.models.building_blocks import GlobalPool, conv_bn_relu, drop, kaiming_convolutions
+from kdzoo.models.tap_names import StageTaps, name_taps
 
 
 def _positive(widths: Sequence[int], name: str) -> None:

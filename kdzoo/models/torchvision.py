@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from kdzoo.errors import MissingError, RecipeError, did_you_mean
-from kdzoo.models.taps import name_taps
+from kdzoo.models.tap_names import name_taps
 from kdzoo.models.torchvision_taps import stem_and_stages
 from kdzoo.teachers.loading import read_weights
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from torch import nn
 
-from kdzoo.models.taps import StageTaps
+from kdzoo.models.tap_names import StageTaps
 
 Found = tuple[str, list[StageTaps]]
 

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from kdzoo.models.parts import GlobalPool, kaiming_convolutions, small_classifiers
-from kdzoo.models.taps import StageTaps, name_taps
+from kdzoo.models.building_blocks import GlobalPool, kaiming_convolutions, small_classifiers
+from kdzoo.models.tap_names import StageTaps, name_taps
 
 
 def _block(wide_in: int, width: int, depth: int) -> nn.Sequential:

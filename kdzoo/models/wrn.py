@@ -12,8 +12,8 @@ from functools import partial
 from torch import Tensor, nn
 
 from kdzoo.errors import RecipeError
-from kdzoo.models.parts import GlobalPool, conv, drop, kaiming_convolutions, stack
-from kdzoo.models.taps import StageTaps, name_taps
+from kdzoo.models.building_blocks import GlobalPool, conv, drop, kaiming_convolutions, stack
+from kdzoo.models.tap_names import StageTaps, name_taps
 
 
 class WideBlock(nn.Module):

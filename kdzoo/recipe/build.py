@@ -12,11 +12,11 @@ from torch import nn
 
 from kdzoo import registry
 from kdzoo.errors import CapabilityError, RecipeError, did_you_mean
-from kdzoo.recipe.check import worded
-from kdzoo.recipe.layout import Reserved
 from kdzoo.recipe.load import Recipe
 from kdzoo.recipe.paths import copied, join
 from kdzoo.recipe.schema import CONTEXT, RECIPE, USE, Field, schema_for, schema_of
+from kdzoo.recipe.sections import Reserved
+from kdzoo.recipe.validate import worded
 
 Provenance = Mapping[str, str]
 

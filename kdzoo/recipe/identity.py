@@ -11,10 +11,10 @@ from typing import Any
 
 from kdzoo import registry
 from kdzoo.errors import RecipeError
-from kdzoo.recipe.contents import content, file_hash, source_hash
-from kdzoo.recipe.layout import Layout
+from kdzoo.recipe.hashing import content, file_hash, source_hash
 from kdzoo.recipe.paths import child, copied, keys
 from kdzoo.recipe.schema import RECIPE, USE, Schema, schema_for, schema_of
+from kdzoo.recipe.sections import Layout
 from kdzoo.registry.source import locate
 
 IRRELEVANT = frozenset({"runtime", "paths", "name", "description", "reference", "bench"})

@@ -10,14 +10,14 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from kdzoo.errors import RecipeError, did_you_mean
-from kdzoo.recipe.check import Checker
 from kdzoo.recipe.interpolate import References
 from kdzoo.recipe.layers import Layers, Origin
-from kdzoo.recipe.layout import Layout, Paths
 from kdzoo.recipe.overrides import apply
 from kdzoo.recipe.paths import child, join, keys, leaves, within
 from kdzoo.recipe.read import GIVEN, read
 from kdzoo.recipe.schema import REQUIRED, USE, schema_of
+from kdzoo.recipe.sections import Layout, Paths
+from kdzoo.recipe.validate import Checker
 from kdzoo.recipe.values import holds_object
 
 DEFAULT = "default"

@@ -1,6 +1,6 @@
 """From a keyword-only signature to what a recipe may say: types, defaults, and slots for other plugins.
 
-A parameter annotated with a role of `kdzoo.protocols`, or with a sequence or mapping of it, is a slot: another plugin goes
+A parameter annotated with a role of `kdzoo.protocol.roles`, or with a sequence or mapping of it, is a slot: another plugin goes
 there, with settings of its own.
 """
 
@@ -18,11 +18,11 @@ from omegaconf import MISSING, DictConfig
 
 from kdzoo import registry
 from kdzoo.errors import PluginError
-from kdzoo.method import Method
-from kdzoo.protocols import SLOTS
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.roles import SLOTS
 from kdzoo.recipe import values
-from kdzoo.recipe.layout import Reserved
 from kdzoo.recipe.paths import join
+from kdzoo.recipe.sections import Reserved
 
 KIND_OF: dict[Any, str] = {**SLOTS, Method: "methods"}
 RECIPE = "recipe"

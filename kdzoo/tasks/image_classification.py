@@ -14,15 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from kdzoo.data.augment import Augmentation, Crop, Flip, augmentation, normalize, strong
-from kdzoo.data.classmates import Classmates
+from kdzoo.data.same_class import Classmates
 from kdzoo.data.sets import Images, ImageSet
 from kdzoo.data.splits import split
 from kdzoo.data.streaming import Streamed, stream
 from kdzoo.errors import CapabilityError, RecipeError, did_you_mean
 from kdzoo.functional.labels import cross_entropy
-from kdzoo.method import Needs
-from kdzoo.outputs import Batch, Output, Rows, map_tensors
-from kdzoo.protocols import Data, Model
+from kdzoo.protocol.method import Needs
+from kdzoo.protocol.outputs import Batch, Output, Rows, map_tensors
+from kdzoo.protocol.roles import Data, Model
 from kdzoo.random import Streams
 from kdzoo.tasks.meters import ClassificationMeter
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdzoo.outputs import Batch, Output
+from kdzoo.protocol.outputs import Batch, Output
 
 BINS = 15
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from kdzoo.protocols import Teacher
+from kdzoo.protocol.roles import Teacher
 
 if TYPE_CHECKING:
     from kdzoo.engine.run import Run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from kdzoo.protocols import Model, RecipeRef, Teacher
+from kdzoo.protocol.roles import Model, RecipeRef, Teacher
 from kdzoo.teachers.loading import built
 
 if TYPE_CHECKING:

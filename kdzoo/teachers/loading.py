@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from kdzoo.errors import MissingError, RecipeError
-from kdzoo.protocols import Model, RecipeRef
+from kdzoo.protocol.roles import Model, RecipeRef
 
 if TYPE_CHECKING:
     from kdzoo.engine.run import Run

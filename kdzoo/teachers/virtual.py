@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from kdzoo.errors import CapabilityError
-from kdzoo.outputs import Batch, Output, Rows
-from kdzoo.protocols import Teacher
+from kdzoo.protocol.outputs import Batch, Output, Rows
+from kdzoo.protocol.roles import Teacher
 
 if TYPE_CHECKING:
     from kdzoo.engine.run import Run

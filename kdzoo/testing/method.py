@@ -18,13 +18,13 @@ from kdzoo import registry
 from kdzoo.engine.assemble import assemble
 from kdzoo.engine.feed import Feed
 from kdzoo.engine.launch import DEPLOYED, launch
-from kdzoo.engine.loop import Place, train
+from kdzoo.engine.loop import Position, train
 from kdzoo.engine.observers import Observer
 from kdzoo.engine.run import Run
-from kdzoo.engine.stages import Plan
+from kdzoo.engine.stages import StagePlan
 from kdzoo.errors import CapabilityError, KdzooError
-from kdzoo.method import overrides
-from kdzoo.outputs import ENGINE, MAIN, Batch, Step
+from kdzoo.protocol.method import overrides
+from kdzoo.protocol.outputs import ENGINE, MAIN, Batch, Step
 from kdzoo.recipe.load import Recipe
 from kdzoo.testing.tiny import first_window, tiny_recipe, tiny_run
 
@@ -189,7 +189,7 @@ class MethodContract:
     def stages(self) -> Iterator[Run]:
         """The run in each of its stages."""
         recipe = self.make()
-        count = len(Plan.of(assemble(recipe.settings), 1, {}).stages)
+        count = len(StagePlan.of(assemble(recipe.settings), 1, {}).stages)
         for number in range(count):
             with tiny_run(recipe, stage=number) as run:
                 yield run
@@ -307,7 +307,7 @@ class _Losses(Observer):
     def __init__(self) -> None:
         self.values: list[float] = []
 
-    def stepped(self, run: Run, place: Place, steps: Any) -> None:
+    def stepped(self, run: Run, position: Position, steps: Any) -> None:
         self.values += [float(v) for step in steps for v in step.stash[ENGINE].values()]
 
 
@@ -318,7 +318,7 @@ def _train(run: Run, recipe: Recipe | None = None, *, epochs: int = 1) -> tuple[
     settings: Any = recipe.settings if recipe else run.settings
     schedules: Any = {path: build("schedules", spec, path) for path, spec in settings["schedules"].items()}
     losses = _Losses()
-    train(run, Plan.of(run, epochs, schedules), Feed(run), losses, Place())
+    train(run, StagePlan.of(run, epochs, schedules), Feed(run), losses, Position())
     return losses.values, _state({**run.learners, **run.methods})
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from kdzoo import registry
 from kdzoo.engine.assemble import assemble
+from kdzoo.engine.components import method_of
 from kdzoo.engine.feed import Feed
-from kdzoo.engine.making import method_of
 from kdzoo.engine.run import Run
-from kdzoo.engine.stages import Plan
-from kdzoo.outputs import Batch
+from kdzoo.engine.stages import StagePlan
+from kdzoo.protocol.outputs import Batch
 from kdzoo.recipe.load import Recipe, load
 
 STUDENT = {"use": "tiny_cnn", "widths": [4, 8]}
@@ -61,7 +61,7 @@ def tiny_run(recipe: Recipe, *, stage: int = -1) -> Iterator[Run]:
     """An assembled run inside one of its stages (default: the main one), optimizers made, ready to step."""
     run = assemble(recipe.settings)
     schedules: dict[str, Any] = {}
-    plan = Plan.of(run, recipe.settings["train"]["epochs"], schedules)
+    plan = StagePlan.of(run, recipe.settings["train"]["epochs"], schedules)
     with plan.entered(run, stage % len(plan.stages)):
         yield run
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 
 from kdzoo import registry
-from kdzoo.outputs import Pair
+from kdzoo.protocol.outputs import Pair
 from kdzoo.testing.tiny import first_window, tiny_recipe, tiny_run
 
 

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from kdzoo.functional.connectors import BoundaryConnector
 from kdzoo.functional.margins import activation_boundary
-from kdzoo.method import Method, Needs, Stage, term
-from kdzoo.outputs import Step
+from kdzoo.protocol.method import Method, Needs, Stage, term
+from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import at_least, map_pairs, pairs, positive
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from kdzoo.functional.attention import attention_transfer
-from kdzoo.method import Method, Needs, term
-from kdzoo.outputs import Step
+from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import map_pairs, pairs, positive
 
 if TYPE_CHECKING:

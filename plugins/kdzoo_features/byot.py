@@ -30,10 +30,10 @@ from torch import Tensor, nn
 from kdzoo.errors import CapabilityError
 from kdzoo.functional.divergence import soft_cross_entropy
 from kdzoo.functional.features import length, pooled
+from kdzoo.functional.float32 import in_float32
 from kdzoo.functional.labels import cross_entropy
-from kdzoo.functional.precision import in_float32
-from kdzoo.method import Method, Needs, term
-from kdzoo.outputs import Step
+from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import Shape, positive, several_samples
 
 if TYPE_CHECKING:

@@ -23,10 +23,10 @@ from torch import Tensor, nn
 
 from kdzoo.errors import RecipeError
 from kdzoo.functional.class_maps import class_attention, class_attention_unit, class_maps
-from kdzoo.method import Method, Needs, term
-from kdzoo.models.taps import INPUT, classifier_of, named_taps
-from kdzoo.outputs import Step
-from kdzoo.protocols import Model
+from kdzoo.models.tap_names import INPUT, classifier_of, named_taps
+from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.outputs import Step
+from kdzoo.protocol.roles import Model
 from kdzoo_features.checks import at_least, map_pairs, pairs, teacher_classifier
 from kdzoo_features.truncate import up_to
 

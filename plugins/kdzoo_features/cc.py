@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from kdzoo.functional.relations import correlation_congruence, neighbor_correlation
-from kdzoo.method import term
-from kdzoo.outputs import Step
+from kdzoo.protocol.method import term
+from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import at_least, positive
 from kdzoo_features.relational import Relational
 

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from kdzoo.errors import CapabilityError
-from kdzoo.method import Method
-from kdzoo.models.taps import classifier_of
-from kdzoo.outputs import Step
+from kdzoo.models.tap_names import classifier_of
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.outputs import Step
 
 if TYPE_CHECKING:
     from kdzoo.engine.run import Run

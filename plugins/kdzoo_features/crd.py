@@ -28,8 +28,8 @@ from kdzoo.errors import CapabilityError
 from kdzoo.functional.connectors import Embed
 from kdzoo.functional.contrast import memory_scores, moved_memory, noise_contrast, partition
 from kdzoo.functional.labels import hard_label
-from kdzoo.method import Method, Needs, term
-from kdzoo.outputs import Batch, Step
+from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.outputs import Batch, Step
 from kdzoo_features.checks import at_least, pairs, positive, shape_pairs
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from kdzoo.functional.channels import channel_distribution
 from kdzoo.functional.connectors import alignment
-from kdzoo.method import Method, Needs, term
-from kdzoo.outputs import Step
+from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import map_pairs, pairs, positive
 
 if TYPE_CHECKING:

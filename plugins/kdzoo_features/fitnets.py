@@ -21,8 +21,8 @@ from torch import Tensor
 
 from kdzoo.functional.connectors import HintRegressor
 from kdzoo.functional.features import mean_squared_error
-from kdzoo.method import Method, Needs, Stage, term
-from kdzoo.outputs import Step
+from kdzoo.protocol.method import Method, Needs, Stage, term
+from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import at_least, map_pairs, pairs
 
 if TYPE_CHECKING:

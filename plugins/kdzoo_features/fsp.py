@@ -23,8 +23,8 @@ from torch import Tensor
 from kdzoo.errors import CapabilityError
 from kdzoo.functional.features import mean_squared_error
 from kdzoo.functional.flow import flow_matrix
-from kdzoo.method import Method, Needs, Stage, term
-from kdzoo.outputs import Step
+from kdzoo.protocol.method import Method, Needs, Stage, term
+from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import at_least, equal_channels
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from torch import Tensor
 from kdzoo.functional.connectors import Paraphraser, Translator
 from kdzoo.functional.factors import factor_attention, factor_transfer
 from kdzoo.functional.features import mean_squared_error
-from kdzoo.method import Method, Needs, Stage, term
-from kdzoo.outputs import Step
+from kdzoo.protocol.method import Method, Needs, Stage, term
+from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import at_least, map_pairs, pairs, positive, still
 
 if TYPE_CHECKING:

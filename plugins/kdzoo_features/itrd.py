@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from kdzoo.functional.information import correlation_information, mutual_information
-from kdzoo.method import term
-from kdzoo.outputs import Step
+from kdzoo.protocol.method import term
+from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import positive
 from kdzoo_features.relational import Relational
 

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from kdzoo.errors import CapabilityError
 from kdzoo.functional.flow import positions_by_channels, rows_by_width, singular_relation
-from kdzoo.method import Method, Needs, term
-from kdzoo.outputs import Step
+from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import at_least, equal_channels, map_pairs, pairs
 
 if TYPE_CHECKING:

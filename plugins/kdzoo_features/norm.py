@@ -25,10 +25,10 @@ from torch import Tensor, nn
 
 from kdzoo.errors import CapabilityError, RecipeError
 from kdzoo.functional.channels import many_to_one
-from kdzoo.method import Method, Needs, term
-from kdzoo.models.taps import expand, resolve
-from kdzoo.outputs import Step
-from kdzoo.protocols import Model
+from kdzoo.models.tap_names import expand, resolve
+from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.outputs import Step
+from kdzoo.protocol.roles import Model
 from kdzoo_features.checks import map_pairs, pairs
 
 if TYPE_CHECKING:

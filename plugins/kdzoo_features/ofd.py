@@ -23,9 +23,9 @@ from kdzoo.errors import CapabilityError
 from kdzoo.functional.connectors import PointwiseConnector
 from kdzoo.functional.features import same_size
 from kdzoo.functional.margins import negative_margin, partial_distance
-from kdzoo.method import Method, Needs, term
-from kdzoo.models.taps import norm_of
-from kdzoo.outputs import Step
+from kdzoo.models.tap_names import norm_of
+from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import map_pairs, pairs
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from kdzoo.functional.channels import pearson_features
 from kdzoo.functional.connectors import alignment
-from kdzoo.method import Method, Needs, term
-from kdzoo.outputs import Step
+from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import map_pairs, pairs, several_samples
 
 if TYPE_CHECKING:

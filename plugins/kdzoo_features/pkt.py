@@ -13,8 +13,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from kdzoo.functional.relations import probability_transfer
-from kdzoo.method import term
-from kdzoo.outputs import Step
+from kdzoo.protocol.method import term
+from kdzoo.protocol.outputs import Step
 from kdzoo_features.relational import Relational
 
 

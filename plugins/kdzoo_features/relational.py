@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from kdzoo.method import Method, Needs
-from kdzoo.outputs import Step
+from kdzoo.protocol.method import Method, Needs
+from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import pairs, several_samples, shape_pairs
 
 if TYPE_CHECKING:

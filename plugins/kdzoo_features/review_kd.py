@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from kdzoo.functional.connectors import AttentionFusion
 from kdzoo.functional.review import hierarchical_context
-from kdzoo.method import Method, Needs, term
-from kdzoo.outputs import Step
+from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import pairs, shape_pairs
 
 if TYPE_CHECKING:

@@ -27,11 +27,11 @@ from torch import Tensor
 from kdzoo.errors import CapabilityError
 from kdzoo.functional.class_maps import class_maps
 from kdzoo.functional.divergence import kl_rows
+from kdzoo.functional.float32 import in_float32
 from kdzoo.functional.labels import hard_label
-from kdzoo.functional.precision import in_float32
-from kdzoo.functional.rows import row_mean
-from kdzoo.method import Method, Needs, term
-from kdzoo.outputs import Step
+from kdzoo.functional.row_mean import row_mean
+from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import at_least, map_pairs, pairs, positive, teacher_classifier
 
 if TYPE_CHECKING:

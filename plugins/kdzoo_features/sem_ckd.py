@@ -26,9 +26,9 @@ from torch import Tensor, nn
 
 from kdzoo.errors import CapabilityError
 from kdzoo.functional.features import gram, same_size, unit
-from kdzoo.functional.precision import in_float32
-from kdzoo.method import Method, Needs, term
-from kdzoo.outputs import Step
+from kdzoo.functional.float32 import in_float32
+from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import maps_only
 
 if TYPE_CHECKING:

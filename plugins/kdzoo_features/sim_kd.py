@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from kdzoo.functional.connectors import ClassifierProjector
 from kdzoo.functional.features import mean_squared_error, pooled, pooled_to, same_size
-from kdzoo.method import Method, Needs, term
-from kdzoo.outputs import Step
+from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import at_least, map_pairs, pairs, teacher_classifier
 from kdzoo_features.truncate import up_to
 

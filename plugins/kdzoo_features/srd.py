@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from kdzoo.functional.features import FLOOR
-from kdzoo.functional.precision import in_float32
-from kdzoo.method import term
-from kdzoo.outputs import Step
+from kdzoo.functional.float32 import in_float32
+from kdzoo.protocol.method import term
+from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import positive
 from kdzoo_features.relational import Relational
 

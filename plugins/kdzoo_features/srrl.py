@@ -18,8 +18,8 @@ from torch import Tensor
 
 from kdzoo.functional.connectors import RectifiedConnector
 from kdzoo.functional.features import mean_squared_error, pooled
-from kdzoo.method import Method, Needs, term
-from kdzoo.outputs import Step
+from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import map_pairs, pairs, teacher_classifier
 
 if TYPE_CHECKING:

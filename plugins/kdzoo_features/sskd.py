@@ -31,8 +31,8 @@ from kdzoo.errors import CapabilityError
 from kdzoo.functional.divergence import softened_kl
 from kdzoo.functional.labels import cross_entropy, hard_label
 from kdzoo.functional.self_supervision import reliable_rows, transformation_similarity
-from kdzoo.method import Method, Needs, Stage, term
-from kdzoo.outputs import Batch, Step
+from kdzoo.protocol.method import Method, Needs, Stage, term
+from kdzoo.protocol.outputs import Batch, Step
 from kdzoo_features.checks import at_least, pairs, positive, shape_pairs, still
 
 if TYPE_CHECKING:

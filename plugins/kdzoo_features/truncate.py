@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from kdzoo.errors import CapabilityError
-from kdzoo.models.taps import expand, named_taps, resolve
+from kdzoo.models.tap_names import expand, named_taps, resolve
 
 
 class _Tracer(fx.Tracer):

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from kdzoo.functional.connectors import VariationalHead
 from kdzoo.functional.features import same_size
 from kdzoo.functional.information import variational_information
-from kdzoo.method import Method, Needs, term
-from kdzoo.outputs import Step
+from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import map_pairs, pairs, positive
 
 if TYPE_CHECKING:

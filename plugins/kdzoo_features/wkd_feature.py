@@ -18,8 +18,8 @@ from torch import Tensor
 
 from kdzoo.functional.channels import channel_moments
 from kdzoo.functional.connectors import RectifiedConnector
-from kdzoo.method import Method, Needs, term
-from kdzoo.outputs import Step
+from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import at_least, map_pairs, pairs
 
 if TYPE_CHECKING:

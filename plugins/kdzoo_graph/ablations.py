@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from kdzoo.method import Method, Needs, term
-from kdzoo.outputs import Step
+from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.outputs import Step
 from kdzoo_graph.auto_distill import AutoDistill, Head, Projection, asked, checked
-from kdzoo_graph.identify import apart
+from kdzoo_graph.entity_identification import apart
 from kdzoo_graph.self_table import TABLE, table_of
 
 if TYPE_CHECKING:

@@ -25,9 +25,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kdzoo.errors import RecipeError
-from kdzoo.method import Method, Needs, term
-from kdzoo.outputs import Step
-from kdzoo_graph.identify import identify, identify_in_batch, identify_sampled
+from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.outputs import Step
+from kdzoo_graph.entity_identification import identify, identify_in_batch, identify_sampled
 from kdzoo_graph.sampling import SAMPLERS
 from kdzoo_graph.self_table import TABLE
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from kdzoo.errors import CapabilityError, did_you_mean
-from kdzoo.outputs import Batch, Output, Rows
-from kdzoo.protocols import Teacher
+from kdzoo.protocol.outputs import Batch, Output, Rows
+from kdzoo.protocol.roles import Teacher
 
 if TYPE_CHECKING:
     from kdzoo.engine.run import Run

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from kdzoo.errors import CapabilityError
-from kdzoo.method import Method
-from kdzoo.outputs import Rows, Step
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.outputs import Rows, Step
 
 if TYPE_CHECKING:
     from kdzoo.engine.run import Run

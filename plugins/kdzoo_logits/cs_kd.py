@@ -16,8 +16,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from kdzoo.functional.divergence import softened_kl
-from kdzoo.method import Method, Needs, term
-from kdzoo.outputs import Step
+from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.outputs import Step
 from kdzoo_logits.checks import positive
 
 VIEW = "same_class"

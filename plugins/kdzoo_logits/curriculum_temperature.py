@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from kdzoo.functional.gradient import scale_gradient
-from kdzoo.method import Transform
-from kdzoo.outputs import Pair, Rows, Step
+from kdzoo.protocol.method import Transform
+from kdzoo.protocol.outputs import Pair, Rows, Step
 from kdzoo_logits.checks import positive
 
 

@@ -23,10 +23,10 @@ import torch
 from torch import Tensor
 
 from kdzoo.functional.divergence import kl_rows
-from kdzoo.functional.precision import in_float32
-from kdzoo.functional.rows import row_mean
-from kdzoo.method import Method, Needs, term
-from kdzoo.outputs import Batch, Step
+from kdzoo.functional.float32 import in_float32
+from kdzoo.functional.row_mean import row_mean
+from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.outputs import Batch, Step
 from kdzoo_logits.checks import classes, positive
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class DLB(Method):
         if not len(previous):
             return batch
         # Another epoch number is another augmentation of the same samples.
-        again = next(iter(run.task.batches("train", [run.world.chunk(previous).cpu()], epoch=-1 - batch.epoch, train=True)))
+        again = next(iter(run.task.batches("train", [run.processes.chunk(previous).cpu()], epoch=-1 - batch.epoch, train=True)))
         size, whole = batch.size + again.size, batch.whole + len(previous)
         share = torch.zeros(size, device=self.last.device)
         share[: again.size] = whole / len(previous)

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from kdzoo.functional.divergence import kl_divergence
-from kdzoo.method import Method, Needs, term
-from kdzoo.outputs import Step
+from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.outputs import Step
 from kdzoo_logits.checks import several_learners
 
 

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kdzoo.protocols import REST
+from kdzoo.protocol.roles import REST
 
 TASK, DISTILL = "task", REST
 

@@ -17,8 +17,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from kdzoo.functional.labels import cross_entropy
-from kdzoo.method import Method, Needs, term
-from kdzoo.outputs import Step
+from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.outputs import Step
 
 
 class HardDistillation(Method):

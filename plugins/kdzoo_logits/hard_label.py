@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from kdzoo.method import Method, Needs, term
-from kdzoo.outputs import MAIN, Step
+from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.outputs import MAIN, Step
 
 
 class HardLabel(Method):

@@ -22,10 +22,10 @@ from torch import Tensor
 
 from kdzoo.functional.decouple import at_label
 from kdzoo.functional.divergence import softened_kl
+from kdzoo.functional.float32 import in_float32
 from kdzoo.functional.labels import hard_label
-from kdzoo.functional.precision import in_float32
-from kdzoo.method import Method, Needs, term
-from kdzoo.outputs import Step
+from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.outputs import Step
 from kdzoo_logits.checks import labeled, labels, positive, several_learners
 
 if TYPE_CHECKING:

@@ -19,9 +19,9 @@ from __future__ import annotations
 from torch import Tensor
 
 from kdzoo.functional.divergence import softened_kl
-from kdzoo.functional.precision import in_float32
-from kdzoo.method import Method, Needs, term
-from kdzoo.outputs import Step
+from kdzoo.functional.float32 import in_float32
+from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.outputs import Step
 
 BOTH_VIEWS, WEAK_ONLY = (4.0, 3.0, 5.0), (2.0, 6.0)
 

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from kdzoo.errors import CapabilityError
-from kdzoo.method import Transform
-from kdzoo.outputs import Pair, Step
+from kdzoo.protocol.method import Transform
+from kdzoo.protocol.outputs import Pair, Step
 from kdzoo_logits.checks import fraction
 
 HALF = 2.0**-25  # half the spacing of the uniform numbers: 0 and 1 have no normal quantile

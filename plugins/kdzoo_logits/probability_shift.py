@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from kdzoo.functional.labels import hard_label
-from kdzoo.method import Transform
-from kdzoo.outputs import Pair, Step
+from kdzoo.protocol.method import Transform
+from kdzoo.protocol.outputs import Pair, Step
 
 
 def shifted(teacher: Tensor, target: Tensor) -> Tensor:

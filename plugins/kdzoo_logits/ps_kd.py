@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from kdzoo.functional.labels import cross_entropy, probabilities
-from kdzoo.method import Method, Needs, term
-from kdzoo.outputs import Progress, Step
+from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.outputs import Progress, Step
 from kdzoo_logits.checks import classes, fraction, labeled, labels
 
 if TYPE_CHECKING:

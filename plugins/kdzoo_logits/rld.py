@@ -24,11 +24,11 @@ from torch import Tensor
 
 from kdzoo.functional.decouple import at_label, label_or_not
 from kdzoo.functional.divergence import kl_rows
+from kdzoo.functional.float32 import in_float32
 from kdzoo.functional.labels import hard_label
-from kdzoo.functional.precision import in_float32
-from kdzoo.functional.rows import row_mean
-from kdzoo.method import Method, Needs, term
-from kdzoo.outputs import Step
+from kdzoo.functional.row_mean import row_mean
+from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.outputs import Step
 from kdzoo_logits.checks import labels, other_classes_there, positive
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ from torch import Tensor
 
 from kdzoo.functional.divergence import softened_kl
 from kdzoo.functional.features import gram, length, unit
-from kdzoo.functional.precision import in_float32
-from kdzoo.method import Method, Needs, term
-from kdzoo.outputs import Step
+from kdzoo.functional.float32 import in_float32
+from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.outputs import Step
 from kdzoo_logits.checks import positive
 from kdzoo_logits.mlkd import unsure_classes, unsure_samples
 

@@ -16,8 +16,8 @@ from dataclasses import replace
 from torch import Tensor
 
 from kdzoo.functional.labels import smooth_labels, smooth_off_label
-from kdzoo.method import Transform
-from kdzoo.outputs import Pair, Step
+from kdzoo.protocol.method import Transform
+from kdzoo.protocol.outputs import Pair, Step
 from kdzoo_logits.checks import fraction
 
 

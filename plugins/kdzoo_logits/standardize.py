@@ -14,8 +14,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kdzoo.functional.standardize import standardize
-from kdzoo.method import Transform
-from kdzoo.outputs import Pair, Rows, Step
+from kdzoo.protocol.method import Transform
+from kdzoo.protocol.outputs import Pair, Rows, Step
 from kdzoo_logits.checks import positive
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from kdzoo.protocols import Model, RecipeRef, Teacher
+from kdzoo.protocol.roles import Model, RecipeRef, Teacher
 from kdzoo_logits.plans import earlier, with_teacher
 
 OF_THE_TEACHER = ("model", "checkpoint", "recipe", "weights")

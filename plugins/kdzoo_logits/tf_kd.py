@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from kdzoo.functional.divergence import kl_rows
+from kdzoo.functional.float32 import in_float32
 from kdzoo.functional.labels import smooth_off_label
-from kdzoo.functional.precision import in_float32
-from kdzoo.functional.rows import row_mean
-from kdzoo.method import Method, term
-from kdzoo.outputs import Step
+from kdzoo.functional.row_mean import row_mean
+from kdzoo.protocol.method import Method, term
+from kdzoo.protocol.outputs import Step
 from kdzoo_logits.checks import fraction, labeled, labels, positive
 
 if TYPE_CHECKING:

@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from kdzoo.functional.decouple import at_label, off_label
+from kdzoo.functional.float32 import in_float32
 from kdzoo.functional.labels import cross_entropy, hard_label, smooth_labels
-from kdzoo.functional.precision import in_float32
-from kdzoo.functional.rows import row_mean
-from kdzoo.method import Method, Needs, term
-from kdzoo.outputs import Step
+from kdzoo.functional.row_mean import row_mean
+from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.outputs import Step
 from kdzoo_logits.checks import classes, labels, other_classes_there
 
 if TYPE_CHECKING:

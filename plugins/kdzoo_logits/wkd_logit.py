@@ -25,12 +25,12 @@ from torch.nn import functional
 
 from kdzoo.errors import CapabilityError
 from kdzoo.functional.decouple import off_label, other_classes
+from kdzoo.functional.float32 import in_float32
 from kdzoo.functional.labels import hard_label
-from kdzoo.functional.precision import in_float32
-from kdzoo.functional.rows import row_mean
-from kdzoo.method import Method, Needs, term
-from kdzoo.models.taps import classifier_of
-from kdzoo.outputs import Step
+from kdzoo.functional.row_mean import row_mean
+from kdzoo.models.tap_names import classifier_of
+from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.outputs import Step
 from kdzoo_logits.checks import labels, other_classes_there, positive
 from kdzoo_logits.nkd import confident_label_loss
 

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 from torch.nn import functional
 
+from kdzoo.functional.float32 import in_float32
 from kdzoo.functional.labels import hard_label
-from kdzoo.functional.precision import in_float32
-from kdzoo.functional.rows import row_mean
-from kdzoo.method import Method, Needs, term
-from kdzoo.outputs import Step
+from kdzoo.functional.row_mean import row_mean
+from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.outputs import Step
 from kdzoo_logits.checks import labeled, labels, positive
 
 if TYPE_CHECKING:

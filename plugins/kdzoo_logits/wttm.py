@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from kdzoo.functional.precision import in_float32
-from kdzoo.functional.rows import row_mean
-from kdzoo.method import Method, Needs, term
-from kdzoo.outputs import Step
+from kdzoo.functional.float32 import in_float32
+from kdzoo.functional.row_mean import row_mean
+from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.outputs import Step
 from kdzoo_logits.checks import positive
 from kdzoo_logits.ttm import transformed_kl_rows
 

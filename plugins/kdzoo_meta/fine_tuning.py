@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from kdzoo.method import Method, Needs
-from kdzoo.outputs import Batch
-from kdzoo_meta import guard
+from kdzoo.protocol.method import Method, Needs
+from kdzoo.protocol.outputs import Batch
+from kdzoo_meta import preconditions
 from kdzoo_meta import quiz as quizzes
 from kdzoo_meta.checks import at_least, between
 
@@ -40,7 +40,7 @@ class TeacherFineTuning(Method):
 
     def setup(self, run: Run) -> None:
         quizzes.check(run, self.label)
-        guard.freeze_others(run, run.teacher_of(self), self.label, ("*",))
+        preconditions.freeze_others(run, run.teacher_of(self), self.label, ("*",))
 
     def update_teacher(self, window: Sequence[Batch], run: Run) -> None:
         teacher = run.teacher_of(self)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kdzoo.models.taps import resolve
+from kdzoo.models.tap_names import resolve
 
 
 class Graft(nn.Module):

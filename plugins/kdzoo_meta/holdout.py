@@ -6,7 +6,7 @@ method) and on all of it (without).
 
 from __future__ import annotations
 
-from kdzoo.method import Method, Needs
+from kdzoo.protocol.method import Method, Needs
 from kdzoo_meta.checks import between
 from kdzoo_meta.quiz import QUIZ
 

@@ -24,18 +24,18 @@ import torch
 from torch import Tensor
 
 from kdzoo.functional.divergence import kl_divergence
-from kdzoo.method import Method, Needs, term
-from kdzoo.outputs import MAIN, Batch, Step
-from kdzoo_meta import guard
+from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.outputs import MAIN, Batch, Step
+from kdzoo_meta import preconditions
 from kdzoo_meta import quiz as quizzes
 from kdzoo_meta.checks import above, at_least, between
-from kdzoo_meta.held import in_eval_mode
-from kdzoo_meta.inner import InnerStep
-from kdzoo_meta.lesson import Answers, Lesson, Part
-from kdzoo_meta.mirror import mirrored
-from kdzoo_meta.surrogate import surrogate
-from kdzoo_meta.tangents import Tangents
-from kdzoo_meta.vectors import Vector
+from kdzoo_meta.gradients.inner_objective import Answers, InnerObjective, Part
+from kdzoo_meta.gradients.inner_step import InnerStep
+from kdzoo_meta.gradients.optimizer_rules import mirrored
+from kdzoo_meta.gradients.parameter_swap import in_eval_mode
+from kdzoo_meta.gradients.surrogate import surrogate
+from kdzoo_meta.gradients.tangents import Tangents
+from kdzoo_meta.gradients.vectors import Vector
 
 if TYPE_CHECKING:
     from kdzoo.engine.run import Run
@@ -73,39 +73,39 @@ class LGTM(Method):
 
     def setup(self, run: Run) -> None:
         quizzes.check(run, self.label)
-        guard.freeze_others(run, run.teacher_of(self), self.label, ("*",))
+        preconditions.freeze_others(run, run.teacher_of(self), self.label, ("*",))
 
     def update_teacher(self, window: Sequence[Batch], run: Run) -> None:
         teacher = run.teacher_of(self)
         for batch in window:
-            lesson = Lesson(run, self.label, teacher, self.tangents)
-            parts = lesson.parts(batch)
+            objective = InnerObjective(run, self.label, teacher, self.tangents)
+            parts = objective.parts(batch)
             theta = {name: p.detach() for name, p in run.trainable().items()}
-            along = self.quiz_gradient(lesson, parts, theta, batch)
+            along = self.quiz_gradient(objective, parts, theta, batch)
             rows = run.rows([part.micro for part in parts])
             for part in parts:
-                value = self.value(lesson, part, theta, along) * quizzes.share(run, part.micro, rows)
+                value = self.value(objective, part, theta, along) * quizzes.share(run, part.micro, rows)
                 run.precision.scaled(value).backward()
             run.optimize(teacher)
 
-    def quiz_gradient(self, lesson: Lesson, parts: Sequence[Part], theta: Vector, batch: Batch) -> Vector:
+    def quiz_gradient(self, objective: InnerObjective, parts: Sequence[Part], theta: Vector, batch: Batch) -> Vector:
         """v, at the parameters that the student's optimizer would step to."""
-        run = lesson.run
+        run = objective.run
         inner = InnerStep(*mirrored(run.optimizers[run.first], run.trainable()), run.settings["train"]["clip"])
-        pilot, _ = inner.step(theta, lesson.gradient(parts, theta), inner.states)
+        pilot, _ = inner.step(theta, objective.gradient(parts, theta), inner.states)
         quiz = quizzes.draw(run, self.label, batch, size=self.quiz_batch, augment=True)
-        return lesson.quiz_gradient(quiz, pilot)
+        return objective.quiz_gradient(quiz, pilot)
 
-    def value(self, lesson: Lesson, part: Part, theta: Vector, along: Vector) -> Tensor:
+    def value(self, objective: InnerObjective, part: Part, theta: Vector, along: Vector) -> Tensor:
         """L_T - mu D_v L_T on a micro-batch, as a function of the teacher."""
-        run = lesson.run
+        run = objective.run
         assert part.answers is not None
         teacher = part.answers[MAIN]
         with torch.no_grad():
-            student = lesson.answers(part, theta)
-        rate = run.rates[lesson.teacher]["lr"] if self.influence is None else self.influence
+            student = objective.answers(part, theta)
+        rate = run.rates[objective.teacher]["lr"] if self.influence is None else self.influence
         with in_eval_mode(run.student):
-            answers, tangents = self.tangents(lambda p: lesson.answers(part, p), lesson.own(theta), along)
+            answers, tangents = self.tangents(lambda p: objective.answers(part, p), objective.own(theta), along)
         pull = surrogate(lambda a, _: self.distance(part, a), answers, tangents, {}, {}).value
         supervised = run.task.supervised(teacher)
         return self.pull * (self.distance(part, student) - rate * pull) + (1 - self.pull) * supervised

@@ -28,19 +28,19 @@ from torch import Tensor
 
 from kdzoo.engine.stages import MAIN_STAGE
 from kdzoo.errors import CapabilityError
-from kdzoo.method import Method, Needs
-from kdzoo.outputs import Batch, Step
-from kdzoo_meta import guard
+from kdzoo.protocol.method import Method, Needs
+from kdzoo.protocol.outputs import Batch, Step
+from kdzoo_meta import preconditions
 from kdzoo_meta import quiz as quizzes
 from kdzoo_meta.checks import above, at_least, between
-from kdzoo_meta.double_backward import double_backward
-from kdzoo_meta.health import Health
-from kdzoo_meta.inner import InnerStep
-from kdzoo_meta.lesson import Lesson
-from kdzoo_meta.mirror import mirrored
-from kdzoo_meta.pullbacks import SGDRule
-from kdzoo_meta.tangents import Tangents
-from kdzoo_meta.unroll import unrolled
+from kdzoo_meta.gradients.double_backward import double_backward
+from kdzoo_meta.gradients.inner_objective import InnerObjective
+from kdzoo_meta.gradients.inner_step import InnerStep
+from kdzoo_meta.gradients.optimizer_rules import mirrored
+from kdzoo_meta.gradients.pullbacks import SGDRule
+from kdzoo_meta.gradients.tangents import Tangents
+from kdzoo_meta.gradients.unroll import unrolled
+from kdzoo_meta.teacher_monitor import TeacherMonitor
 
 if TYPE_CHECKING:
     from kdzoo.engine.run import Run
@@ -107,7 +107,7 @@ class MetaDistil(Method):
         self.every, self.start_epoch, self.warm_momentum = every, start_epoch, warm_momentum
         self.normalize_meta_grad, self.teacher_clip, self.moves = normalize_meta_grad, teacher_clip, tuple(moves)
         self.recompute, self.share_forward, self.alarm = recompute, share_forward, alarm
-        self.health = Health()
+        self.monitor = TeacherMonitor()
         self.tangents = Tangents(forward_mode=backend == "jvp")
         self.waiting: dict[str, Tensor] = {}
         self.last, self.rehearsed = -1, False
@@ -117,10 +117,11 @@ class MetaDistil(Method):
 
     def setup(self, run: Run) -> None:
         quizzes.check(run, self.label)
-        guard.freeze_others(run, run.teacher_of(self), self.label, self.moves)
-        if self.backend == "double_backward" and run.world.size > 1:
+        preconditions.freeze_others(run, run.teacher_of(self), self.label, self.moves)
+        if self.backend == "double_backward" and run.processes.size > 1:
             raise CapabilityError(
-                f"methods.{self.label}.backend=double_backward runs in one process, here are {run.world.size}; use backend=jvp."
+                f"methods.{self.label}.backend=double_backward runs in one process, here are {run.processes.size}; "
+                "use backend=jvp."
             )
         if self.share_forward and len(run.learners) > 1:
             raise CapabilityError(
@@ -136,7 +137,7 @@ class MetaDistil(Method):
         self.meta_gradient(window, run)
         if not self.rehearsed:  # what cannot work should not come to light when the teacher's rate rises, epochs later
             self.rehearsed = True
-            guard.check_nonzero(run, run.teacher_of(self), self.label)
+            preconditions.check_nonzero(run, run.teacher_of(self), self.label)
         if due and self.pilot:
             self.move(run)
         elif due:
@@ -155,20 +156,20 @@ class MetaDistil(Method):
         """Leave the meta-gradient in the `.grad` of the teacher's parameters."""
         teacher = run.teacher_of(self)
         quiz = quizzes.draw(run, self.label, window[0], size=self.quiz_batch, augment=self.quiz_augment)
-        lesson, inner = self.lesson(run), self.inner_step(run)
-        with guard.twice_differentiable(run, self.label):
+        objective, inner = self.objective(run), self.inner_step(run)
+        with preconditions.twice_differentiable(run, self.label):
             if self.backend == "double_backward":
-                double_backward(lesson, inner, window, quiz)
+                double_backward(objective, inner, window, quiz)
             else:
-                unrolled(lesson, inner, window, quiz, look_ahead=self.look_ahead)
-        guard.check_reached(run, teacher, self.label)
+                unrolled(objective, inner, window, quiz, look_ahead=self.look_ahead)
+        preconditions.check_reached(run, teacher, self.label)
         rate = self.inner_lr if self.inner == "sgd" else run.rates[run.first]["lr"]
         if self.normalize_meta_grad and rate:
             torch._foreach_div_([p.grad for p in run.model(teacher).parameters() if p.grad is not None], rate)
 
-    def lesson(self, run: Run) -> Lesson:
+    def objective(self, run: Run) -> InnerObjective:
         """The inner objective as functions of the student's parameters."""
-        return Lesson(
+        return InnerObjective(
             run,
             self.label,
             run.teacher_of(self),
@@ -192,9 +193,9 @@ class MetaDistil(Method):
     def move(self, run: Run) -> None:
         """Step the teacher's optimizer on the meta-gradient."""
         teacher = run.teacher_of(self)
-        self.health.before(run, teacher)
+        self.monitor.before(run, teacher)
         if run.optimize(teacher, clip=self.teacher_clip or run.settings["train"]["clip"] or math.inf):
-            self.health.moved(run.norms[teacher])
+            self.monitor.moved(run.norms[teacher])
 
     def taken(self, run: Run) -> dict[str, Tensor]:
         """The meta-gradient, taken out of the teacher's `.grad`."""
@@ -215,7 +216,7 @@ class MetaDistil(Method):
             self.waiting = {}
             self.move(run)
         if number + 1 == run.progress.batches:
-            self.health.epoch_done(run, teacher, self.label, alarm=self.alarm)
+            self.monitor.epoch_done(run, teacher, self.label, alarm=self.alarm)
 
 
 def _check_options(window: int, backend: str, *, share_forward: bool, look_ahead: bool) -> None:

@@ -26,15 +26,15 @@ from torch import Tensor
 
 from kdzoo.engine.stages import MAIN_STAGE
 from kdzoo.errors import CapabilityError
-from kdzoo.functional.precision import in_float32
-from kdzoo.functional.rows import row_mean
-from kdzoo.method import Method, Needs, term
-from kdzoo.models.taps import classifier_of
-from kdzoo.outputs import Batch, Output, Step
-from kdzoo_meta import guard
+from kdzoo.functional.float32 import in_float32
+from kdzoo.functional.row_mean import row_mean
+from kdzoo.models.tap_names import classifier_of
+from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.outputs import Batch, Output, Step
+from kdzoo_meta import preconditions
 from kdzoo_meta import quiz as quizzes
 from kdzoo_meta.checks import above, between
-from kdzoo_meta.held import in_eval_mode
+from kdzoo_meta.gradients.parameter_swap import in_eval_mode
 
 if TYPE_CHECKING:
     from kdzoo.engine.run import Run
@@ -92,7 +92,7 @@ class MPDistil(Method):
             )
         head = classifier_of(run.model(teacher))
         path = next(name for name, module in run.model(teacher).named_modules() if module is head)
-        guard.freeze_others(run, teacher, self.label, (f"{path}.*",))
+        preconditions.freeze_others(run, teacher, self.label, (f"{path}.*",))
 
     @term(weight=0.5)
     def soft(self, step: Step) -> Tensor:

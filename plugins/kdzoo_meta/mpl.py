@@ -28,10 +28,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kdzoo.engine.stages import MAIN_STAGE
-from kdzoo.functional.rows import row_mean
-from kdzoo.method import Method, Needs, term
-from kdzoo.outputs import Batch, Step
-from kdzoo_meta import guard
+from kdzoo.functional.row_mean import row_mean
+from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.outputs import Batch, Step
+from kdzoo_meta import preconditions
 from kdzoo_meta import quiz as quizzes
 from kdzoo_meta.checks import above, at_least, between
 
@@ -82,7 +82,7 @@ class MPL(Method):
 
     def setup(self, run: Run) -> None:
         quizzes.check(run, self.label)
-        guard.freeze_others(run, run.teacher_of(self), self.label, ("*",))
+        preconditions.freeze_others(run, run.teacher_of(self), self.label, ("*",))
 
     @term()
     def pseudo(self, step: Step) -> Tensor:

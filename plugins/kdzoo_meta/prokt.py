@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from kdzoo.functional.divergence import kl_divergence
-from kdzoo.method import Method, Needs, term
-from kdzoo.outputs import Batch, Step
+from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.outputs import Batch, Step
 
 if TYPE_CHECKING:
     from kdzoo.engine.run import Run

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from kdzoo.errors import CapabilityError, PluginError
-from kdzoo.outputs import Batch
+from kdzoo.protocol.outputs import Batch
 
 if TYPE_CHECKING:
     from kdzoo.engine.run import Run
@@ -34,7 +34,7 @@ def draw(run: Run, label: str, place: Batch, *, size: int | None, augment: bool)
 def at(run: Run, place: Batch, chunks: Sequence[Tensor], *, augment: bool) -> list[tuple[Batch, float]]:
     """The quiz samples of some lists of indices, as micro-batches with their shares of the mean over all of them."""
     whole = sum(len(chunk) for chunk in chunks)
-    mine = [run.world.chunk(chunk) for chunk in chunks]
+    mine = [run.processes.chunk(chunk) for chunk in chunks]
     batches = run.task.batches(QUIZ, mine, epoch=place.epoch, train=augment)
     placed = [replace(b, whole=whole, epoch=place.epoch, number=place.number) for b in batches]
     micros = [micro for batch in placed for micro in run.micros(batch)]
@@ -63,7 +63,7 @@ def check(run: Run, label: str) -> None:
     Raises:
         CapabilityError: fewer samples than two for each process. PluginError: the task put samples into two splits.
     """
-    least = 2 * run.world.size
+    least = 2 * run.processes.size
     if run.task.size(QUIZ) < least:
         raise CapabilityError(
             f"methods.{label}: the quiz split has {run.task.size(QUIZ)} samples, at least {least} are needed; "

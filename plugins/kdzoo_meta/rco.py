@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 
 from kdzoo.errors import RecipeError
-from kdzoo.outputs import Batch, Output
-from kdzoo.protocols import Model, Teacher
+from kdzoo.protocol.outputs import Batch, Output
+from kdzoo.protocol.roles import Model, Teacher
 from kdzoo.teachers.loading import read_weights
-from kdzoo_meta.vectors import below
+from kdzoo_meta.gradients.vectors import below
 
 if TYPE_CHECKING:
     from kdzoo.engine.run import Run

@@ -25,9 +25,9 @@ from torch import Tensor, nn
 from kdzoo.errors import CapabilityError
 from kdzoo.functional.divergence import softened_kl
 from kdzoo.functional.labels import cross_entropy
-from kdzoo.method import Method, Needs, term
-from kdzoo.outputs import Step
-from kdzoo.protocols import Model
+from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.outputs import Step
+from kdzoo.protocol.roles import Model
 from kdzoo_meta.checks import above
 from kdzoo_meta.graft import Graft, shape_at
 

@@ -3,8 +3,8 @@ import sys
 
 import pytest
 
-from kdzoo.bench import BenchStarted, CellDone, CellFailed, CellProgress, CellStarted, TeacherDone
-from kdzoo.cli.cells import Bars
+from kdzoo.benchmark import BenchStarted, CellDone, CellFailed, CellProgress, CellStarted, TeacherDone
+from kdzoo.terminal.bench_progress import Bars
 
 BENCH = """\
 extends: tiny.yaml

@@ -49,7 +49,7 @@ def test_off_a_terminal_a_list_is_tab_separated(kdzoo):
 
 
 def test_on_a_terminal_a_list_has_headers(kdzoo, monkeypatch):
-    monkeypatch.setattr("kdzoo.cli.console.on_terminal", lambda stream: True)
+    monkeypatch.setattr("kdzoo.terminal.console.on_terminal", lambda stream: True)
     first = kdzoo("list", "schedules")[1].splitlines()[0]
     assert first.split() == ["name", "summary", "distribution", "status"]
 

@@ -147,7 +147,7 @@ def test_a_command_cannot_take_a_built_in_ones_place(kdzoo):
 def test_colors_only_on_a_terminal_and_never_against_no_color(kdzoo, monkeypatch):
     monkeypatch.delenv("NO_COLOR", raising=False)
     assert "\x1b" not in kdzoo("lst")[2]
-    monkeypatch.setattr("kdzoo.cli.console.on_terminal", lambda stream: True)
+    monkeypatch.setattr("kdzoo.terminal.console.on_terminal", lambda stream: True)
     assert "\x1b[1;31merror:\x1b[0m" in kdzoo("lst")[2]
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b" not in kdzoo("lst")[2]

@@ -11,7 +11,7 @@ import torch
 from kdzoo.engine.loop import _train_on, _update_teacher
 from kdzoo.engine.run import Run
 from kdzoo.errors import KdzooError
-from kdzoo.outputs import ENGINE
+from kdzoo.protocol.outputs import ENGINE
 from kdzoo.testing import first_window, tiny_recipe, tiny_run
 from kdzoo.testing.tiny import registered
 

@@ -3,7 +3,7 @@ import inspect
 import pytest
 
 from kdzoo import registry
-from kdzoo.data.places import Availability
+from kdzoo.data.search_paths import Availability
 from kdzoo.data.status import status
 from kdzoo.recipe.schema import schema_of
 

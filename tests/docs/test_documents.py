@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from kdzoo import registry
-from kdzoo.bench.grid import expand
+from kdzoo.benchmark.plan.grid import expand
 from kdzoo.cli.arguments import Parser
 from kdzoo.cli.commands.check import is_override
 from kdzoo.cli.dispatch import find as command_of

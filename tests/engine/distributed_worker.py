@@ -11,9 +11,9 @@ import torch.distributed as dist
 
 from kdzoo.engine.assemble import assemble
 from kdzoo.engine.feed import Feed
-from kdzoo.engine.loop import Place, train
+from kdzoo.engine.loop import Position, train
 from kdzoo.engine.observers import Observer
-from kdzoo.engine.stages import Plan
+from kdzoo.engine.stages import StagePlan
 from kdzoo.recipe.load import load
 
 
@@ -24,15 +24,15 @@ def main(recipe: Path, out: Path) -> None:
     run = assemble(settings)
     train(
         run,
-        Plan.of(run, 1, {}),
+        StagePlan.of(run, 1, {}),
         Feed(run),
         Observer(),
-        Place(),
+        Position(),
     )
-    if run.world.is_main:
+    if run.processes.is_main:
         torch.save({name: parameter.detach() for name, parameter in run.trainable().items()}, out)
     if dist.is_initialized():
-        run.world.barrier()
+        run.processes.barrier()
     os._exit(0)  # torch sometimes aborts while gloo's threads are torn down, long after the work is done
 
 

@@ -1,4 +1,4 @@
-"""Named streams: numbers depend on their name and place, and on nothing else."""
+"""Named streams: numbers depend on their name and position, and on nothing else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kdzoo.random import Streams
 
 def test_a_generator_repeats_itself_and_differs_from_its_neighbors() -> None:
     streams = Streams(3)
-    draws = [torch.rand(4, generator=streams.generator("order", *place)) for place in [(0,), (0,), (1,)]]
+    draws = [torch.rand(4, generator=streams.generator("order", *position)) for position in [(0,), (0,), (1,)]]
     assert torch.equal(draws[0], draws[1])
     assert not torch.equal(draws[0], draws[2])
     assert not torch.equal(draws[0], torch.rand(4, generator=Streams(4).generator("order", 0)))

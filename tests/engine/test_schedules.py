@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from kdzoo.outputs import Progress
+from kdzoo.protocol.outputs import Progress
 from kdzoo.schedules import Constant, Cosine, Linear, Piecewise, Schedule, Steps, Warmup
 
 

@@ -45,15 +45,15 @@ def test_wandb_leaves_a_readable_offline_run(tmp_path: Path, monkeypatch: pytest
 
 def log_records(content: bytes) -> Iterator[bytes]:
     """The records of a wandb run file: LevelDB's log format behind a header of seven bytes."""
-    block, header, place, parts = 32768, struct.Struct("<IHB"), 7, []
-    while place + header.size <= len(content):
-        left = block - place % block
+    block, header, position, parts = 32768, struct.Struct("<IHB"), 7, []
+    while position + header.size <= len(content):
+        left = block - position % block
         if left < header.size:
-            place += left
+            position += left
             continue
-        _, length, kind = header.unpack_from(content, place)
-        parts.append(content[place + header.size : place + header.size + length])
-        place += header.size + length
+        _, length, kind = header.unpack_from(content, position)
+        parts.append(content[position + header.size : position + header.size + length])
+        position += header.size + length
         if kind in (1, 4):  # a whole record, or the last part of one
             yield b"".join(parts)
             parts = []

@@ -11,10 +11,10 @@ import torch.nn.functional as F
 
 from kdzoo.engine.assemble import assemble
 from kdzoo.engine.feed import Feed
-from kdzoo.engine.loop import Place, train
+from kdzoo.engine.loop import Position, train
 from kdzoo.engine.observers import Observer
 from kdzoo.engine.run import Run
-from kdzoo.engine.stages import Plan
+from kdzoo.engine.stages import StagePlan
 from kdzoo.errors import CapabilityError, RecipeError
 from kdzoo.recipe.build import build
 from kdzoo.testing import first_window, tiny_recipe, tiny_run
@@ -26,7 +26,7 @@ SECTIONS: dict[str, Any] = {"student": MLP, "teacher": {"use": "frozen", "model"
 def trained(settings: Any) -> Run:
     run = assemble(settings)
     schedules: Any = {path: build("schedules", spec, path) for path, spec in settings["schedules"].items()}
-    train(run, Plan.of(run, settings["train"]["epochs"], schedules), Feed(run), Observer(), Place())
+    train(run, StagePlan.of(run, settings["train"]["epochs"], schedules), Feed(run), Observer(), Position())
     return run
 
 
@@ -71,7 +71,7 @@ def test_a_schedule_on_nothing_says_what_there_is() -> None:
 
 def test_fitnets_trains_its_hint_first_and_then_only_its_logit_loss() -> None:
     run = assemble(tiny_recipe("fitnets").settings)
-    plan = Plan.of(run, 1, {})
+    plan = StagePlan.of(run, 1, {})
     assert plan.stages[0].name.split(".")[0] == "fitnets"
     with plan.entered(run, 0):
         assert run.weights_now["hard_label"] == {}
@@ -87,11 +87,11 @@ def test_the_ema_teacher_is_the_average_of_the_students_that_were() -> None:
     average = [p.detach().clone() for p in run.student.parameters()]
 
     class Averaging(Observer):
-        def window_done(self, run: Run, place: Place) -> None:
+        def window_done(self, run: Run, position: Position) -> None:
             for mean, parameter in zip(average, run.student.parameters(), strict=True):
                 mean.mul_(0.75).add_(parameter.detach(), alpha=0.25)
 
-    train(run, Plan.of(run, 1, {}), Feed(run), Averaging(), Place())
+    train(run, StagePlan.of(run, 1, {}), Feed(run), Averaging(), Position())
     for mean, parameter in zip(average, run.model("teacher").parameters(), strict=True):
         torch.testing.assert_close(parameter, mean)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from torch import Tensor, nn
 
-from kdzoo.models.taps import named_taps, resolve
+from kdzoo.models.tap_names import named_taps, resolve
 
 Features = dict[str, Tensor]
 

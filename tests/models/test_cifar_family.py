@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from kdzoo.errors import RecipeError
 from kdzoo.models import cifar_resnet, mobilenet, resnet, shuffle, vgg, wrn
-from kdzoo.models.taps import classifier_of, expand, named_taps, norm_of, resolve
+from kdzoo.models.tap_names import classifier_of, expand, named_taps, norm_of, resolve
 
 REFERENCE = json.loads((Path(__file__).parent / "reference_values.json").read_text())
 

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from kdzoo.errors import MissingError, RecipeError
-from kdzoo.models.taps import classifier_of, expand, named_taps, norm_of
+from kdzoo.models.tap_names import classifier_of, expand, named_taps, norm_of
 from kdzoo.models.torchvision import torchvision
 
 # Channels and sizes of the stem and the stages for images of 64 pixels, from the papers' tables of the architectures.

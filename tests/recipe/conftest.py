@@ -10,8 +10,8 @@ import pytest
 from torch import nn
 
 from kdzoo import registry
-from kdzoo.method import Method, Transform
-from kdzoo.protocols import Data, Model, RecipeRef, Schedule, Teacher, Tracker
+from kdzoo.protocol.method import Method, Transform
+from kdzoo.protocol.roles import Data, Model, RecipeRef, Schedule, Teacher, Tracker
 from kdzoo.registry.entries import LOCAL
 
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from kdzoo import registry
 from kdzoo.errors import PluginError
-from kdzoo.method import Method, Transform
-from kdzoo.protocols import Data, Model, RecipeRef, Schedule, Teacher
+from kdzoo.protocol.method import Method, Transform
+from kdzoo.protocol.roles import Data, Model, RecipeRef, Schedule, Teacher
 from kdzoo.recipe.schema import REQUIRED, schema_for, schema_of
 
 if TYPE_CHECKING:

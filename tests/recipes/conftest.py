@@ -7,7 +7,7 @@ import functools
 import pytest
 import torch
 
-from kdzoo.bench.grid import expand
+from kdzoo.benchmark.plan.grid import expand
 from kdzoo.data.tensors import Tensors
 from kdzoo.recipe.load import Recipe
 

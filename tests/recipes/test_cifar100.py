@@ -2,9 +2,9 @@
 
 import pytest
 
-from kdzoo.bench.grid import expand
+from kdzoo.benchmark.plan.grid import expand
 from kdzoo.engine.assemble import assemble
-from kdzoo.engine.stages import Plan
+from kdzoo.engine.stages import StagePlan
 from kdzoo.recipe.find import available
 from kdzoo.recipe.load import load
 from kdzoo.testing.tiny import first_window
@@ -116,7 +116,7 @@ def test_a_teacher_may_be_a_file_instead():
 def test_every_method_of_a_pair_fits_its_networks(pair, cells, miniature):
     for cell in cells(PAIRS + pair):
         run = assemble(miniature(cell.recipe).settings)
-        plan = Plan.of(run, 1, {})
+        plan = StagePlan.of(run, 1, {})
         for stage in range(len(plan.stages)):
             with plan.entered(run, stage):
                 assert run.total(run.step(first_window(run)[0])).isfinite(), cell.label

@@ -5,8 +5,8 @@ import math
 
 import pytest
 
+from kdzoo.engine.components import make
 from kdzoo.engine.launch import launch
-from kdzoo.engine.making import make
 from kdzoo.recipe.find import available, builtin_folder, describe, hidden
 from kdzoo.recipe.load import load
 

@@ -105,7 +105,7 @@ def test_registering_an_unknown_kind_is_refused():
 PLUGIN_FILE = '''
 from __future__ import annotations
 from dataclasses import dataclass
-from kdzoo.method import Method, Transform
+from kdzoo.protocol.method import Method, Transform
 from kdzoo.schedules import Schedule
 
 class MyKD(Method):

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kdzoo.cli.arguments import add_json, add_recipe
-from kdzoo.cli.cells import watching
-from kdzoo.cli.console import say, show_json, show_table
+from kdzoo.terminal.bench_progress import watching
+from kdzoo.terminal.console import say, show_json, show_table
 
 if TYPE_CHECKING:
-    from kdzoo.bench.board import Leaderboard
+    from kdzoo.benchmark.report.board import Leaderboard
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from kdzoo.bench.runner import bench
+    from kdzoo.benchmark.execute.runner import bench
 
     with watching(quiet=args.quiet) as heard:
         board = bench(
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
 
 def show_board(board: Leaderboard, *, as_json: bool) -> None:
     """The leaderboard to standard output; what is to be known about it, and where the report is, to standard error."""
-    from kdzoo.bench.formats import sections, table
+    from kdzoo.benchmark.report.formats import sections, table
 
     if as_json:
         show_json(board.to_json())

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kdzoo.cli.arguments import add_json, add_plugins, load_plugins
-from kdzoo.cli.console import show_json, show_table
 from kdzoo.errors import KdzooError, RecipeError
+from kdzoo.terminal.console import show_json, show_table
 
 if TYPE_CHECKING:
     from kdzoo.recipe.load import Recipe
@@ -64,8 +64,8 @@ def _checked(name: str, overrides: Sequence[str], *, deep: bool) -> str | KdzooE
 
 def _runs(name: str, overrides: Sequence[str]) -> list[Recipe]:
     """The recipe of each run that a recipe stands for."""
-    from kdzoo.bench.grid import expand
-    from kdzoo.engine.making import make
+    from kdzoo.benchmark.plan.grid import expand
+    from kdzoo.engine.components import make
     from kdzoo.recipe.load import load
 
     recipe = load(name, overrides)

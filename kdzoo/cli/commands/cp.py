@@ -6,8 +6,8 @@ import argparse
 import re
 from pathlib import Path
 
-from kdzoo.cli.console import say, show
 from kdzoo.errors import RecipeError
+from kdzoo.terminal.console import say, show
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from kdzoo.cli.arguments import add_json
-from kdzoo.cli.console import show_json, show_table
+from kdzoo.terminal.console import show_json, show_table
 
 FOUND = {True: "found", False: "missing", None: "you name the folder"}
 

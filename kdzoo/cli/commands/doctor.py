@@ -16,8 +16,8 @@ from typing import Literal
 
 from kdzoo import registry
 from kdzoo.cli.arguments import add_json
-from kdzoo.cli.console import complain, show_json, show_table
 from kdzoo.errors import MissingError, PluginError
+from kdzoo.terminal.console import complain, show_json, show_table
 
 Status = Literal["ok", "absent", "wrong"]
 

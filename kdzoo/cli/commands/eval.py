@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from kdzoo.cli.arguments import add_json, add_plugins, load_plugins
-from kdzoo.cli.console import say, show_json, show_table, warn
+from kdzoo.terminal.console import say, show_json, show_table, warn
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from kdzoo.cli.arguments import add_json, add_plugins, load_plugins
-from kdzoo.cli.console import say, show, show_json
+from kdzoo.terminal.console import say, show, show_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from kdzoo.cli.arguments import add_json, add_plugins, load_plugins
-from kdzoo.cli.console import show_json, show_table
-from kdzoo.cli.kinds import SHOWN, listed, plural, unnamed
+from kdzoo.cli.listing import SHOWN, listed, plural, unnamed
+from kdzoo.terminal.console import show_json, show_table
 
 COLUMNS = ("name", "summary", "distribution", "status")
 

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from kdzoo import registry
-from kdzoo.cli.console import say, show
 from kdzoo.cli.dispatch import version
 from kdzoo.errors import RecipeError
 from kdzoo.registry.source import locate
+from kdzoo.terminal.console import say, show
 
 TEMPLATES = Path(__file__).parents[2] / "scaffold"
 SUFFIX = ".txt"

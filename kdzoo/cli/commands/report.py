@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from kdzoo.bench.report import write_report
+    from kdzoo.benchmark.report.page import write_report
     from kdzoo.engine.files import writing
 
     with writing(args.folder):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from kdzoo.cli.arguments import add_json, add_recipe, load_plugins
-from kdzoo.cli.console import main_process, show_json, show_table
+from kdzoo.terminal.console import main_process, show_json, show_table
 
 if TYPE_CHECKING:
     from kdzoo.engine.results import Result

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from kdzoo import registry
 from kdzoo.cli.arguments import add_json, add_plugins, load_plugins
 from kdzoo.cli.commands.check import is_override
-from kdzoo.cli.console import show, show_json, show_table
-from kdzoo.cli.kinds import SHOWN, plural
+from kdzoo.cli.listing import SHOWN, plural
 from kdzoo.errors import RecipeError, nearest
+from kdzoo.terminal.console import show, show_json, show_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from kdzoo import Method, Needs, Step, term
-from kdzoo.functional.rows import row_mean
+from kdzoo.functional.row_mean import row_mean
 
 
 def logit_matching(student: Tensor, teacher: Tensor, *, weight: Tensor | None = None) -> Tensor:

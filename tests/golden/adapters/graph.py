@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import torch
 from kdzoo_graph.auto_distill import Projection
-from kdzoo_graph.dan import DANEncoder, weights
-from kdzoo_graph.decoders import complex_product, distmult, scores, transe
-from kdzoo_graph.entity_alignment import contrastive
-from kdzoo_graph.graph import Graph
-from kdzoo_graph.heads import vectors
-from kdzoo_graph.identify import apart, identify, identify_in_batch, identify_sampled
-from kdzoo_graph.ranks import csls, ranks, summary
+from kdzoo_graph.entity_identification import apart, identify, identify_in_batch, identify_sampled
+from kdzoo_graph.models.dan import DANEncoder, weights
+from kdzoo_graph.models.decoders import complex_product, distmult, scores, transe
+from kdzoo_graph.models.graph import Graph
+from kdzoo_graph.models.heads import vectors
 from kdzoo_graph.sampling import expected_count
+from kdzoo_graph.tasks.entity_alignment import contrastive
+from kdzoo_graph.tasks.ranks import csls, ranks, summary
 from torch.func import functional_call
 from torch.nn import functional as F
 

@@ -23,7 +23,7 @@ from kdzoo.functional.divergence import kl_divergence, softened_kl
 from kdzoo.functional.gradient import scale_gradient
 from kdzoo.functional.labels import cross_entropy, smooth_off_label
 from kdzoo.functional.standardize import standardize
-from kdzoo.outputs import Progress
+from kdzoo.protocol.outputs import Progress
 from kdzoo.schedules import Warmup
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kdzoo.engine.run import Run
-from kdzoo.outputs import Step
+from kdzoo.protocol.outputs import Step
 from kdzoo.testing import first_window, tiny_recipe, tiny_run
 
 NET = {"use": "tiny_cnn", "widths": [4, 8]}

@@ -10,11 +10,11 @@ from kdzoo_features.norm import expanded
 from kdzoo_features.truncate import up_to
 from torch import Tensor, nn
 
-from kdzoo.engine.taps import Taps
+from kdzoo.engine.feature_recorder import FeatureRecorder
 from kdzoo.errors import CapabilityError, RecipeError
 from kdzoo.models.mobilenet import MobileNetV2Half
 from kdzoo.models.resnet import resnet8
-from kdzoo.models.taps import name_taps, norm_of
+from kdzoo.models.tap_names import name_taps, norm_of
 from kdzoo.models.tiny import MLP, TinyCNN
 from kdzoo.models.vgg import vgg8
 from kdzoo.testing import first_window
@@ -26,7 +26,7 @@ MODELS = {"resnet8": resnet8, "vgg8": vgg8, "tiny_cnn": TinyCNN, "mobilenet_v2_h
 
 
 def feature(model: nn.Module, tap: str, inputs: Tensor) -> Tensor:
-    taps = Taps(model, [tap])
+    taps = FeatureRecorder(model, [tap])
     with taps.recording() as features:
         model(inputs)
     return features[tap]

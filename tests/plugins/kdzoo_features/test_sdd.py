@@ -6,7 +6,7 @@ from kdzoo_features.sdd import SDD, region_kl, region_weights, regions
 
 from kdzoo.errors import CapabilityError
 from kdzoo.functional.divergence import softened_kl
-from kdzoo.models.taps import classifier_of
+from kdzoo.models.tap_names import classifier_of
 
 from .conftest import NET, Running, frozen, seen
 

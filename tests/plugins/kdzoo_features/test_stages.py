@@ -5,10 +5,10 @@ import torch
 from torch import Tensor, nn
 
 from kdzoo.engine.feed import Feed
-from kdzoo.engine.loop import Place, train
+from kdzoo.engine.loop import Position, train
 from kdzoo.engine.observers import Observer
 from kdzoo.engine.run import Run
-from kdzoo.engine.stages import Plan
+from kdzoo.engine.stages import StagePlan
 from kdzoo.testing import first_window
 
 from .conftest import NET, Running, frozen
@@ -30,10 +30,10 @@ def changed(before: dict[str, Tensor], module: nn.Module) -> set[str]:
     return {name for name, value in module.state_dict().items() if not torch.equal(value, before[name])}
 
 
-def only_first_stage(run: Run) -> Plan:
+def only_first_stage(run: Run) -> StagePlan:
     """Train the run's first stage from its beginning and stop; the whole plan."""
-    plan = Plan.of(run, 1, {})
-    train(run, Plan(plan.stages[:1], plan.owners[:1], {}, plan.base), Feed(run), Observer(), Place())
+    plan = StagePlan.of(run, 1, {})
+    train(run, StagePlan(plan.stages[:1], plan.owners[:1], {}, plan.base), Feed(run), Observer(), Position())
     return plan
 
 
@@ -102,4 +102,4 @@ def test_the_self_supervised_head_of_the_teacher_trains_alone_and_then_rests(run
     [("fitnets", "hint_epochs"), ("ab", "boundary_epochs"), ("ft", "paraphraser_epochs"), ("sskd", "head_epochs")],
 )
 def test_a_first_stage_of_no_epochs_does_not_exist(method: str, setting: str, running: Running) -> None:
-    assert len(Plan.of(running(method, {setting: 0}), 1, {}).stages) == 1
+    assert len(StagePlan.of(running(method, {setting: 0}), 1, {}).stages) == 1

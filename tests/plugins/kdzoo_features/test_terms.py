@@ -10,7 +10,7 @@ from kdzoo.functional.features import mean_squared_error, pooled
 from kdzoo.functional.margins import activation_boundary, negative_margin, partial_distance
 from kdzoo.functional.relations import angle_relation, distance_relation
 from kdzoo.functional.review import hierarchical_context
-from kdzoo.models.taps import classifier_of, norm_of
+from kdzoo.models.tap_names import classifier_of, norm_of
 from kdzoo.testing import first_window
 
 from .conftest import NET, WIDER, Running, frozen, seen

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from kdzoo_graph.aligned import aligned
-from kdzoo_graph.triples import numbered
+from kdzoo_graph.data.aligned import aligned
+from kdzoo_graph.data.triples import numbered
 
 from kdzoo import registry
-from kdzoo.method import Needs
+from kdzoo.protocol.method import Needs
 from kdzoo.random import Streams
 
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from kdzoo_graph.identify import identify, identify_in_batch, identify_sampled
+from kdzoo_graph.entity_identification import identify, identify_in_batch, identify_sampled
 from kdzoo_graph.sampling import expected_count, log_uniform, uniform
 from kdzoo_graph.self_table import table_of
 from torch import nn

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from kdzoo_graph.baselines import GATEncoder, GCNEncoder, TableEncoder
-from kdzoo_graph.decoders import ConvE, complex_product, distmult, transe
-from kdzoo_graph.graph import Graph
-from kdzoo_graph.heads import parts, width_of
-from kdzoo_graph.models import dan, entity_table, gat, gcn
+from kdzoo_graph.models.baselines import GATEncoder, GCNEncoder, TableEncoder
+from kdzoo_graph.models.decoders import ConvE, complex_product, distmult, transe
+from kdzoo_graph.models.graph import Graph
+from kdzoo_graph.models.heads import parts, width_of
+from kdzoo_graph.models.registered import dan, entity_table, gat, gcn
 from torch.nn import functional as F
 
 from kdzoo.errors import RecipeError

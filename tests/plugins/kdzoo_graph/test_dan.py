@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from kdzoo_graph.dan import DANEncoder, RelationAttention, weights
-from kdzoo_graph.graph import Graph
+from kdzoo_graph.models.dan import DANEncoder, RelationAttention, weights
+from kdzoo_graph.models.graph import Graph
 from torch import nn
 
 N, R, D = 9, 3, 6

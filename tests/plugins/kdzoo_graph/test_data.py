@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from kdzoo_graph.dbp15k import DBP15K
-from kdzoo_graph.sources import UMLS, FB15k237, Kinships, Nations, TriplesFolder
+from kdzoo_graph.data.dbp15k import DBP15K
+from kdzoo_graph.data.sources import UMLS, FB15k237, Kinships, Nations, TriplesFolder
 
 from kdzoo.errors import MissingError, RecipeError
 

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from kdzoo_graph.aligned import aligned
-from kdzoo_graph.enrich import enriched, swapped
-from kdzoo_graph.entity_alignment import EntityAlignment, contrastive
+from kdzoo_graph.data.aligned import aligned
+from kdzoo_graph.data.enrich import enriched, swapped
 from kdzoo_graph.models import dan
+from kdzoo_graph.tasks.entity_alignment import EntityAlignment, contrastive
 
 from kdzoo.errors import CapabilityError, RecipeError
-from kdzoo.outputs import MAIN, Output, Rows
+from kdzoo.protocol.outputs import MAIN, Output, Rows
 
 
 class Given:

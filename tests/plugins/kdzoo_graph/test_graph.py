@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from kdzoo_graph.graph import Graph
-from kdzoo_graph.hops import two_hops
+from kdzoo_graph.data.hops import two_hops
+from kdzoo_graph.models.graph import Graph
 
 from kdzoo.errors import CapabilityError
 

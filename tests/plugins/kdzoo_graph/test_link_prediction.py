@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from kdzoo_graph.link_prediction import LinkPrediction
-from kdzoo_graph.models import dan, entity_table
-from kdzoo_graph.triples import numbered
+from kdzoo_graph.data.triples import numbered
+from kdzoo_graph.models.registered import dan, entity_table
+from kdzoo_graph.tasks.link_prediction import LinkPrediction
 
 from kdzoo.errors import CapabilityError, RecipeError
-from kdzoo.outputs import MAIN
+from kdzoo.protocol.outputs import MAIN
 
 
 class Facts:
@@ -61,7 +61,7 @@ def test_ranks_are_filtered_by_all_three_parts(make_task) -> None:
 
 
 def test_evaluation_does_not_depend_on_how_it_is_batched(make_task, monkeypatch) -> None:
-    from kdzoo_graph import batches
+    from kdzoo_graph.tasks import batches
 
     task = make_task(LinkPrediction, "blocks")
     model, results = built(task), []

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from kdzoo_graph.answers import Answers
-from kdzoo_graph.ranks import RankMeter, SimilarityMeter, csls, ranks, summary
+from kdzoo_graph.tasks.known_answers import Answers
+from kdzoo_graph.tasks.ranks import RankMeter, SimilarityMeter, csls, ranks, summary
 
-from kdzoo.outputs import Batch, Output, Rows
+from kdzoo.protocol.outputs import Batch, Output, Rows
 
 
 def given(rows=40, candidates=9, seed=0):

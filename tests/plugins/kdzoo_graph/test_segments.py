@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from kdzoo_graph import segments
-from kdzoo_graph.segments import aggregate, edge_dots, segment_softmax
+from kdzoo_graph.models import segments
+from kdzoo_graph.models.segments import aggregate, edge_dots, segment_softmax
 from torch.utils._python_dispatch import TorchDispatchMode
 
 ROW, COL = torch.tensor([0, 0, 1, 3, 3, 3]), torch.tensor([1, 2, 0, 0, 1, 2])

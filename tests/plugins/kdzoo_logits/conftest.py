@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kdzoo.functional.labels import cross_entropy
-from kdzoo.outputs import Batch, Output, Progress, Rows, Step
+from kdzoo.protocol.outputs import Batch, Output, Progress, Rows, Step
 from kdzoo.random import Streams
 
 

@@ -8,7 +8,7 @@ import torch
 from kdzoo_logits.dlb import DLB
 
 from kdzoo.functional.divergence import softened_kl
-from kdzoo.outputs import Batch
+from kdzoo.protocol.outputs import Batch
 
 
 class Samples:
@@ -31,7 +31,7 @@ class Samples:
 @pytest.fixture
 def run(make_run):
     run = make_run(classes=5, samples=8)
-    run.task, run.world = Samples(), SimpleNamespace(chunk=lambda index: index)
+    run.task, run.processes = Samples(), SimpleNamespace(chunk=lambda index: index)
     return run
 
 

@@ -12,9 +12,9 @@ from kdzoo_logits.dot import DISTILL, DOT, TASK, dot_step
 
 from kdzoo.engine.assemble import assemble
 from kdzoo.engine.feed import Feed
-from kdzoo.engine.loop import Place, train
+from kdzoo.engine.loop import Position, train
 from kdzoo.engine.observers import Observer
-from kdzoo.engine.stages import Plan
+from kdzoo.engine.stages import StagePlan
 from kdzoo.functional.divergence import softened_kl
 from kdzoo.functional.labels import cross_entropy
 from kdzoo.recipe.build import build
@@ -63,7 +63,7 @@ def recipe(optimizer, method="kd", *, train=None, **sections):
 
 def trained(given):
     run = assemble(given.settings)
-    train(run, Plan.of(run, given.settings["train"]["epochs"], {}), Feed(run), Observer(), Place())
+    train(run, StagePlan.of(run, given.settings["train"]["epochs"], {}), Feed(run), Observer(), Position())
     return run
 
 
@@ -111,7 +111,7 @@ def test_an_adapter_has_a_buffer_for_the_distillation_only() -> None:
     nets = {"student": {"use": "tiny_cnn", "widths": [4, 8]}, "teacher": {"use": "frozen", "model": {"use": "tiny_cnn"}}}
     given = recipe("dot", "fitnets_joint", **nets)
     run = assemble(given.settings)
-    plan = Plan.of(run, 1, {})
+    plan = StagePlan.of(run, 1, {})
     with plan.entered(run, 0):
         (batch,) = next(Feed(run).windows(0, start=0, size=1))
         run.backward(run.step(batch), run.weights(batch))
@@ -126,7 +126,7 @@ def test_its_numbers_follow_schedules() -> None:
     given = recipe("dot", schedules=schedules)
     run = assemble(given.settings)
     built = {path: build("schedules", spec, path) for path, spec in given.settings["schedules"].items()}
-    train(run, Plan.of(run, 2, built), Feed(run), Observer(), Place())
+    train(run, StagePlan.of(run, 2, built), Feed(run), Observer(), Position())
     constant = trained(recipe({"use": "dot", "lr": 0.01, "delta": 0.02}))
     assert all(torch.equal(p, q) for p, q in zip(run.student.parameters(), constant.student.parameters(), strict=True))
 

@@ -8,7 +8,7 @@ from kdzoo_logits.noisy_teacher import NoisyTeacher, noisy
 from kdzoo_logits.probability_shift import ProbabilityShift, shifted
 
 from kdzoo.errors import CapabilityError
-from kdzoo.outputs import Pair
+from kdzoo.protocol.outputs import Pair
 from kdzoo.random import Streams
 
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from kdzoo.functional.divergence import softened_kl
 from kdzoo.functional.standardize import standardize
-from kdzoo.outputs import Pair
+from kdzoo.protocol.outputs import Pair
 
 
 def loss(method, step, *, logits=(), targets=()):

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from kdzoo import registry
 from kdzoo.engine.run import Run
-from kdzoo.method import Method, Needs, term
-from kdzoo.models.taps import StageTaps, name_taps
-from kdzoo.outputs import Batch, Step
+from kdzoo.models.tap_names import StageTaps, name_taps
+from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.outputs import Batch, Step
 from kdzoo.recipe.load import Recipe
 from kdzoo.tasks.image_classification import ImageClassification
 from kdzoo.testing import first_window, tiny_recipe, tiny_run
@@ -126,7 +126,7 @@ class Hints(Method):
 
 
 class LogitTap(Method):
-    """Taps the very tensor that is also the logits."""
+    """FeatureRecorder the very tensor that is also the logits."""
 
     def needs(self) -> Needs:
         return Needs(teacher=True, student_taps=("logits",), teacher_taps=("logits",))
@@ -185,7 +185,7 @@ def recipe(nets: str = "mlp", losses: str = "kl", settings: Mapping[str, Any] | 
 
 
 @contextmanager
-def lesson(
+def objective(
     nets: str = "mlp", losses: str = "kl", settings: Mapping[str, Any] | None = None, **sections: Any
 ) -> Iterator[tuple[Run, list[Batch]]]:
     """A run in its main stage and its first window."""

@@ -10,12 +10,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from kdzoo_meta.quiz import draw
-from meta_cases import LOSSES, NETS, assert_same, lesson, meta_gradient
+from meta_cases import LOSSES, NETS, assert_same, meta_gradient, objective
 from torch import Tensor
 from torch.func import functional_call
 
 from kdzoo.engine.run import Run
-from kdzoo.outputs import Batch
+from kdzoo.protocol.outputs import Batch
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -35,7 +35,7 @@ FULL = [case for case in itertools.product(NETS, LOSSES, INNER, [None, 0.01], [1
 def by_backend(backend: str, nets: str, losses: str, inner: str, clip: float | None, window: int) -> dict[str, Tensor]:
     settings = {"backend": backend, "window": window, "inner": "sgd" if inner == "sgd" else "student", "inner_clip": clip}
     optimizers = {"student": INNER[inner] or "sgd", "teacher": "sgd"}
-    with lesson(nets, losses, settings, optimizers=optimizers) as (run, batches):
+    with objective(nets, losses, settings, optimizers=optimizers) as (run, batches):
         warm(run, batches[0])
         return meta_gradient(run, batches)
 
@@ -68,7 +68,7 @@ def test_jvp_equals_double_backward_under_dropout(nets: str) -> None:
     student = {**NETS[nets][0], "dropout": 0.3}
     found = []
     for backend in ("jvp", "double_backward"):
-        with lesson(nets, "features", {"backend": backend, "window": 2}, student=student) as (run, batches):
+        with objective(nets, "features", {"backend": backend, "window": 2}, student=student) as (run, batches):
             found.append(meta_gradient(run, batches))
     assert_same(*found, 1e-12)
 
@@ -95,7 +95,7 @@ def quiz_loss_after_learning(run: Run, window: list[Batch], quiz: Batch, rate: f
 def test_the_meta_gradient_is_the_slope_of_the_quiz_loss(nets: str, window: int, backend: str) -> None:
     """Central differences over single weights of the teacher, without any of the code under test."""
     h, rate = 1e-5, 0.3
-    with lesson(nets, "kl", {"backend": backend, "window": window, "inner_lr": rate}) as (run, batches):
+    with objective(nets, "kl", {"backend": backend, "window": window, "inner_lr": rate}) as (run, batches):
         found = meta_gradient(run, batches)
         ((quiz, _),) = draw(run, "metadistil", batches[0], size=17, augment=True)
         slopes, ours = [], []
@@ -122,7 +122,7 @@ def test_micro_batches_of_batch_and_quiz_change_nothing(parts: int, backend: str
     found = []
     for accumulate in (1, parts):
         train = {"epochs": 1, "batch_size": 12, "accumulate": accumulate}
-        with lesson("mlp", "features", {"backend": backend, "inner_clip": 0.01}, train=train) as (run, batches):
+        with objective("mlp", "features", {"backend": backend, "inner_clip": 0.01}, train=train) as (run, batches):
             found.append(meta_gradient(run, batches))
     assert_same(found[1], found[0], 1e-12)
 
@@ -130,7 +130,7 @@ def test_micro_batches_of_batch_and_quiz_change_nothing(parts: int, backend: str
 def test_the_whole_quiz_set_comes_in_pieces_and_is_one_large_quiz() -> None:
     found = []
     for size in (0, 30):
-        with lesson("mlp", "kl", {"quiz_batch": size}) as (run, batches):
+        with objective("mlp", "kl", {"quiz_batch": size}) as (run, batches):
             assert run.task.size("quiz") == 30
             assert len(draw(run, "metadistil", batches[0], size=size, augment=True)) == (1 if size else 3)
             found.append(meta_gradient(run, batches))
@@ -156,7 +156,7 @@ def test_without_look_ahead_the_error_halves_with_the_inner_rate() -> None:
     for rate in (0.02, 0.01, 0.005):
         found = []
         for look_ahead in (True, False):
-            with lesson("mlp", "kl", {"inner_lr": rate, "look_ahead": look_ahead}) as (run, batches):
+            with objective("mlp", "kl", {"inner_lr": rate, "look_ahead": look_ahead}) as (run, batches):
                 found.append(meta_gradient(run, batches))
         errors.append(relative_error(found[1], found[0]))
     assert errors[0] / errors[1] == pytest.approx(2, rel=0.2)
@@ -170,21 +170,21 @@ def test_without_look_ahead_equals_the_whole_at_a_vanishing_rate(inner: str) -> 
     found = []
     for look_ahead in (True, False):
         settings = {"look_ahead": look_ahead, "inner": "student"}
-        with lesson("mlp", "kl", settings, optimizers={"student": optimizer, "teacher": "sgd"}) as (run, batches):
+        with objective("mlp", "kl", settings, optimizers={"student": optimizer, "teacher": "sgd"}) as (run, batches):
             warm(run, batches[0])
             found.append(meta_gradient(run, batches))
     assert_same(found[1], found[0], 1e-4)
 
 
 def test_an_inner_rate_of_zero_gives_exactly_zero() -> None:
-    with lesson("mlp", "features", {"inner_lr": 0.0}) as (run, batches):
+    with objective("mlp", "features", {"inner_lr": 0.0}) as (run, batches):
         assert all((g == 0).all() for g in meta_gradient(run, batches).values())
 
 
 def test_the_meta_gradient_is_proportional_to_a_small_inner_rate_unless_normalized() -> None:
     found = {}
     for rate, normalize in itertools.product((1e-4, 1e-5), (False, True)):
-        with lesson("mlp", "kl", {"inner_lr": rate, "normalize_meta_grad": normalize}) as (run, batches):
+        with objective("mlp", "kl", {"inner_lr": rate, "normalize_meta_grad": normalize}) as (run, batches):
             found[rate, normalize] = meta_gradient(run, batches)
     assert_same(found[1e-4, False], {n: 10 * g for n, g in found[1e-5, False].items()}, 1e-3)
     assert_same(found[1e-4, True], found[1e-5, True], 1e-3)
@@ -196,7 +196,7 @@ def test_a_recomputed_teacher_gives_the_same(inner: str) -> None:
     found = []
     for recompute in (False, True):
         settings = {"recompute": recompute, "inner": "sgd" if inner == "sgd" else "student", "window": 2}
-        with lesson("batchnorm", "features", settings, optimizers={"student": INNER[inner] or "sgd", "teacher": "sgd"}) as (
+        with objective("batchnorm", "features", settings, optimizers={"student": INNER[inner] or "sgd", "teacher": "sgd"}) as (
             run,
             batches,
         ):
@@ -207,6 +207,6 @@ def test_a_recomputed_teacher_gives_the_same(inner: str) -> None:
 def test_a_forward_shared_with_the_real_step_gives_the_same_without_dropout() -> None:
     found = []
     for share in (False, True):
-        with lesson("batchnorm", "features", {"share_forward": share}) as (run, batches):
+        with objective("batchnorm", "features", {"share_forward": share}) as (run, batches):
             found.append(meta_gradient(run, batches))
     assert_same(found[1], found[0], 1e-12)

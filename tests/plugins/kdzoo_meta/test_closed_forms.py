@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from kdzoo_meta.jvp import jvp
+from kdzoo_meta.gradients.jvp import jvp
+from kdzoo_meta.gradients.surrogate import surrogate
 from kdzoo_meta.metadistil import MetaDistil
-from kdzoo_meta.surrogate import surrogate
-from meta_cases import LOSSES, NETS, assert_same, lesson, meta_gradient
+from meta_cases import LOSSES, NETS, assert_same, meta_gradient, objective
 from torch import Tensor
 
 from kdzoo.engine.run import Run
-from kdzoo.outputs import MAIN, Batch, map_tensors
+from kdzoo.protocol.outputs import MAIN, Batch, map_tensors
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -27,7 +27,7 @@ def at_the_logits(run: Run, batch: Batch, seed: int = 0) -> tuple[Tensor, Tensor
     """Student logits, their change along a random direction, teacher logits, and the surrogate's gradient there."""
     method = run.methods["metadistil"]
     assert isinstance(method, MetaDistil)
-    about = method.lesson(run)
+    about = method.objective(run)
     part = about.parts(batch)[0]
     assert part.answers is not None
     teacher = map_tensors(lambda t: t.detach().requires_grad_() if t.is_floating_point() else t, part.answers[MAIN])
@@ -69,7 +69,7 @@ def reverse_kl(s: Tensor, ds: Tensor, t: Tensor) -> Tensor:
 @pytest.mark.parametrize("nets", NETS)
 def test_the_gradient_at_the_logits_has_the_closed_form(nets: str, losses: str) -> None:
     closed: dict[str, Closed] = {"kl": kl, "logit_mse": logit_mse, "softmax_mse": softmax_mse, "reverse_kl": reverse_kl}
-    with lesson(nets, losses) as (run, batches):
+    with objective(nets, losses) as (run, batches):
         s, ds, t, found = at_the_logits(run, batches[0])
     leaf = t.clone().requires_grad_()
     closed[losses](s, ds, leaf).backward()
@@ -80,7 +80,7 @@ def test_kl_lowers_the_probability_of_classes_that_rise_with_the_quiz_loss() -> 
     """(eta alpha / n) p (ds - <p, ds>) along +v, here with w for -eta v: each row sums to zero."""
     alpha = 0.9
     methods = {"kd": {"temperature": 3.0, "weights": {"kd": alpha}}}
-    with lesson("mlp", methods=methods) as (run, batches):
+    with objective("mlp", methods=methods) as (run, batches):
         _, ds, t, found = at_the_logits(run, batches[0])
     p = (t / 3).softmax(1)
     torch.testing.assert_close(found, -(alpha / len(t)) * p * (ds - (p * ds).sum(1, keepdim=True)), rtol=1e-11, atol=1e-14)
@@ -89,8 +89,8 @@ def test_kl_lowers_the_probability_of_classes_that_rise_with_the_quiz_loss() -> 
 
 def test_normalized_features_have_the_closed_form() -> None:
     """-(2 weight / B d) <t^, ds^> at the teacher's features, through a projector that moves with the student."""
-    with lesson("mlp", methods={"meta_test_hints": {}}) as (run, batches):
-        about = run.methods["metadistil"].lesson(run)
+    with objective("mlp", methods={"meta_test_hints": {}}) as (run, batches):
+        about = run.methods["metadistil"].objective(run)
         part = about.parts(batches[0])[0]
         theta = {name: p.detach() for name, p in run.trainable().items()}
         along = {name: torch.randn_like(p) for name, p in theta.items()}
@@ -113,7 +113,7 @@ def test_normalized_features_have_the_closed_form() -> None:
 
 @pytest.mark.parametrize("losses", ["kl", "softmax_mse", "reverse_kl", "decoupled"])
 def test_a_constant_added_to_a_row_of_teacher_logits_changes_nothing(losses: str) -> None:
-    with lesson("mlp", losses) as (run, batches):
+    with objective("mlp", losses) as (run, batches):
         before = meta_gradient(run, batches)
         with torch.no_grad():
             run.model("teacher").fc.bias += 5.0
@@ -122,7 +122,7 @@ def test_a_constant_added_to_a_row_of_teacher_logits_changes_nothing(losses: str
 
 @pytest.mark.parametrize("losses", LOSSES)
 def test_the_order_of_the_samples_does_not_matter(losses: str) -> None:
-    with lesson("batchnorm", losses) as (run, (batch,)):
+    with objective("batchnorm", losses) as (run, (batch,)):
         order = torch.randperm(batch.size)
         mixed = map_tensors(lambda t: t[order] if t.ndim and len(t) == batch.size else t, batch)
         assert_same(meta_gradient(run, [mixed]), meta_gradient(run, [batch]), 1e-11)
@@ -130,7 +130,7 @@ def test_the_order_of_the_samples_does_not_matter(losses: str) -> None:
 
 def test_a_distillation_weight_of_zero_gives_exactly_zero() -> None:
     """A scheduled weight may be 0 for a while; an unscheduled one is refused, see the guards."""
-    with lesson("mlp") as (run, batches):
+    with objective("mlp") as (run, batches):
         run.scheduled = frozenset({"methods.kd.weights.kd"})
         run.weights_now["kd"]["kd"] = 0.0
         assert all((g == 0).all() for g in meta_gradient(run, batches).values())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from meta_cases import NETS, assert_same, lesson, meta_gradient
+from meta_cases import NETS, assert_same, meta_gradient, objective
 
 from kdzoo.errors import KdzooError
 from kdzoo.testing.tiny import registered
@@ -21,7 +21,7 @@ def compare(name: str, **sections: Any) -> None:
     found = []
     for backend in ("jvp", "double_backward"):
         settings = {"backend": backend, "quiz_batch": None, "quiz": 0.1}
-        with lesson("batchnorm", "kl", settings, methods={"kd": {}, name: {}}, **sections) as (run, batches):
+        with objective("batchnorm", "kl", settings, methods={"kd": {}, name: {}}, **sections) as (run, batches):
             found.append(meta_gradient(run, batches))
     assert_same(*found, 1e-12)
 
@@ -45,7 +45,7 @@ def test_transforms_are_part_of_what_is_differentiated() -> None:
     for logits in ([], ["standardize"], ["standardize", {"use": "curriculum_temperature"}]):
         each = []
         for backend in ("jvp", "double_backward"):
-            with lesson("mlp", "kl", {"backend": backend}, methods={"kd": {"logits": logits}}) as (run, batches):
+            with objective("mlp", "kl", {"backend": backend}, methods={"kd": {"logits": logits}}) as (run, batches):
                 each.append(meta_gradient(run, batches))
         assert_same(*each, 1e-12)
         found.append(each[0]["fc.weight"])
@@ -58,7 +58,7 @@ def test_a_weight_scales_the_meta_gradient_to_first_order() -> None:
     found = []
     for weight in (1.0, 2.0):
         methods = {"kd": {"weights": {"kd": weight}}}
-        with lesson("mlp", "kl", {"inner_lr": 1e-6}, methods=methods) as (run, batches):
+        with objective("mlp", "kl", {"inner_lr": 1e-6}, methods=methods) as (run, batches):
             found.append(meta_gradient(run, batches))
     assert_same(found[1], {name: 2 * g for name, g in found[0].items()}, 1e-4)
 

@@ -14,7 +14,7 @@ from distributed_worker import trained
 from meta_cases import LOSSES, recipe
 
 from kdzoo.engine.assemble import assemble
-from kdzoo.engine.distributed import World
+from kdzoo.engine.distributed import ProcessGroup
 from kdzoo.errors import CapabilityError
 from kdzoo.recipe.load import Recipe
 
@@ -63,9 +63,9 @@ def test_two_processes_equal_one(name: str, in_two: Path) -> None:
 
 
 def test_double_backward_is_refused_in_several_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    def two(self: World, device: torch.device) -> None:
+    def two(self: ProcessGroup, device: torch.device) -> None:
         self.size, self.rank, self.device = 2, 0, device
 
-    monkeypatch.setattr(World, "__init__", two)
+    monkeypatch.setattr(ProcessGroup, "__init__", two)
     with pytest.raises(CapabilityError, match=r"backend=double_backward runs in one process, here are 2; use backend=jvp"):
         assemble(recipe(settings={"backend": "double_backward"}).settings)

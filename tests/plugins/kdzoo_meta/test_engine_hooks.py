@@ -7,7 +7,7 @@ import torch
 
 from kdzoo.engine.loop import _train_on
 from kdzoo.engine.run import Run
-from kdzoo.outputs import ENGINE, MAIN
+from kdzoo.protocol.outputs import ENGINE, MAIN
 from kdzoo.testing import first_window, tiny_recipe, tiny_run
 
 
@@ -37,11 +37,11 @@ def test_answers_ahead_of_the_step_save_a_forward_and_change_nothing(monkeypatch
         with tiny_run(tiny_recipe("kd")) as run:
             (batch,) = first_window(run)
             if ahead:
-                run.ahead[run.first, 0, 0] = {MAIN: run.forward(run.first, batch)}
+                run.precomputed[run.first, 0, 0] = {MAIN: run.forward(run.first, batch)}
             seen = forwards(run, monkeypatch)
             steps = _train_on(run, batch)
             assert (run.first in seen) is not ahead
-            assert not run.ahead
+            assert not run.precomputed
         losses.append(steps[0].stash[ENGINE]["kd.kd"])
         weights.append(run.student.state_dict())
     assert torch.equal(*losses)

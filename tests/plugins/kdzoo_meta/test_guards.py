@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 import torch
 from kdzoo_meta.metadistil import MetaDistil
-from meta_cases import ExactImages, SmoothMLP, TinyTransformer, assert_same, lesson, meta_gradient, recipe, register
+from meta_cases import ExactImages, SmoothMLP, TinyTransformer, assert_same, meta_gradient, objective, recipe, register
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from kdzoo.engine.assemble import assemble
 from kdzoo.engine.loop import _update_teacher
 from kdzoo.errors import CapabilityError, PluginError, RecipeError
-from kdzoo.method import Method, Needs, term
-from kdzoo.outputs import Output, Step
+from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.outputs import Output, Step
 from kdzoo.testing import tiny_recipe
 
 
@@ -213,14 +213,14 @@ def test_the_quiz_must_be_one_size_for_all_methods() -> None:
 @pytest.mark.parametrize("methods", [{}, {"meta_test_argmax": {}}, {"kd": {"weights": {"kd": 0.0}}}], ids=str)
 def test_a_loss_that_does_not_reach_the_teacher_is_an_error(methods: dict[str, Any], backend: str) -> None:
     with (
-        lesson(settings={"backend": backend}, methods=methods) as (run, batches),
+        objective(settings={"backend": backend}, methods=methods) as (run, batches),
         pytest.raises(CapabilityError, match=r"no gradient for teacher 'teacher': no active term of hard_label.* lets one"),
     ):
         _update_teacher(run, batches)
 
 
 def test_cached_answers_are_an_error() -> None:
-    with lesson() as (run, batches):
+    with objective() as (run, batches):
         answer = run.answer
         run.answer = lambda *a, **k: answer(*a, **k).detach()  # type: ignore[method-assign]
         with pytest.raises(CapabilityError, match="they are detached, cached"):
@@ -239,17 +239,17 @@ def test_cached_answers_are_an_error() -> None:
 )
 def test_a_loss_that_cannot_be_differentiated_twice_is_named(backend: str, sentence: str) -> None:
     settings, methods = {"backend": backend}, {"meta_test_custom": {}}
-    with lesson(settings=settings, methods=methods) as (run, batches), pytest.raises(CapabilityError, match=sentence):
+    with objective(settings=settings, methods=methods) as (run, batches), pytest.raises(CapabilityError, match=sentence):
         _update_teacher(run, batches)
 
 
 def one_logit(losses: str) -> Any:
     task = {"use": "meta_test_regression", "data": "digits", "train_size": 100, "validation": 1000}
-    return lesson("mlp", losses, task=task, student="meta_test_one_logit", teacher=trainable("meta_test_one_logit"))
+    return objective("mlp", losses, task=task, student="meta_test_one_logit", teacher=trainable("meta_test_one_logit"))
 
 
 def test_the_softmax_of_one_logit_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kdzoo_meta.health.measured", lambda run, teacher: 0.0)
+    monkeypatch.setattr("kdzoo_meta.teacher_monitor.measured", lambda run, teacher: 0.0)
     sentence = "has one logit and the softmax of one logit is always 1"
     with one_logit("softmax_mse") as (run, batches), pytest.raises(CapabilityError, match=sentence):
         _update_teacher(run, batches)
@@ -260,17 +260,20 @@ def test_the_softmax_of_one_logit_is_an_error(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("methods", [{}, {"meta_test_argmax": {}}], ids=str)
 def test_what_cannot_work_is_found_on_the_first_batch_though_the_teacher_is_still(methods: dict[str, Any]) -> None:
     optimizers = {"student": "sgd", "teacher": {"use": "sgd", "lr": 0.0}}
-    with lesson(methods=methods, optimizers=optimizers) as (run, batches), pytest.raises(CapabilityError, match="no gradient"):
+    with (
+        objective(methods=methods, optimizers=optimizers) as (run, batches),
+        pytest.raises(CapabilityError, match="no gradient"),
+    ):
         _update_teacher(run, batches)
     adadelta = {"student": "meta_test_adadelta", "teacher": {"use": "sgd", "lr": 0.0}}
     sentence, settings = "cannot imitate the student's optimizer Adadelta", {"inner": "student"}
-    with lesson(settings=settings, optimizers=adadelta) as (run, batches), pytest.raises(CapabilityError, match=sentence):
+    with objective(settings=settings, optimizers=adadelta) as (run, batches), pytest.raises(CapabilityError, match=sentence):
         _update_teacher(run, batches)
 
 
 def test_that_rehearsal_happens_once_and_leaves_nothing() -> None:
     optimizers = {"student": "sgd", "teacher": {"use": "sgd", "lr": 0.0}}
-    with lesson(optimizers=optimizers) as (run, batches):
+    with objective(optimizers=optimizers) as (run, batches):
         _update_teacher(run, batches)
         assert all(p.grad is None for p in run.model("teacher").parameters())
         assert not run.optimizers["teacher"].state
@@ -280,7 +283,7 @@ def test_that_rehearsal_happens_once_and_leaves_nothing() -> None:
 
 def test_a_meta_gradient_of_zero_is_warned_of() -> None:
     sentence = "the meta-gradient is exactly 0, so teacher 'teacher' does not move"
-    with lesson(settings={"inner_lr": 0.0}) as (run, batches), pytest.warns(UserWarning, match=sentence):
+    with objective(settings={"inner_lr": 0.0}) as (run, batches), pytest.warns(UserWarning, match=sentence):
         _update_teacher(run, batches)
 
 
@@ -290,9 +293,9 @@ def test_a_meta_gradient_of_zero_is_warned_of() -> None:
 @pytest.mark.parametrize("model", ["meta_test_no_forward_mode", "meta_test_lstm"])
 def test_a_student_without_forward_mode_falls_back_and_says_so_once(model: str) -> None:
     """A custom function, and torch's LSTM kernel on CPU in single precision."""
-    with lesson("mlp", "kl", {"backend": "fd_logit"}, student=model) as (run, batches):
+    with objective("mlp", "kl", {"backend": "fd_logit"}, student=model) as (run, batches):
         expected = meta_gradient(run, batches)
-    with lesson("mlp", "kl", student=model) as (run, batches):
+    with objective("mlp", "kl", student=model) as (run, batches):
         with pytest.warns(UserWarning, match=r"no forward-mode differentiation .* goes on by finite differences"):
             meta_gradient(run, batches)
         assert_same(meta_gradient(run, batches), expected, 0)
@@ -306,7 +309,10 @@ def test_activation_checkpointing_changes_nothing(window: int) -> None:
     for name in ("meta_test_checkpointed", "meta_test_transformer"):
         net = {"use": name, "depth": 2, "dropout": 0.2}
         teacher = {"use": "trainable", "model": {"use": name, "width": 12}}
-        with lesson("transformer", "kl", {"window": window, "inner_lr": 1.0}, student=net, teacher=teacher) as (run, batches):
+        with objective("transformer", "kl", {"window": window, "inner_lr": 1.0}, student=net, teacher=teacher) as (
+            run,
+            batches,
+        ):
             found.append(meta_gradient(run, batches))
     assert_same(*found, 1e-12)
 
@@ -315,7 +321,7 @@ def test_loss_scaling_cancels() -> None:
     """fp16's scaler, with the forwards in full precision; the teacher's optimizer unscales what is left for it."""
     found = []
     for scale in (None, 1024.0):
-        with lesson("batchnorm", "features", {"window": 2}) as (run, batches):
+        with objective("batchnorm", "features", {"window": 2}) as (run, batches):
             if scale:
                 run.precision.scaler = torch.amp.GradScaler("cpu", init_scale=scale)
             found.append({name: g / run.precision.scale for name, g in meta_gradient(run, batches).items()})
@@ -326,7 +332,7 @@ def test_loss_scaling_cancels() -> None:
 def test_bf16_autocast_is_near_full_precision(nets: str) -> None:
     found = []
     for precision in ("bf16", "fp32"):
-        with lesson(nets, "kl", train={"epochs": 1, "batch_size": 12, "precision": precision}) as (run, batches):
+        with objective(nets, "kl", train={"epochs": 1, "batch_size": 12, "precision": precision}) as (run, batches):
             gradient = meta_gradient(run, batches)
             found.append(torch.cat([g.float().flatten() for g in gradient.values()]))
             assert all(g.dtype == torch.float32 for g in gradient.values())
@@ -336,7 +342,7 @@ def test_bf16_autocast_is_near_full_precision(nets: str) -> None:
 def test_a_compiled_run_uses_plain_modules_for_the_meta_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", lambda module: module)
     train = {"epochs": 1, "batch_size": 12, "compile": True}
-    with lesson(train=train) as (run, batches):
+    with objective(train=train) as (run, batches):
         assert set(run.compiled) == {"student", "teacher"}
         del run.compiled["student"]
         assert meta_gradient(run, batches)

@@ -24,7 +24,7 @@ from kdzoo.engine.launch import launch
 from kdzoo.engine.loop import _train_on, _update_teacher
 from kdzoo.engine.run import Run
 from kdzoo.errors import CapabilityError, MissingError, RecipeError
-from kdzoo.outputs import Batch, Progress
+from kdzoo.protocol.outputs import Batch, Progress
 from kdzoo.recipe.load import Recipe
 from kdzoo.testing import first_window, tiny_recipe, tiny_run
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from kdzoo_meta.inner import InnerStep
-from kdzoo_meta.mirror import mirrored
-from kdzoo_meta.pullbacks import AdamRule, Rule, SGDRule, clipped, unclipped
+from kdzoo_meta.gradients.inner_step import InnerStep
+from kdzoo_meta.gradients.optimizer_rules import mirrored
+from kdzoo_meta.gradients.pullbacks import AdamRule, Rule, SGDRule, clipped, unclipped
 from torch import Tensor
 
 pytestmark = pytest.mark.usefixtures("float64")

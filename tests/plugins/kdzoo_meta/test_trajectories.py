@@ -8,20 +8,20 @@ from typing import Any
 
 import pytest
 import torch
-from kdzoo_meta.jvp import jvp
+from kdzoo_meta.gradients.jvp import jvp
 from kdzoo_meta.metadistil import MetaDistil
 from kdzoo_meta.quiz import draw
-from meta_cases import LOSSES, NETS, lesson, meta_gradient, recipe
+from meta_cases import LOSSES, NETS, meta_gradient, objective, recipe
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from kdzoo.engine.assemble import assemble
 from kdzoo.engine.feed import Feed
-from kdzoo.engine.loop import Place, _train_on, _update_teacher, train
+from kdzoo.engine.loop import Position, _train_on, _update_teacher, train
 from kdzoo.engine.observers import Observer
 from kdzoo.engine.run import Run
-from kdzoo.engine.stages import Plan
-from kdzoo.outputs import ENGINE, MAIN, Step
+from kdzoo.engine.stages import StagePlan
+from kdzoo.protocol.outputs import ENGINE, MAIN, Step
 from kdzoo.recipe.build import build
 from kdzoo.recipe.load import Recipe
 from kdzoo.testing import tiny_recipe
@@ -36,14 +36,14 @@ class Losses(Observer):
     def __init__(self) -> None:
         self.values: list[float] = []
 
-    def stepped(self, run: Run, place: Place, steps: list[Step]) -> None:  # type: ignore[override]
+    def stepped(self, run: Run, place: Position, steps: list[Step]) -> None:  # type: ignore[override]
         self.values += [float(v) for step in steps for v in step.stash[ENGINE].values()]
 
 
 def trained(recipe: Recipe, *, epochs: int = 2) -> tuple[Run, list[float]]:
     run, losses = assemble(recipe.settings), Losses()
     schedules = {path: build("schedules", spec, path) for path, spec in recipe.settings["schedules"].items()}
-    train(run, Plan.of(run, epochs, schedules), Feed(run), losses, Place())
+    train(run, StagePlan.of(run, epochs, schedules), Feed(run), losses, Position())
     return run, losses.values
 
 
@@ -90,14 +90,14 @@ def test_a_teacher_rate_of_zero_is_plain_kd_on_the_same_samples(nets: str, force
     assert same(a.student.state_dict(), b.student.state_dict())
     method = a.methods["metadistil"]
     assert isinstance(method, MetaDistil)
-    assert bool(method.health.start[1] > 0) is forced
+    assert bool(method.monitor.start[1] > 0) is forced
 
 
 @pytest.mark.parametrize("settings", [{}, {"quiz_mode": "eval"}, {"pilot": False}, {"inner": "student"}], ids=str)
 def test_a_meta_step_leaves_no_trace_in_the_student(settings: dict[str, Any]) -> None:
     student = {**NETS["batchnorm"][0], "dropout": 0.4}
     optimizers = {"student": ADAMW, "teacher": "sgd"}
-    with lesson("batchnorm", "features", settings, student=student, optimizers=optimizers) as (run, (batch,)):
+    with objective("batchnorm", "features", settings, student=student, optimizers=optimizers) as (run, (batch,)):
         _train_on(run, batch)  # so that there is state to spoil
         run.student.body[0][1].eval()  # a frozen BatchNorm inside a training network
         modes = [module.training for module in run.student.modules()]
@@ -116,7 +116,7 @@ def test_a_meta_step_leaves_no_trace_in_the_student(settings: dict[str, Any]) ->
 
 
 def test_only_the_teachers_parameters_move_and_all_of_them() -> None:
-    with lesson("batchnorm") as (run, batches):
+    with objective("batchnorm") as (run, batches):
         model = run.model("teacher")
         before = copied(model.state_dict())
         _update_teacher(run, batches)
@@ -128,7 +128,7 @@ def test_only_the_teachers_parameters_move_and_all_of_them() -> None:
 
 @pytest.mark.parametrize("backend", ["jvp", "double_backward"])
 def test_frozen_parts_of_the_teacher_stay_frozen(backend: str) -> None:
-    with lesson("batchnorm", settings={"moves": ["fc.*", "body.1.*"], "backend": backend}) as (run, batches):
+    with objective("batchnorm", settings={"moves": ["fc.*", "body.1.*"], "backend": backend}) as (run, batches):
         before = copied(run.model("teacher").state_dict())
         _update_teacher(run, batches)
         after = run.model("teacher").state_dict()
@@ -141,7 +141,7 @@ def quiz_loss(run: Run, batch: Any) -> float:
     """Of the pilot student that the teacher as it is would make."""
     method = run.methods["metadistil"]
     assert isinstance(method, MetaDistil)
-    about = method.lesson(run)
+    about = method.objective(run)
     theta = {name: p.detach() for name, p in run.trainable().items()}
     gradient = about.gradient(about.parts(batch), theta)
     theta, _ = method.inner_step(run).step(theta, gradient, method.inner_step(run).states)
@@ -155,7 +155,7 @@ def test_a_small_meta_step_lowers_the_quiz_loss_as_much_as_promised(nets: str) -
     """By the teacher's rate times the squared norm of the meta-gradient, to first order."""
     rate = 1e-2
     optimizers = {"student": "sgd", "teacher": {"use": "sgd", "lr": rate, "momentum": 0.0, "weight_decay": 0.0}}
-    with lesson(nets, "kl", {"inner_lr": 0.3}, optimizers=optimizers) as (run, (batch,)):
+    with objective(nets, "kl", {"inner_lr": 0.3}, optimizers=optimizers) as (run, (batch,)):
         promised = rate * sum(float(g.square().sum()) for g in meta_gradient(run, [batch]).values())
         before = quiz_loss(run, batch)
         _update_teacher(run, [batch])
@@ -168,7 +168,7 @@ def test_a_small_meta_step_lowers_the_quiz_loss_as_much_as_promised(nets: str) -
 
 @pytest.mark.usefixtures("float64")
 def test_with_the_pilot_update_the_old_student_learns_from_the_new_teacher() -> None:
-    with lesson("mlp", "kl") as (run, (batch,)):
+    with objective("mlp", "kl") as (run, (batch,)):
         start, old = copied(run.student.state_dict()), copied(run.model("teacher").state_dict())
         _update_teacher(run, [batch])
         assert not same(run.model("teacher").state_dict(), old)
@@ -188,14 +188,14 @@ def test_with_the_pilot_update_the_old_student_learns_from_the_new_teacher() -> 
 @pytest.mark.parametrize("window", [1, 2])
 def test_without_it_the_student_keeps_the_pilots_step_and_the_teacher_moves_afterwards(window: int) -> None:
     settings = {"pilot": False, "inner": "student", "window": window}
-    with lesson("mlp", "kl", settings, optimizers={"student": ADAMW, "teacher": {"use": "sgd", "momentum": 0.0}}) as (
+    with objective("mlp", "kl", settings, optimizers={"student": ADAMW, "teacher": {"use": "sgd", "momentum": 0.0}}) as (
         run,
         batches,
     ):
         method = run.methods["metadistil"]
         assert isinstance(method, MetaDistil)
         old = copied(run.model("teacher").state_dict())
-        about, inner = method.lesson(run), method.inner_step(run)
+        about, inner = method.objective(run), method.inner_step(run)
         theta, states = {name: p.detach().clone() for name, p in run.trainable().items()}, inner.states
         for batch in batches:
             theta, states = inner.step(theta, about.gradient(about.parts(batch), theta), states)
@@ -216,7 +216,7 @@ def first_steps(settings: dict[str, Any], rate: float) -> list[dict[str, Tensor]
     optimizers = {"student": {"use": "sgd", "lr": 0.1}, "teacher": {"use": "sgd", "lr": rate}}
     found = []
     run = assemble(recipe("mlp", "kl", settings, optimizers=optimizers).settings)
-    with Plan.of(run, 1, {}).entered(run, 0):
+    with StagePlan.of(run, 1, {}).entered(run, 0):
         for window in itertools.islice(Feed(run).windows(0, start=0, size=1), 2):
             _update_teacher(run, window)
             _train_on(run, window[0])
@@ -250,7 +250,7 @@ def test_meta_steps_come_when_they_are_due(settings: dict[str, Any], expected: l
     assert isinstance(method, MetaDistil)
     due: Callable[..., bool] = method.due
     method.due = lambda *given: (seen.append(due(*given)), seen[-1])[1]  # type: ignore[method-assign]
-    train(run, Plan.of(run, 2, {}), Feed(run), Observer(), Place())
+    train(run, StagePlan.of(run, 2, {}), Feed(run), Observer(), Position())
     assert seen == expected
 
 
@@ -270,8 +270,8 @@ def test_the_teachers_rate_follows_its_own_schedule_and_is_skipped_while_zero() 
 @pytest.mark.parametrize("nets", NETS)
 def test_the_second_look_at_a_batch_has_the_masks_of_the_first(nets: str) -> None:
     student = {**NETS[nets][0], "dropout": DROPOUT[nets]}
-    with lesson(nets, student=student) as (run, (batch,)):
-        about = run.methods["metadistil"].lesson(run)
+    with objective(nets, student=student) as (run, (batch,)):
+        about = run.methods["metadistil"].objective(run)
         part = about.parts(batch)[0]
         theta = {name: p.detach() for name, p in run.trainable().items()}
         with sdpa_kernel(SDPBackend.MATH):  # the kernel without forward mode rounds otherwise

@@ -1,0 +1,1 @@
+"""Carry out the runs of a bench, in this process or in a pool."""

@@ -1,0 +1,117 @@
+"""Where jobs are carried out: in this process, or in a pool of processes that are reused for many jobs.
+
+Anything with these three methods will do; that is where an executor for many machines fits in.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing.queues import SimpleQueue
+from multiprocessing.synchronize import Event as Flag
+from pathlib import Path
+from typing import Protocol
+
+from kdzoo.benchmark.execute.events import Event, OnEvent
+from kdzoo.benchmark.execute.job import Job, Outcome, carry_out
+
+THREAD_SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+class Executor(Protocol):
+    """Carries out jobs; used by one thread.
+
+    Attributes:
+        room: how many jobs it takes at a time, a few more than it carries out, so that none of its workers waits.
+    """
+
+    room: int
+
+    def submit(self, job: Job) -> Future[Outcome]: ...
+
+    def pump(self) -> None:
+        """Hand on the events that came in."""
+
+    def close(self, *, stop: bool) -> None:
+        """Wait for what runs; with `stop`, have it write a checkpoint and end."""
+
+
+class Inline:
+    """One job at a time, in this process: a signal reaches the run itself, and in-process plugins are there."""
+
+    room = 1
+
+    def __init__(self, tell: OnEvent, stopped: threading.Event) -> None:
+        self.tell, self.stopped = tell, stopped
+
+    def submit(self, job: Job) -> Future[Outcome]:
+        future: Future[Outcome] = Future()
+        outcome = carry_out(job, self.tell, self.stopped.is_set)
+        if outcome.value is None and outcome.error is None:
+            self.stopped.set()
+        future.set_result(outcome)
+        return future
+
+    def pump(self) -> None:
+        pass
+
+    def close(self, *, stop: bool) -> None:
+        pass
+
+
+class Pool:
+    """Spawned processes with `threads` threads each. The user's plugin files are loaded in each of them."""
+
+    def __init__(self, tell: OnEvent, *, workers: int, threads: int, plugins: Sequence[Path]) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.tell, self.room = tell, workers + 1
+        self.events: SimpleQueue[Event] = context.SimpleQueue()
+        self.flag = context.Event()
+        given = (self.events, self.flag, threads, [str(path.resolve()) for path in plugins])
+        self.pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=given)
+
+    def submit(self, job: Job) -> Future[Outcome]:
+        return self.pool.submit(_carry_out, job)
+
+    def pump(self) -> None:
+        while not self.events.empty():
+            self.tell(self.events.get())
+
+    def close(self, *, stop: bool) -> None:
+        if stop:
+            self.flag.set()
+        self.pool.shutdown(cancel_futures=stop)
+
+
+class _Worker:
+    """What a worker process knows. Set when it begins, for a pool can hand such things to its jobs in no other way."""
+
+    events: SimpleQueue[Event]
+    flag: Flag
+
+
+def _begin(events: SimpleQueue[Event], flag: Flag, threads: int, plugins: Sequence[str]) -> None:
+    for name in THREAD_SETTINGS:  # read when torch is imported, which is later
+        os.environ[name] = str(threads)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # between runs the parent decides; in a run the engine listens
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _Worker.events, _Worker.flag = events, flag
+    from kdzoo import registry
+
+    for path in plugins:
+        registry.load_file(path)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _carry_out(job: Job) -> Outcome:
+    return carry_out(job, _Worker.events.put, _Worker.flag.is_set)

@@ -1,0 +1,122 @@
+"""Run a bench: plan, train what is missing, report. Safe to kill and to repeat; what is finished is not done again."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kdzoo import registry
+from kdzoo.benchmark.execute.events import BenchStarted, OnEvent
+from kdzoo.benchmark.execute.executor import Executor, Inline, Pool
+from kdzoo.benchmark.execute.job import ERROR
+from kdzoo.benchmark.execute.scheduler import carry_out_all, tell_end
+from kdzoo.benchmark.execute.workers import default_workers
+from kdzoo.benchmark.report.board import Leaderboard
+from kdzoo.benchmark.report.page import write_report
+from kdzoo.benchmark.report.records import read_records
+from kdzoo.benchmark.report.samples import save_samples
+from kdzoo.errors import Interrupted, RecipeError
+
+if TYPE_CHECKING:
+    from kdzoo.benchmark.plan.bench_plan import BenchPlan
+
+
+def bench(
+    recipe: str | Path | Mapping[str, Any],
+    overrides: Sequence[str] = (),
+    *,
+    out: str | Path | None = None,
+    workers: int | None = None,
+    force: bool = False,
+    methods: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    plugins: Sequence[str | Path] = (),
+    on_event: OnEvent | None = None,
+) -> Leaderboard:
+    """Train every cell of a bench recipe that is not finished yet, and report on all.
+
+    Args:
+        recipe, overrides: as for a run; the recipe has a section `bench` (see `section.Section`).
+        out: the folder that gets `<name of the bench>/` and `teachers/`; default `runtime.out`.
+        workers: processes. With 1 all is done in this process; default: one a core, but 1 on a GPU and for plugins that were
+            registered in this process. A script that calls this with several workers needs `if __name__ == "__main__":`.
+        force: train everything again, teachers included.
+        methods: only these rows (and the baseline, and the student alone).
+        seeds: instead of the recipe's.
+        plugins: Python files whose plugins the rows use.
+        on_event: called, in this process, with what happens (see `events`).
+
+    Returns:
+        The leaderboard. Failed cells are in it, with their sentences; nothing is raised for them.
+
+    Raises:
+        RecipeError, CapabilityError, PluginError, MissingError: before anything is trained.
+        Interrupted: after SIGINT or SIGTERM; finished cells are kept and runs in progress have written a checkpoint.
+        RunFailed: a worker process died.
+    """
+    from kdzoo.benchmark.plan.bench_plan import make_plan  # torch comes with it
+
+    tell = on_event or (lambda event: None)
+    for path in plugins:
+        registry.load_file(path)
+    if workers is not None and workers < 1:
+        raise RecipeError(f"workers must be at least 1, got {workers}; leave it out for one a core.")
+    plan = make_plan(recipe, overrides, out=out, methods=methods, seeds=seeds, force=force)
+    with plan.held():
+        plan.save()
+        todo = [job for job in plan.jobs if job.name not in plan.finished]
+        workers = min(workers or default_workers(threads=plan.threads, on_gpu=plan.on_gpu), max(len(todo), 1))
+        cells = len(plan.grid.cells)
+        tell(BenchStarted(plan.folder, cells, cells - sum(job.seed is not None for job in todo), workers))
+        for job in plan.jobs:
+            if job.name in plan.finished:
+                tell_end(job, plan.finished[job.name], tell, again=True)
+        for job in todo:
+            (job.folder / ERROR).unlink(missing_ok=True)
+        with _signals() as stopped:
+            try:
+                carry_out_all(todo, _executor(workers, plan.threads, plugins, tell, stopped), tell, stopped)
+            finally:
+                board = _report(plan, pictures=not stopped.is_set())
+    if stopped.is_set():
+        raise Interrupted("interrupted; finished cells are kept, and the same command goes on from here.")
+    return board
+
+
+def _report(plan: BenchPlan, *, pictures: bool) -> Leaderboard:
+    records = read_records(plan.folder)
+    if pictures and records.done:
+        save_samples(records, plan.jobs[-1].recipe.settings)
+    return write_report(plan.folder)
+
+
+def _executor(workers: int, threads: int, plugins: Sequence[str | Path], tell: OnEvent, stopped: threading.Event) -> Executor:
+    if workers == 1:
+        return Inline(tell, stopped)
+    return Pool(tell, workers=workers, threads=threads, plugins=[Path(path) for path in plugins])
+
+
+@contextmanager
+def _signals() -> Iterator[threading.Event]:
+    """An event that the first SIGINT or SIGTERM sets; a second one acts as it did before."""
+    stopped = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def heard(number: int, _: object) -> None:
+        stopped.set()
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in before:
+        signal.signal(number, heard)
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,1 @@
+"""From a bench recipe to the runs that it asks for."""

@@ -1,0 +1,147 @@
+"""What a bench is going to do, made before anything is done and written to `plan.json`, which the report starts from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from kdzoo.benchmark.execute.job import Job, Outcome
+from kdzoo.benchmark.plan.grid import Cell, Grid, expand, slug
+from kdzoo.benchmark.plan.strangers import strangers
+from kdzoo.benchmark.plan.teachers import nested
+from kdzoo.benchmark.report.records import FORMAT, PLAN
+from kdzoo.engine.assemble import device_of
+from kdzoo.engine.files import locked, write_json, writing
+from kdzoo.engine.launch import finished
+from kdzoo.engine.run_identity import identify
+from kdzoo.recipe.load import Recipe
+
+
+@dataclass(frozen=True)
+class BenchPlan:
+    """A bench's folder and jobs, teachers first.
+
+    Attributes:
+        identities: of every job, by its name; finished: what is done already, by name.
+    """
+
+    grid: Grid
+    folder: Path
+    jobs: Sequence[Job]
+    identities: Mapping[str, str]
+    finished: Mapping[str, Outcome]
+
+    @property
+    def threads(self) -> int:
+        """Threads that the hungriest run asks for."""
+        return max(int(job.recipe.settings["runtime"]["threads"]) for job in self.jobs)
+
+    @property
+    def on_gpu(self) -> bool:
+        return any(device_of(job.recipe.settings["runtime"]["device"]).type == "cuda" for job in self.jobs)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other commands out of the folder."""
+        with writing(self.folder), locked(self.folder):
+            yield
+
+    def save(self) -> None:
+        write_json(self.folder / PLAN, self.described())
+
+    def described(self) -> dict[str, Any]:
+        """The plan as plain data."""
+        grid = self.grid
+        cells = {job.name: job for job in self.jobs if job.seed is not None}
+        first = {cell.row: cell for cell in reversed(grid.cells)}
+        return {
+            "format": FORMAT,
+            "name": grid.name,
+            "description": grid.description,
+            "identity": hashlib.sha256(" ".join(sorted(self.identities.values())).encode()).hexdigest()[:16],
+            "command": grid.command,
+            "recipe": grid.text,
+            "baseline": grid.baseline,
+            "alone": grid.alone,
+            "also": list(grid.also),
+            "notes": list(grid.notes),
+            "rows": [_row(cell) for cell in reversed(first.values())],
+            "cells": [
+                {"row": job.row, "seed": job.seed, "identity": self.identities[name], "folder": _inside(job, self.folder)}
+                for name, job in cells.items()
+            ],
+            "teachers": [
+                {"name": job.row, "identity": self.identities[job.name], "folder": f"../teachers/{job.folder.name}"}
+                for job in self.jobs
+                if job.seed is None
+            ],
+        }
+
+
+def make_plan(
+    recipe: str | Path | Mapping[str, Any],
+    overrides: Sequence[str],
+    *,
+    out: str | Path | None = None,
+    methods: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    force: bool = False,
+) -> BenchPlan:
+    """Load and check all cells, and find out which are done. Raises what `expand` raises, and MissingError for absent data."""
+    grid = expand(recipe, overrides, methods=methods, seeds=seeds)
+    root = Path(out) if out is not None else Path(grid.cells[0].recipe.settings["runtime"]["out"])
+    folder = root / slug(grid.name)
+    teachers: dict[str, Job] = {}
+    identities: dict[str, str] = {}
+    cells = []
+    for cell in grid.cells:
+        own = _placed(cell.recipe, root)
+        after = _teachers(own.settings, teachers, identities, force=force)
+        job = Job(f"{cell.row}, seed {cell.seed}", cell.row, cell.seed, own, folder / cell.folder, after, force)
+        identities[job.name] = identify(own.settings)
+        cells.append(job)
+    jobs = [*teachers.values(), *cells]
+    results = {} if force else {job.name: finished(job.folder, identities[job.name]) for job in jobs}
+    done = {name: Outcome(found.values["metric"], found.metric) for name, found in results.items() if found is not None}
+    return BenchPlan(grid, folder, jobs, identities, done)
+
+
+def _placed(recipe: Recipe, root: Path) -> Recipe:
+    return replace(recipe, settings={**recipe.settings, "runtime": {**recipe.settings["runtime"], "out": str(root)}})
+
+
+def _teachers(settings: Mapping[str, Any], jobs: dict[str, Job], identities: dict[str, str], *, force: bool) -> frozenset[str]:
+    """The names of the jobs that train these settings' teachers, which are added to `jobs`, their own teachers first."""
+    names = set()
+    for found in nested(settings):
+        name = f"teacher {found.folder.name}"
+        names.add(name)
+        if name not in jobs:
+            after = _teachers(found.settings, jobs, identities, force=force)
+            jobs[name] = Job(name, found.name, None, found.recipe, found.folder, after, force)
+            identities[name] = found.identity
+    return frozenset(names)
+
+
+def _row(cell: Cell) -> dict[str, Any]:
+    settings = cell.recipe.settings
+    student = settings["student"]
+    return {
+        "row": cell.row,
+        "label": cell.label,
+        "point": dict(cell.point),
+        "unpackaged": strangers(settings),
+        "budget": {
+            "train.epochs": settings["train"]["epochs"],
+            "train.batch_size": settings["train"]["batch_size"],
+            "student": student["use"] if isinstance(student, Mapping) else type(student).__name__,
+        },
+    }
+
+
+def _inside(job: Job, folder: Path) -> str:
+    return job.folder.relative_to(folder).as_posix()

@@ -1,0 +1,149 @@
+"""From a bench recipe to its cells: rows x grid values x seeds, every one loaded and checked like any recipe."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kdzoo.benchmark.plan.rows import BARE_STUDENT, Overrides, changed, is_alone
+from kdzoo.benchmark.plan.section import NAME, Section, read_section
+from kdzoo.engine.components import make
+from kdzoo.errors import KdzooError, RecipeError, did_you_mean
+from kdzoo.recipe.layers import Layers, Origin
+from kdzoo.recipe.load import Recipe, resolved
+from kdzoo.recipe.overrides import apply
+from kdzoo.recipe.read import read
+
+ALONE = "student alone"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a bench: a row as the recipe labels it, a point of the grid (path -> value), and a seed."""
+
+    label: str
+    point: Mapping[str, Any]
+    seed: int
+    recipe: Recipe
+
+    @property
+    def row(self) -> str:
+        """What the leaderboard calls its row: paths of the grid by their last keys, unless two would be the same."""
+        last = [path.rpartition(".")[2] for path in self.point]
+        names = last if len(set(last)) == len(last) else list(self.point)
+        return ", ".join([self.label, *(f"{name}={value}" for name, value in zip(names, self.point.values(), strict=True))])
+
+    @property
+    def folder(self) -> str:
+        """Its run folder within the bench's."""
+        values = json.dumps(self.point, sort_keys=True, default=str)
+        grid = f"-{hashlib.sha256(values.encode()).hexdigest()[:8]}" if self.point else ""
+        return f"cells/{slug(self.label)}/seed{self.seed}{grid}"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A bench recipe with its cells, seed by seed, so that an interrupted bench holds whole seeds.
+
+    Attributes:
+        name, description: of the bench; command: what does the same again, '' if no command does.
+        text: its recipe as YAML, with all that it extends.
+        alone, baseline: labels of the student-alone row and of the one that others are compared with.
+    """
+
+    name: str
+    description: str
+    command: str
+    text: str
+    also: Sequence[str]
+    notes: Sequence[str]
+    cells: Sequence[Cell]
+    alone: str
+    baseline: str
+
+
+def expand(
+    recipe: str | Path | Mapping[str, Any],
+    overrides: Sequence[str] = (),
+    *,
+    methods: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+) -> Grid:
+    """All cells of a bench recipe, checked.
+
+    Args:
+        methods: only these rows (and the baseline, and the student alone).
+        seeds: instead of the recipe's.
+
+    Raises:
+        RecipeError, CapabilityError, PluginError: with the path in the recipe; of a row it starts with `bench.methods.<row>`.
+    """
+    layers = read(recipe, folder=Path.cwd())
+    apply(layers, overrides)
+    source = "the given mapping" if isinstance(recipe, Mapping) else str(recipe)
+    text = Recipe(layers.tree, source).yaml()
+    section = read_section(layers, source, seeds)
+    written = layers.origin(NAME) or Origin(source, Path.cwd())
+    layers.remove(NAME)
+    rows, alone = _rows(layers, section)
+    baseline = _known(section.baseline or alone, rows, "bench.baseline")
+    wanted = {*(rows if methods is None else [_known(label, rows, "the chosen rows") for label in methods]), alone, baseline}
+    points = [dict(zip(section.grid, values, strict=True)) for values in itertools.product(*section.grid.values())]
+    cells = [
+        Cell(label, point, seed, _loaded(layers, label, row or {}, point | {"seed": seed}, written))
+        for seed in section.seeds
+        for point in points
+        for label, row in rows.items()
+        if label in wanted
+    ]
+    again = not isinstance(recipe, Mapping) and methods is None and seeds is None
+    command = shlex.join(["kdzoo", "bench", source, *overrides]) if again else ""
+    name, description = (str(layers.tree.get(key) or default) for key, default in (("name", "bench"), ("description", "")))
+    return Grid(name, description, command, text, section.also, section.notes, cells, alone, baseline)
+
+
+def slug(label: str) -> str:
+    """A label as the name of a folder."""
+    return re.sub(r"[^\w.+-]+", "_", label).strip("._") or "row"
+
+
+def _rows(layers: Layers, section: Section) -> tuple[dict[str, Overrides | None], str]:
+    """The rows by label, the student alone among them, and that one's label."""
+    rows = dict(section.methods)
+    labels: dict[str, str] = {}
+    for label in rows:
+        if labels.setdefault(slug(label), label) != label:
+            raise RecipeError(f"bench.methods: {labels[slug(label)]!r} and {label!r} would share a folder; rename one of them.")
+    here = Origin(NAME, Path())
+    alone = next((label for label, row in rows.items() if is_alone(changed(layers, row or {}, here).tree)), None)
+    if alone is not None:
+        return rows, alone
+    if ALONE in rows:
+        raise RecipeError(f"bench.methods.{ALONE} must be hard_label without a teacher, as its label says; relabel it.")
+    return {ALONE: BARE_STUDENT, **rows}, ALONE
+
+
+def _loaded(layers: Layers, label: str, row: Overrides, values: Mapping[str, Any], written: Origin) -> Recipe:
+    path = f"bench.methods.{label}"
+    try:
+        own = changed(layers, row, written)
+        for key, value in values.items():
+            own.put(key, value, written)
+        recipe = resolved(own, path)
+        make(recipe.settings)
+    except KdzooError as error:
+        raise type(error)(f"{path}: {error}") from None
+    return recipe
+
+
+def _known(label: str, rows: Mapping[str, Any], where: str) -> str:
+    if label not in rows:
+        raise RecipeError(f"{where}: there is no row {label!r}; {did_you_mean(label, rows)}")
+    return label

@@ -1,0 +1,63 @@
+"""The section `bench` of a recipe: the rows, seeds and grid of a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kdzoo.errors import RecipeError
+from kdzoo.recipe.layers import Layers
+from kdzoo.recipe.schema import schema_of
+from kdzoo.recipe.validate import Checker
+
+NAME = "bench"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """What a bench recipe says in `bench`.
+
+    Attributes:
+        methods: row label -> what the row changes. Its `methods` replace the recipe's, anything else is merged.
+        seeds: each row is trained once with each; at one seed all rows start from the same student and see the same samples.
+        baseline: the row that others are compared with, seed by seed; None takes the student alone.
+        grid: path -> values; every row is trained with every combination, which makes rows of its own.
+        also: metrics that get a column besides the task's own, such as `top5` or `hits10`.
+        notes: sentences for the report.
+    """
+
+    methods: Mapping[str, Any] = field(default_factory=dict)
+    seeds: Sequence[int] = (0, 1, 2)
+    baseline: str | None = None
+    grid: Mapping[str, Any] = field(default_factory=dict)
+    also: Sequence[str] = ()
+    notes: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds must name at least one seed, and each of them once, got {list(self.seeds)}")
+        for path, values in self.grid.items():
+            if not isinstance(values, list) or not values:
+                raise ValueError(f"grid.{path} must be a list of values, got {values!r}")
+        for label, row in self.methods.items():
+            if "," in label:
+                raise ValueError(f"methods.{label}: a label has no comma, as `--methods A,B` puts commas between labels")
+            if row is not None and not isinstance(row, dict):
+                raise ValueError(f"methods.{label} must be a mapping of what the row changes, got {row!r}")
+
+
+def read_section(layers: Layers, source: str, seeds: Sequence[int] | None = None) -> Section:
+    """The section of a recipe, checked; `seeds` in place of its own. Raises RecipeError."""
+    given = layers.tree.get(NAME)
+    if not isinstance(given, dict) or not given.get("methods"):
+        raise RecipeError(
+            f"{source} is no bench recipe: it lacks `bench.methods`, a mapping from the label of a row to what it changes; "
+            "see `kdzoo show recipe quickstart`."
+        )
+    checker = Checker(layers.tree, layers, lambda value, path: value)
+    settings = checker.section(schema_of(Section, owner=NAME), given, NAME)
+    try:
+        return Section(**settings | ({} if seeds is None else {"seeds": seeds}))
+    except ValueError as error:
+        raise RecipeError(f"bench.{error}{layers.where(NAME)}.") from None

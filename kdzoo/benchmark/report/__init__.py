@@ -1,0 +1,1 @@
+"""From the results on disk to a leaderboard, and to a page that shows it."""

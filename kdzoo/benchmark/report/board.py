@@ -1,0 +1,86 @@
+"""What a comparison comes to: rows of results, best first, and what a reader should know about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from kdzoo.benchmark.report.statistics import Summary, summarize
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row's results on the test split.
+
+    Attributes:
+        label: of a grid, with the row's values of it. kind: `alone` is the student without a teacher.
+        expected, failed: cells planned and failed; `last.n` are finished.
+        values: seed -> the last epoch's metric.
+        last: that over the seeds; best: the same with the weights of the epoch that was best on validation.
+        also: the last epoch's further metrics over the seeds. published: the recipe's `reference`.
+        difference: seed by seed to the baseline, None for a teacher and for the baseline itself.
+        parameters: of what is deployed. seconds: mean wall time of a run.
+        of: the only row with this teacher, where others have others.
+        unpackaged: plugins of this row that are in no installed package.
+    """
+
+    label: str
+    kind: Literal["teacher", "alone", "method"]
+    expected: int
+    failed: int
+    values: Mapping[int, float]
+    last: Summary
+    best: Summary
+    also: Mapping[str, Summary] = field(default_factory=dict)
+    published: Mapping[str, Any] | None = None
+    difference: Summary | None = None
+    parameters: int | None = None
+    seconds: float | None = None
+    baseline: bool = False
+    of: str | None = None
+    unpackaged: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """All rows, the best mean first, and what a reader should know about them.
+
+    Attributes:
+        also: further metrics that have a column.
+        baseline: label of the row that others are compared with.
+        failures: sentence of each failed cell, by `row, seed k`.
+        warnings: what makes the rows unequal. notes: of the recipe, and on the data.
+    """
+
+    folder: Path
+    name: str
+    metric: str
+    higher_is_better: bool
+    also: Sequence[str]
+    baseline: str
+    rows: Sequence[Row]
+    failures: Mapping[str, str]
+    warnings: Sequence[str]
+    notes: Sequence[str]
+
+    @property
+    def teachers(self) -> list[Row]:
+        """The rows of those teachers that are not of one row alone."""
+        return [row for row in self.rows if row.kind == "teacher" and row.last.mean is not None and not row.of]
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data."""
+        return {**asdict(self), "folder": str(self.folder)}
+
+    def markdown(self) -> str:
+        """As a table in Markdown, with what belongs under it."""
+        from kdzoo.benchmark.report.formats import markdown
+
+        return markdown(self)
+
+
+def further(tests: Iterable[Mapping[str, float]], names: Sequence[str]) -> dict[str, Summary]:
+    """Each named metric over the seeds; those that lack it do not count."""
+    return {name: summarize([test[name] for test in tests if name in test]) for name in names}

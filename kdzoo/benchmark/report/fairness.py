@@ -1,0 +1,77 @@
+"""Whether the rows of a bench can be compared: differing budgets and data are said, whoever they favor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kdzoo.benchmark.report.records import Record, Records
+from kdzoo.errors import did_you_mean
+
+
+def notes(records: Records) -> list[str]:
+    """The recipe's notes, how much data teacher and students saw, and which metrics were asked for in vain."""
+    return [*data_notes(records), *records.plan["notes"], *_unknown_metrics(records)]
+
+
+def _unknown_metrics(records: Records) -> list[str]:
+    known = next((list(cell.values["test"]["last"]) for cell in records.done if cell.values), None)
+    strange = [] if known is None else [name for name in records.also if name not in known]
+    return [f"bench.also: there is no metric {name!r}; {did_you_mean(name, known or [])}" for name in strange]
+
+
+def data_notes(records: Records) -> list[str]:
+    """One sentence for each recipe-trained teacher that saw another number of training samples than the students."""
+    found = {_train_size(cell.values) for cell in records.done if cell.values}
+    students = sorted(size for size in found if size is not None)
+    said = []
+    for teacher in records.teachers:
+        size = _train_size(teacher)
+        if size is None or not students or students == [size]:
+            continue
+        more = size > students[-1]
+        said.append(
+            f"The teacher was trained on {size:,} samples, the students on {_ranged(students)}"
+            + (": part of what distillation brings here is the teacher's larger training set." if more else ".")
+        )
+    return list(dict.fromkeys(said))
+
+
+def warnings(records: Records) -> list[str]:
+    """One sentence for each thing that the rows do not share, of those that every comparison should hold equal."""
+    budgets: dict[str, dict[str, list[str]]] = {}
+    for row in records.plan["rows"]:
+        given = {key: value for key, value in row["budget"].items() if key not in row["point"]}  # a grid means to differ
+        for key, value in (given | _seen(row["row"], records.cells)).items():
+            budgets.setdefault(key, {}).setdefault(str(value), []).append(row["row"])
+    said = [_unequal(key, rows) for key, rows in budgets.items() if len(rows) > 1]
+    if len({tuple(sorted({**found["versions"], "": found["device"]}.items())) for found in records.environments}) > 1:
+        said.append("The cells were trained on different machines or with different versions, which are listed below.")
+    return said
+
+
+def _seen(row: str, cells: Sequence[Record]) -> dict[str, Any]:
+    """What only a finished run tells: its number of training samples, and the epochs of earlier stages."""
+    done = next((cell for cell in cells if cell.row == row and cell.values), None)
+    if done is None or done.values is None:
+        return {}
+    earlier: dict[str, int] = {}
+    for entry in done.log():
+        if entry["event"] == "step" and entry["stage"] != "main":
+            earlier[entry["stage"]] = max(earlier.get(entry["stage"], 0), entry["epoch"] + 1)
+    return {"training samples": _train_size(done.values), "epochs before the main stage": sum(earlier.values())}
+
+
+def _unequal(key: str, rows: Mapping[str, Sequence[str]]) -> str:
+    usual = max(rows, key=lambda value: len(rows[value]))
+    others = "; ".join(f"{value} for {', '.join(labels)}" for value, labels in rows.items() if value != usual)
+    return f"The rows differ in {key}: {usual} for most, {others}."
+
+
+def _train_size(values: Mapping[str, Any]) -> int | None:
+    size = values["data"].get("sizes", {}).get("train")
+    return None if size is None else int(size)
+
+
+def _ranged(sizes: Sequence[int]) -> str:
+    return f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"

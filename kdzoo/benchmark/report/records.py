@@ -1,0 +1,102 @@
+"""What a bench has left on disk: its plan, and of each cell the result, the error, or nothing yet. Needs no torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kdzoo.benchmark.execute.job import ERROR
+from kdzoo.errors import RecipeError
+
+FORMAT = 1
+PLAN = "plan.json"
+
+
+@dataclass(frozen=True)
+class Record:
+    """A cell as it is on disk.
+
+    Attributes:
+        values: its `result.json`, if it is finished; error: the sentence of its failure, if it failed.
+    """
+
+    row: str
+    seed: int
+    identity: str
+    folder: Path
+    values: Mapping[str, Any] | None
+    error: str | None
+
+    def curve(self) -> list[tuple[int, dict[str, float]]]:
+        """Epoch and metrics of each evaluation on validation."""
+        return [(entry["epoch"], entry["validation"]) for entry in self.log() if entry["event"] == "epoch"]
+
+    def log(self) -> list[dict[str, Any]]:
+        """The run's log; a line that a kill cut short is left out."""
+        try:
+            lines = (self.folder / "metrics.jsonl").read_text().splitlines(keepends=True)
+        except FileNotFoundError:
+            return []
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+@dataclass(frozen=True)
+class Records:
+    """A bench's folder, read."""
+
+    folder: Path
+    plan: Mapping[str, Any]
+    cells: Sequence[Record]
+    teachers: Sequence[Mapping[str, Any]]
+
+    @property
+    def also(self) -> Sequence[str]:
+        """Further metrics that the recipe wants to see."""
+        return self.plan.get("also", ())
+
+    @property
+    def done(self) -> list[Record]:
+        """The finished cells."""
+        return [cell for cell in self.cells if cell.values is not None]
+
+    @property
+    def environments(self) -> list[dict[str, Any]]:
+        """Versions, machines and dates of the finished cells, each once."""
+        found = [json.dumps(cell.values["environment"], sort_keys=True) for cell in self.done if cell.values]
+        return [json.loads(text) for text in dict.fromkeys(found)]
+
+
+def read_records(folder: Path) -> Records:
+    """Read a bench's folder. Raises RecipeError if it is none."""
+    plan = _json(folder / PLAN)
+    if plan is None:
+        raise RecipeError(f"{folder} is not the folder of a bench: it has no {PLAN}; give the folder that `kdzoo bench` named.")
+    if plan["format"] != FORMAT:
+        raise RecipeError(f"{folder / PLAN} has format {plan['format']}, this kdzoo reads {FORMAT}: run the bench again.")
+    teachers = [_result(folder / found["folder"], found["identity"]) for found in plan["teachers"]]
+    return Records(folder, plan, [_record(folder, cell) for cell in plan["cells"]], [t for t in teachers if t is not None])
+
+
+def _record(folder: Path, cell: Mapping[str, Any]) -> Record:
+    own = folder / cell["folder"]
+    values = _result(own, cell["identity"])
+    error = None
+    if values is None and (own / ERROR).is_file():
+        error = (own / ERROR).read_text().partition("\n")[0]
+    return Record(cell["row"], cell["seed"], cell["identity"], own, values, error)
+
+
+def _result(folder: Path, identity: str) -> Mapping[str, Any] | None:
+    """A result of this identity; one of other settings is not meant."""
+    values = _json(folder / "result.json")
+    return values if values is not None and values["identity"] == identity else None
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None

@@ -1,0 +1,70 @@
+"""From exceptions to sentences and exit codes: a user never sees a traceback for a mistake of their own."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+import warnings
+from collections.abc import Callable
+from typing import TextIO
+
+from kdzoo.errors import Interrupted, KdzooError, MissingError
+from kdzoo.terminal.console import complain, say, warn
+
+
+def guarded(action: Callable[[], int], *, debug: bool = False) -> int:
+    """The exit code of `action`, whatever happens in it; Python's warnings become one-line ones on the way.
+
+    Args:
+        debug: show the traceback of any error.
+    """
+    with warnings.catch_warnings():
+        warnings.showwarning = _one_line
+        try:
+            return action()
+        except SystemExit as end:  # argparse, after --help
+            return end.code if isinstance(end.code, int) else 0
+        except BrokenPipeError:  # `kdzoo list | head`: the reader has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        except BaseException as error:
+            if debug:
+                say(traceback.format_exc().rstrip())
+            return _told(error)
+
+
+def _told(error: BaseException) -> int:
+    if isinstance(error, KeyboardInterrupt | Interrupted):
+        say(str(error) or "interrupted.")
+        return Interrupted.exit_code
+    if isinstance(error, KdzooError):
+        complain(str(error))
+        return error.exit_code
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("kdzoo"):
+        complain(f"The Python module {error.name!r} is not installed. Run: pip install kdzoo, which brings what it requires.")
+        return MissingError.exit_code
+    complain(f"{' '.join(f'{type(error).__name__}: {error}'.split()).rstrip('.')}. This should not happen; {_kept()}.")
+    return 1
+
+
+def _kept() -> str:
+    """Where the traceback of the current exception is, after writing it."""
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="kdzoo-error-", suffix=".txt", delete=False) as file:
+            file.write(traceback.format_exc())
+    except OSError:
+        return "its traceback could not be saved: start the command again with --debug"
+    return f"its traceback is in {file.name}: please report it, or start the command again with --debug"
+
+
+def _one_line(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    warn(str(message) if issubclass(category, UserWarning) else f"{category.__name__}: {message}")

@@ -1,0 +1,67 @@
+"""From settings to objects: all that can be made, and found wrong, before data are read, models built and teachers trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kdzoo.engine.needs_check import check, check_teachers, merge
+from kdzoo.errors import PluginError, RecipeError, did_you_mean
+from kdzoo.protocol.method import Method, Needs
+from kdzoo.protocol.roles import Optimizer, Task, Teacher
+from kdzoo.recipe.build import build, split_reserved
+from kdzoo.schedules import Schedule
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a recipe's settings describe; teachers have no model yet, and the task no data."""
+
+    methods: dict[str, Method]
+    own_needs: Mapping[str, Needs]
+    needs: Needs
+    task: Task
+    teachers: Mapping[str, Teacher]
+    optimizers: dict[str, Optimizer]
+    schedules: Mapping[str, Schedule]
+
+
+def make(settings: Mapping[str, Any], provenance: Mapping[str, str] | None = None) -> Made:
+    """Make everything, and compare what methods need with the task, the teachers and the recipe.
+
+    Args: provenance: where each setting was written, for messages.
+
+    Raises RecipeError for a value out of range, CapabilityError for a need that nobody serves.
+    """
+
+    def named(kind: str) -> dict[str, Any]:
+        return {name: build(kind, spec, f"{kind}.{name}", provenance=provenance) for name, spec in settings[kind].items()}
+
+    methods = {label: method_of(label, spec, provenance) for label, spec in settings["methods"].items()}
+    own = {label: method.needs() for label, method in methods.items()}
+    needs = merge(own)
+    task: Task = build("tasks", settings["task"], "task", provenance=provenance)
+    check(own, task.capabilities, task=settings["task"]["use"], accumulate=settings["train"]["accumulate"])
+    teachers: dict[str, Teacher] = named("teachers")
+    for name, teacher in teachers.items():
+        teacher.name = name
+    check_teachers(methods, own, teachers)
+    return Made(methods, own, needs, task, teachers, named("optimizers"), named("schedules"))
+
+
+def method_of(label: str, spec: Mapping[str, Any], provenance: Mapping[str, str] | None = None) -> Method:
+    """The method that a recipe's label stands for, with its transforms and weights."""
+    own, reserved = split_reserved(spec)
+    method = build("methods", own, f"methods.{label}", provenance=provenance)
+    if not isinstance(method, Method):
+        raise PluginError(f"methods.{label}: {own['use']!r} is a {type(method).__name__}, not a kdzoo.Method.")
+    method.label, method.teacher = label, reserved["teacher"]
+    for kind in ("logits", "targets"):
+        for number, transform in enumerate(reserved[kind]):
+            getattr(method, kind).append(build("transforms", transform, f"methods.{label}.{kind}[{number}]"))
+    for name, weight in reserved["weights"].items():
+        if name not in method.weights:
+            raise RecipeError(f"methods.{label}.weights.{name}: there is no such term; {did_you_mean(name, method.weights)}")
+        method.weights[name] = float(weight)
+    return method

@@ -1,0 +1,64 @@
+"""FeatureRecorder: named features of a model, recorded by forward hooks while the engine runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+from kdzoo.errors import CapabilityError
+from kdzoo.models.tap_names import resolve
+
+
+class FeatureRecorder:
+    """Records the outputs (or inputs) of some modules of one model.
+
+    A tap before an in-place operation would be overwritten silently; `recording` notices by the tensor's version counter
+    and clones that tap from then on. The engine probes every model before training, so the ordinary step is never caught.
+    """
+
+    def __init__(self, model: nn.Module, specs: Sequence[str]) -> None:
+        self.paths = {spec: resolve(model, spec) for spec in specs}
+        self.cloned: set[str] = set()
+        self._features: dict[str, Tensor] | None = None
+        self._versions: dict[str, int] = {}
+        for spec, (path, is_input) in self.paths.items():
+            module = model.get_submodule(path)
+            if is_input:
+                module.register_forward_pre_hook(lambda _, args, spec=spec: self._record(spec, args[0]))
+            else:
+                module.register_forward_hook(lambda _, __, output, spec=spec: self._record(spec, output))
+
+    def _record(self, spec: str, value: Any) -> None:
+        if self._features is None:
+            return
+        if not isinstance(value, Tensor):
+            raise CapabilityError(
+                f"tap {spec!r} gives a {type(value).__name__}, not a tensor; tap a module inside it whose output is one tensor."
+            )
+        kept = value.clone() if spec in self.cloned else value
+        self._features[spec] = kept
+        self._versions[spec] = kept._version
+
+    @contextmanager
+    def recording(self) -> Iterator[dict[str, Tensor]]:
+        """Collect features by spec during one forward, in the order of the specs once it is over."""
+        features: dict[str, Tensor] = {}
+        self._features = features
+        try:
+            yield features
+        finally:
+            self._features = None
+        overwritten = {spec for spec, value in features.items() if value._version != self._versions[spec]}
+        if overwritten:
+            self.cloned |= overwritten
+            raise Overwritten(", ".join(sorted(overwritten)))
+        for spec in self.paths:
+            if spec in features:
+                features[spec] = features.pop(spec)
+
+
+class Overwritten(Exception):
+    """A tapped tensor was changed in place after it was recorded; the tap is cloned from now on, so run again."""

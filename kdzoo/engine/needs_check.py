@@ -1,0 +1,95 @@
+"""Merge the needs of a run's methods and check them against the task, before any model is built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kdzoo.errors import CapabilityError, RecipeError, did_you_mean
+from kdzoo.protocol.method import Method, Needs
+from kdzoo.protocol.roles import Teacher
+
+
+def merge(needs: Mapping[str, Needs]) -> Needs:
+    """One `Needs` for the run: booleans by or, sets by union; a conflict is an error that names both methods."""
+    splits: dict[str, float] = {}
+    for label, need in needs.items():
+        for name, size in need.splits.items():
+            if splits.setdefault(name, size) != size:
+                other = next(o for o, n in needs.items() if n.splits.get(name, size) != size)
+                raise RecipeError(
+                    f"methods.{other} and methods.{label} want the split {name!r} in different sizes "
+                    f"({needs[other].splits[name]:g} and {size:g}); set one size for both."
+                )
+    return Needs(
+        teacher=any(n.teacher for n in needs.values()),
+        teacher_grad=any(n.teacher_grad for n in needs.values()),
+        teacher_mode=_agreed(needs, "teacher_mode"),
+        index=any(n.index for n in needs.values()),
+        views=frozenset().union(*(n.views for n in needs.values())),
+        splits=splits,
+        window=_agreed(needs, "window"),
+        learners=max((n.learners for n in needs.values()), default=1),
+        turns=_agreed(needs, "turns"),
+        whole_batch=any(n.whole_batch for n in needs.values()),
+        capabilities=frozenset().union(*(n.capabilities for n in needs.values())),
+    )
+
+
+def check(needs: Mapping[str, Needs], capabilities: frozenset[str], *, task: str, accumulate: int) -> None:
+    """Refuse, with a sentence, a method that the task or the training settings cannot serve."""
+    for label, need in needs.items():
+        wanted = set(need.capabilities)
+        wanted |= {"features"} if need.student_taps or need.teacher_taps else set()
+        wanted |= {"index"} if need.index else set()
+        wanted |= {"views"} if need.views else set()
+        wanted |= set(need.splits)
+        missing = sorted(wanted - capabilities)
+        if missing:
+            raise CapabilityError(
+                f"methods.{label} needs {', '.join(missing)}, which task {task!r} does not offer "
+                f"(it offers {', '.join(sorted(capabilities))}); use another task or remove the method."
+            )
+        if need.whole_batch and accumulate > 1:
+            raise CapabilityError(
+                f"methods.{label} relates the samples of a whole batch to each other, so micro-batches would change its loss; "
+                f"set train.accumulate=1 (it is {accumulate}) or remove the method."
+            )
+
+
+def check_teachers(methods: Mapping[str, Method], needs: Mapping[str, Needs], teachers: Mapping[str, Teacher]) -> None:
+    """Refuse a method whose teacher is not there, is ambiguous, or cannot be moved."""
+    for label, need in needs.items():
+        chosen = methods[label].teacher
+        if chosen is not None and chosen not in teachers:
+            raise RecipeError(f"methods.{label}.teacher: there is no teacher {chosen!r}; {did_you_mean(chosen, teachers)}")
+        if not need.teacher:
+            continue
+        if not teachers:
+            raise CapabilityError(
+                f"methods.{label} learns from a teacher, but the recipe names none; add e.g. "
+                "`teacher: {use: frozen, model: {use: resnet56}, checkpoint: teacher.safetensors}`."
+            )
+        if chosen is None and len(teachers) > 1:
+            raise RecipeError(f"there are several teachers ({', '.join(teachers)}); say which one by methods.{label}.teacher.")
+        name = chosen or next(iter(teachers))
+        if need.teacher_grad and not teachers[name].trains:
+            raise CapabilityError(
+                f"methods.{label} moves its teacher, but teacher {name!r} stands still; "
+                f"use a trainable one: teacher.use=trainable, and give it an optimizer: optimizers.{name}."
+            )
+
+
+def _agreed(needs: Mapping[str, Needs], name: str) -> Any:
+    first: tuple[str, Any] | None = None
+    for label, need in needs.items():
+        value = getattr(need, name)
+        if value is None:
+            continue
+        first = first or (label, value)
+        if value != first[1]:
+            raise RecipeError(
+                f"methods.{first[0]} needs {name} {first[1]!r} but methods.{label} needs {value!r}; "
+                "they cannot share a run: remove one of them."
+            )
+    return first[1] if first else None

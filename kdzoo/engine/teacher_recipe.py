@@ -1,0 +1,32 @@
+"""A teacher that is a recipe of its own: where the run that trains it lives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kdzoo.engine.run_identity import identify
+from kdzoo.recipe.load import Recipe
+
+
+@dataclass(frozen=True)
+class TeacherRecipe:
+    """A teacher's settings, on the outer run's machine, and the folder under its identity that all runs share."""
+
+    name: str
+    identity: str
+    settings: Mapping[str, Any]
+    folder: Path
+
+    @classmethod
+    def of(cls, recipe: Mapping[str, Any], outer: Mapping[str, Any]) -> TeacherRecipe:
+        """The run of a recipe that stands inside the settings `outer`; nobody tracks it."""
+        settings = {**recipe, "runtime": {**outer["runtime"], "trackers": []}, "paths": outer["paths"]}
+        name, identity = settings["name"] or "teacher", identify(settings)
+        return cls(name, identity, settings, Path(settings["runtime"]["out"]) / "teachers" / f"{name}-{identity}")
+
+    @property
+    def recipe(self) -> Recipe:
+        return Recipe(dict(self.settings), "a teacher's recipe", {})

@@ -1,0 +1,118 @@
+"""What may stand at the top level of a recipe, and beside the settings of every method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.roles import Model, Optimizer, Schedule, Task, Teacher, Tracker, Transform
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """How the student is trained.
+
+    Attributes:
+        batch_size: samples per optimizer step, in `accumulate` micro-batches; clip: the largest gradient norm.
+        evaluate_every, patience: in epochs; patience None never stops early.
+    """
+
+    epochs: int = 10
+    batch_size: int = 64
+    accumulate: int = 1
+    clip: float | None = None
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    channels_last: bool = False
+    compile: bool = False
+    deterministic: bool = True
+    evaluate_every: int = 1
+    patience: int | None = None
+
+    def __post_init__(self) -> None:
+        _positive(self, "epochs", "batch_size", "accumulate", "clip", "evaluate_every", "patience")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runtime:
+    """Where and how a run is carried out; nothing here may change its result.
+
+    Attributes:
+        log_every, checkpoint_every: in optimizer steps; without the latter, after each epoch. keep: how many checkpoints.
+    """
+
+    device: str = "auto"
+    threads: int = 1
+    out: str = "runs"
+    log_every: int = 50
+    checkpoint_every: int | None = None
+    keep: int = 2
+    trackers: Sequence[Tracker] = ()
+
+    def __post_init__(self) -> None:
+        _positive(self, "threads", "log_every", "checkpoint_every", "keep")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paths:
+    """Folders of this machine, for `${paths.teachers}` and the like; `data` None searches the usual places."""
+
+    teachers: str = "~/.cache/kdzoo/teachers"
+    data: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """A published number that the recipe aims at."""
+
+    metric: str
+    value: float
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reserved:
+    """What every method takes besides its own settings: its teacher, its transforms, and the weights of its terms."""
+
+    teacher: str | None = None
+    logits: Sequence[Transform] = ()
+    targets: Sequence[Transform] = ()
+    weights: Mapping[str, float] = field(default_factory=dict)
+
+
+def _default_task() -> Any:
+    return "image_classification"
+
+
+def _default_optimizers() -> Any:
+    return {"student": "sgd"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """The top level of a recipe, but for `extends`; `teacher` is short for `teachers: {teacher: ...}`."""
+
+    name: str = ""
+    description: str = ""
+    seed: int = 0
+    task: Task = field(default_factory=_default_task)
+    student: Model
+    learners: Mapping[str, Model] = field(default_factory=dict)
+    teacher: Teacher | None = None
+    teachers: Mapping[str, Teacher] = field(default_factory=dict)
+    methods: Mapping[str, Method] = field(default_factory=dict)
+    schedules: Mapping[str, Schedule] = field(default_factory=dict)
+    optimizers: Mapping[str, Optimizer] = field(default_factory=_default_optimizers)
+    train: Train = field(default_factory=Train)
+    runtime: Runtime = field(default_factory=Runtime)
+    paths: Paths = field(default_factory=Paths)
+    reference: Reference | None = None
+    bench: Mapping[str, Any] | None = None
+
+
+def _positive(section: object, *names: str) -> None:
+    for name in names:
+        value = getattr(section, name)
+        if value is not None and value <= 0:
+            raise ValueError(f"{name} must be > 0, got {value}")

@@ -1,0 +1,1 @@
+"""Knowledge graphs: files, sources, and graphs that are being aligned."""

@@ -1,0 +1,1 @@
+"""Link prediction and entity alignment, and how they are scored."""

@@ -1,0 +1,1 @@
+"""The meta-gradient: how the student's step depends on the teacher."""

@@ -1,0 +1,183 @@
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+
+import kdzoo
+from kdzoo.benchmark import BenchStarted, CellDone, CellFailed, CellProgress, CellStarted, TeacherDone, bench, write_report
+from kdzoo.errors import Interrupted, RecipeError
+from kdzoo.protocol.method import Method, term
+from kdzoo.registry import register
+
+
+class Failing(Method):
+    """Fails in the first step."""
+
+    @term()
+    def failing(self, step):
+        raise ZeroDivisionError("there is nothing to divide by")
+
+
+@pytest.fixture
+def failing(tiny):
+    register("methods", "failing", Failing)
+    tiny["bench"]["methods"]["failing"] = {"teacher": None, "methods": {"hard_label": {}, "failing": {}}}
+    tiny["bench"]["seeds"] = [0]
+    return tiny
+
+
+def ran(recipe, *overrides, **arguments):
+    """The leaderboard and all events but progress."""
+    events = []
+    board = bench(recipe, overrides, workers=1, on_event=events.append, **arguments)
+    return board, [event for event in events if not isinstance(event, CellProgress | CellStarted)]
+
+
+def of(events, kind):
+    return [event for event in events if isinstance(event, kind)]
+
+
+def test_every_row_is_trained_with_every_seed_and_the_teacher_once(tiny):
+    board, events = ran(tiny)
+    assert events[0] == BenchStarted(board.folder, 6, 0, 1)
+    assert [event.name for event in of(events, TeacherDone)] == ["elder"]
+    assert sorted((e.row, e.seed) for e in of(events, CellDone)) == sorted(
+        (row, seed) for row in ("student alone", "kd", "dist") for seed in (0, 1)
+    )
+    assert {row.label for row in board.rows} == {"teacher", "student alone", "kd", "dist"}
+    assert len(list((board.folder.parent / "teachers").iterdir())) == 1
+
+
+def test_the_numbers_of_the_board_are_those_of_the_saved_predictions(tiny):
+    board, _ = ran(tiny)
+    for row in (row for row in board.rows if row.kind != "teacher"):
+        for seed, value in row.values.items():
+            with np.load(board.folder / "cells" / row.label.replace(" ", "_") / f"seed{seed}" / "predictions.npz") as saved:
+                assert 100 * (saved["last"].argmax(1) == saved["target"]).mean() == pytest.approx(value)
+
+
+def test_the_folder_holds_what_people_and_machines_read(tiny):
+    board, _ = ran(tiny, methods=["kd"])
+    assert {"results.json", "results.csv", "leaderboard.md", "report.html", "samples.npz"} <= set(os.listdir(board.folder))
+    assert json.loads((board.folder / "results.json").read_text())["metric"] == "top1"
+    page = (board.folder / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 12
+
+
+def test_a_larger_training_set_of_the_teacher_is_said(tiny):
+    board, _ = ran(tiny, methods=["kd"], seeds=[0])
+    assert board.notes[0].startswith("The teacher was trained on 1,140 samples, the students on 60: part of what")
+
+
+def test_what_is_finished_is_not_done_again(tiny):
+    board, _ = ran(tiny)
+    stamps = {path: path.stat().st_mtime_ns for path in board.folder.parent.rglob("result.json")}
+    again, events = ran(tiny)
+    assert len(stamps) == 7
+    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
+    assert events[0].finished == 6
+    assert all(event.again for event in of(events, CellDone) + of(events, TeacherDone))
+    assert again.rows == board.rows
+
+
+def test_a_further_seed_is_all_that_is_trained(tiny):
+    ran(tiny)
+    _, events = ran(tiny, seeds=[0, 1, 2])
+    assert {event.seed for event in of(events, CellDone) if not event.again} == {2}
+
+
+def test_other_settings_are_trained_anew(tiny):
+    ran(tiny, methods=["kd"], seeds=[0])
+    _, events = ran(tiny, "train.epochs=2", methods=["kd"], seeds=[0])
+    assert not any(event.again for event in of(events, CellDone))
+
+
+def test_force_trains_everything_again(tiny):
+    board, _ = ran(tiny, methods=["kd"], seeds=[0])
+    stamps = {path: path.stat().st_mtime_ns for path in board.folder.parent.rglob("result.json")}
+    ran(tiny, methods=["kd"], seeds=[0], force=True)
+    assert all(path.stat().st_mtime_ns > stamp for path, stamp in stamps.items())
+
+
+def test_a_failing_cell_is_reported_and_the_others_go_on(failing):
+    board, events = ran(failing)
+    failed = of(events, CellFailed)
+    assert [(event.row, event.seed) for event in failed] == [("failing", 0)]
+    assert "ZeroDivisionError: there is nothing to divide by" in failed[0].sentence
+    assert board.failures == {"failing, seed 0": "ZeroDivisionError: there is nothing to divide by"}
+    assert len(of(events, CellDone)) == 3
+    assert "raise ZeroDivisionError" in (board.folder / "cells/failing/seed0/error.txt").read_text()
+
+
+def test_a_method_without_a_package_is_marked(failing):
+    board, _ = ran(failing)
+    assert next(row for row in board.rows if row.label == "failing").unpackaged == ["failing"]
+    assert "failing (failing)" in board.markdown()
+
+
+def test_a_failed_cell_is_tried_again(failing, monkeypatch):
+    ran(failing)
+    monkeypatch.setattr(Failing, "failing", lambda self, step: step.supervise(step.student))
+    board, events = ran(failing)
+    assert [event.row for event in of(events, CellDone) if not event.again] == ["failing"]
+    assert board.failures == {}
+
+
+def test_a_failed_teacher_fails_the_cells_that_need_it(tiny):
+    register("methods", "failing", Failing)
+    tiny["teacher"]["recipe"]["methods"] = {"failing": {}}
+    tiny["bench"]["seeds"] = [0]
+    board, events = ran(tiny)
+    assert {(e.row, e.seed) for e in of(events, CellFailed)} == {("elder", None), ("kd", 0), ("dist", 0)}
+    assert "its teacher elder-" in board.failures["kd, seed 0"]
+    assert [row.label for row in board.rows if row.last.n] == ["student alone"]
+
+
+def test_nothing_is_trained_if_one_row_is_wrong(tiny, tmp_path):
+    tiny["bench"]["methods"]["dist"]["methods"]["dits"] = {}
+    with pytest.raises(RecipeError, match=r"bench\.methods\.dist: methods\.dits"):
+        ran(tiny)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_signal_stops_the_bench_and_the_same_call_goes_on(tiny):
+    def stop(event):
+        if isinstance(event, CellDone):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(Interrupted, match="the same command goes on from here"):
+        bench(tiny, workers=1, on_event=stop)
+    assert signal.getsignal(signal.SIGINT) is before
+    board, events = ran(tiny)
+    assert events[0].finished == 1
+    assert all(row.last.n == row.expected for row in board.rows)
+
+
+def test_the_report_of_an_interrupted_bench_says_what_is_missing(tiny, tmp_path):
+    def stop(event):
+        if isinstance(event, CellDone):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted):
+        bench(tiny, workers=1, on_event=stop)
+    assert "**Not finished yet**" in write_report(tmp_path / "out" / "tiny").markdown()
+
+
+def test_the_report_can_be_written_again_from_the_cells(tiny):
+    board, _ = ran(tiny, methods=["kd"], seeds=[0])
+    written = (board.folder / "report.html").read_bytes()
+    (board.folder / "report.html").unlink()
+    assert write_report(board.folder) == board
+    assert (board.folder / "report.html").read_bytes() == written
+
+
+def test_kdzoo_bench_can_be_called(tiny):
+    assert kdzoo.bench(tiny, methods=["kd"], seeds=[0], workers=1).name == "tiny"
+
+
+def test_no_workers_is_refused(tiny):
+    with pytest.raises(RecipeError, match="workers must be at least 1, got 0"):
+        bench(tiny, workers=0)

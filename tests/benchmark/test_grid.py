@@ -1,0 +1,196 @@
+import pytest
+
+from kdzoo.benchmark.plan.grid import expand, slug
+from kdzoo.errors import CapabilityError, RecipeError
+
+
+def cell(grid, label, seed=0):
+    return next(cell for cell in grid.cells if cell.label == label and cell.seed == seed)
+
+
+def test_cells_are_rows_by_seeds_with_whole_seeds_first(tiny):
+    grid = expand(tiny)
+    assert [(c.seed, c.row) for c in grid.cells] == [(s, row) for s in (0, 1) for row in ("student alone", "kd", "dist")]
+    assert [c.recipe.settings["seed"] for c in grid.cells] == [0, 0, 0, 1, 1, 1]
+
+
+def test_a_row_without_changes_is_the_recipe(tiny):
+    assert cell(expand(tiny), "kd").recipe.settings["methods"]["kd"]["temperature"] == 2.0
+
+
+def test_a_rows_methods_replace_the_recipes(tiny):
+    tiny["bench"]["methods"]["kd only"] = {"methods": {"kd": {"weights": {"kd": 2.0}}}}
+    methods = cell(expand(tiny), "kd only").recipe.settings["methods"]
+    assert list(methods) == ["kd"]
+    assert (methods["kd"]["temperature"], methods["kd"]["weights"]) == (4.0, {"kd": 2.0})
+
+
+def test_other_sections_of_a_row_are_merged(tiny):
+    tiny["bench"]["methods"]["long"] = {"train": {"epochs": 7}}
+    train = cell(expand(tiny), "long").recipe.settings["train"]
+    assert (train["epochs"], train["batch_size"]) == (7, 30)
+
+
+def test_a_published_number_is_not_that_of_a_row_that_changes_something(tiny):
+    tiny["reference"] = {"metric": "top1", "value": 90.0, "source": "a table"}
+    tiny["bench"]["methods"]["own"] = {"train": {"epochs": 7}, "reference": {"metric": "top1", "value": 91.0, "source": "it"}}
+    grid = expand(tiny)
+    found = {label: cell(grid, label).recipe.settings["reference"] for label in ("kd", "dist", "own")}
+    assert [None if number is None else number["value"] for number in found.values()] == [90.0, None, 91.0]
+
+
+def test_rows_do_not_change_each_other(tiny):
+    tiny["bench"]["methods"] = {"long": {"train": {"epochs": 7}}, **tiny["bench"]["methods"]}
+    assert cell(expand(tiny), "kd").recipe.settings["train"]["epochs"] == 1
+
+
+def test_schedules_of_replaced_methods_go_with_them(tiny):
+    tiny["schedules"] = {"methods.kd.temperature": {"use": "linear", "end": 1.0}, "optimizers.student.lr": {"use": "cosine"}}
+    grid = expand(tiny)
+    assert set(cell(grid, "kd").recipe.settings["schedules"]) == {"methods.kd.temperature", "optimizers.student.lr"}
+    assert set(cell(grid, "dist").recipe.settings["schedules"]) == {"optimizers.student.lr"}
+
+
+def test_the_student_alone_is_added_without_teacher(tiny):
+    grid = expand(tiny)
+    settings = cell(grid, "student alone").recipe.settings
+    assert grid.alone == "student alone"
+    assert list(settings["methods"]) == ["hard_label"]
+    assert settings["teachers"] == {}
+
+
+def test_a_row_that_is_the_student_alone_is_recognized(tiny):
+    tiny["bench"]["methods"]["plain"] = {"teacher": None, "methods": {"labels": {"use": "hard_label"}}}
+    grid = expand(tiny)
+    assert grid.alone == "plain"
+    assert {c.label for c in grid.cells} == {"kd", "dist", "plain"}
+
+
+def test_label_smoothing_is_not_the_student_alone(tiny):
+    tiny["bench"]["methods"]["smooth"] = {"teacher": None, "methods": {"hard_label": {"targets": ["smooth"]}}}
+    assert expand(tiny).alone == "student alone"
+
+
+def test_the_name_student_alone_may_not_lie(tiny):
+    tiny["bench"]["methods"]["student alone"] = {}
+    with pytest.raises(RecipeError, match=r"bench\.methods\.student alone must be hard_label without a teacher"):
+        expand(tiny)
+
+
+def test_a_grid_makes_rows_of_its_own(tiny):
+    tiny["bench"]["grid"] = {"train.epochs": [1, 2], "methods.kd.temperature": [1, 4]}
+    tiny["bench"]["methods"] = {"kd": {}}
+    tiny["bench"]["seeds"] = [5]
+    with pytest.raises(RecipeError, match=r"bench\.methods\.student alone"):
+        expand(tiny)  # the student alone has no temperature
+    del tiny["bench"]["grid"]["methods.kd.temperature"]
+    grid = expand(tiny)
+    assert [c.row for c in grid.cells if c.label == "kd"] == ["kd, epochs=1", "kd, epochs=2"]
+    assert [c.recipe.settings["train"]["epochs"] for c in grid.cells if c.label == "kd"] == [1, 2]
+    assert len({c.folder for c in grid.cells}) == len(grid.cells)
+
+
+def test_a_typo_in_a_row_fails_with_its_path_and_the_nearest_name(tiny):
+    tiny["bench"]["methods"]["dist"]["methods"]["dist"] = {"temprature": 3}
+    with pytest.raises(RecipeError, match=r"^bench\.methods\.dist: methods\.dist\.temprature .*did you mean 'temperature'"):
+        expand(tiny)
+
+
+def test_a_value_out_of_range_fails_before_training(tiny):
+    tiny["bench"]["methods"]["dist"]["methods"]["dist"] = {"temperature": -1}
+    with pytest.raises(RecipeError, match=r"^bench\.methods\.dist: .*temperature must be > 0, got -1"):
+        expand(tiny)
+
+
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        ({"teacher": {"model": "linear"}}, r"teachers\.teacher\.recipe brings the model and its weights: remove model and"),
+        ({"teacher": {"recipe": None}}, r"teachers\.teacher: a model is missing: give one"),
+        ({"optimizers": {"student": {"use": "dot", "lr": -1.0}}}, r"optimizers\.student\.lr must be >= 0, got -1"),
+        (
+            {"schedules": {"optimizers.student.lr": {"use": "cosine", "after": 5, "until": 5}}},
+            r"schedules\.optimizers\.student\.lr\.after must be >= 0 and until above it",
+        ),
+    ],
+)
+def test_whatever_a_row_gets_wrong_is_found_before_training(tiny, row, sentence):
+    tiny["bench"]["methods"]["own"] = row
+    with pytest.raises(RecipeError, match=rf"bench\.methods\.own: {sentence}"):
+        expand(tiny)
+
+
+def test_a_method_without_its_teacher_fails_before_training(tiny):
+    tiny["bench"]["methods"]["dist"]["teacher"] = None
+    sentence = r"^bench\.methods\.dist: methods\.dist learns from a teacher, but the recipe names none; add e\.g\."
+    with pytest.raises(CapabilityError, match=sentence):
+        expand(tiny)
+
+
+def test_a_typo_in_the_section_names_the_nearest_setting(tiny):
+    tiny["bench"]["seed"] = [1]
+    with pytest.raises(RecipeError, match=r"bench\.seed is no setting of bench.*did you mean 'seeds'"):
+        expand(tiny)
+
+
+def test_an_unknown_baseline_names_the_nearest_row(tiny):
+    tiny["bench"]["baseline"] = "dits"
+    with pytest.raises(RecipeError, match=r"bench\.baseline: there is no row 'dits'; did you mean 'dist'"):
+        expand(tiny)
+
+
+def test_without_a_baseline_rows_are_compared_with_the_student_alone(tiny):
+    del tiny["bench"]["baseline"]
+    assert expand(tiny).baseline == "student alone"
+
+
+def test_chosen_rows_come_with_the_baseline_and_the_student_alone(tiny):
+    tiny["bench"]["methods"]["nkd"] = {"methods": {"hard_label": {}, "nkd": {}}}
+    assert {c.label for c in expand(tiny, methods=["dist"]).cells} == {"dist", "kd", "student alone"}
+    with pytest.raises(RecipeError, match="the chosen rows: there is no row 'nkdd'; did you mean 'nkd'"):
+        expand(tiny, methods=["nkdd"])
+
+
+def test_seeds_can_be_given_instead(tiny):
+    assert {c.seed for c in expand(tiny, seeds=[7, 8, 9]).cells} == {7, 8, 9}
+
+
+@pytest.mark.parametrize("seeds", [[], [1, 1]])
+def test_seeds_are_named_once_each(tiny, seeds):
+    with pytest.raises(RecipeError, match=r"bench\.seeds must name at least one seed, and each of them once"):
+        expand(tiny, seeds=seeds)
+
+
+def test_rows_that_would_share_a_folder_are_refused(tiny):
+    tiny["bench"]["methods"] |= {"a b": {}, "a_b": {}}
+    with pytest.raises(RecipeError, match="'a b' and 'a_b' would share a folder"):
+        expand(tiny)
+
+
+def test_a_comma_in_a_rows_label_is_refused(tiny):
+    tiny["bench"]["methods"] |= {"kd, hot": {}}
+    with pytest.raises(RecipeError, match=r"bench\.methods\.kd, hot: a label has no comma, as `--methods A,B`"):
+        expand(tiny)
+
+
+def test_a_recipe_without_bench_is_refused_with_what_it_lacks(tiny):
+    del tiny["bench"]
+    with pytest.raises(RecipeError, match=r"is no bench recipe: it lacks `bench\.methods`"):
+        expand(tiny)
+
+
+def test_overrides_reach_every_cell(tiny):
+    assert {c.recipe.settings["train"]["epochs"] for c in expand(tiny, ["train.epochs=3"]).cells} == {3}
+
+
+def test_folder_names_hold_no_separators():
+    assert slug("kd + T=4/../x") == "kd_+_T_4_.._x"
+    assert slug("...") == "row"
+
+
+def test_the_quickstart_compares_at_least_six_methods_with_a_teacher_of_its_own():
+    grid = expand("quickstart")
+    methods = {name for c in grid.cells for name in c.recipe.settings["methods"]}
+    assert len(methods - {"hard_label"}) >= 6
+    assert grid.command == "kdzoo bench quickstart"
+    assert cell(grid, "kd").recipe.settings["teachers"]["teacher"]["recipe"]["name"] == "teacher"

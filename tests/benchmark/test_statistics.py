@@ -1,0 +1,71 @@
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from kdzoo.benchmark.report.statistics import paired, summarize, t_cdf, t_quantile
+
+VALUES = [91.2, 90.1, 92.7, 91.9]
+
+
+@pytest.mark.parametrize("degrees", [1, 2, 3, 4, 7, 30, 101])
+def test_the_t_distribution_is_scipys(degrees):
+    for t in (-2.5, 0.0, 0.3, 4.0):
+        assert t_cdf(t, degrees) == pytest.approx(stats.t.cdf(t, degrees), abs=1e-14)
+    for probability in (0.5, 0.9, 0.975, 0.999):
+        assert t_quantile(probability, degrees) == pytest.approx(stats.t.ppf(probability, degrees), rel=1e-11, abs=1e-14)
+
+
+def test_one_degree_of_freedom_is_the_cauchy_distribution():
+    assert t_quantile(0.975, 1) == pytest.approx(math.tan(math.pi * 0.475))
+
+
+def test_quantiles_that_do_not_exist_are_refused():
+    with pytest.raises(ValueError, match=r"got 1\.0 and 3"):
+        t_quantile(1.0, 3)
+    with pytest.raises(ValueError, match=r"got 0\.9 and 0"):
+        t_quantile(0.9, 0)
+
+
+def test_mean_and_sd_are_numpys_with_one_degree_lost():
+    found = summarize(VALUES)
+    assert found.n == 4
+    assert found.mean == pytest.approx(np.mean(VALUES))
+    assert found.sd == pytest.approx(np.std(VALUES, ddof=1))
+
+
+def test_the_interval_is_scipys_t_interval():
+    expected = stats.t.interval(0.95, 3, loc=np.mean(VALUES), scale=stats.sem(VALUES))
+    assert summarize(VALUES).interval == pytest.approx(expected)
+
+
+def test_one_value_has_a_mean_and_nothing_else():
+    found = summarize([90.0])
+    assert (found.n, found.mean, found.sd, found.interval) == (1, 90.0, None, None)
+
+
+def test_no_value_has_no_mean():
+    assert summarize([]).mean is None
+
+
+def test_equal_values_have_an_interval_of_no_width():
+    assert summarize([5.0, 5.0, 5.0]).interval == (5.0, 5.0)
+
+
+def test_paired_differences_cancel_what_the_seeds_share():
+    baseline = {0: 80.0, 1: 90.0, 2: 70.0}
+    found = paired({seed: value + 1 for seed, value in baseline.items()}, baseline)
+    assert found.mean == pytest.approx(1.0)
+    assert found.interval == pytest.approx((1.0, 1.0))
+
+
+def test_only_common_seeds_are_paired():
+    assert paired({0: 2.0, 1: 5.0}, {1: 3.0, 2: 9.0}).mean == 2.0
+
+
+def test_paired_intervals_are_those_of_scipys_paired_test():
+    other = [90.0, 90.5, 91.0, 92.0]
+    expected = stats.ttest_rel(VALUES, other).confidence_interval(0.95)
+    found = paired(dict(enumerate(VALUES)), dict(enumerate(other)))
+    assert found.interval == pytest.approx((expected.low, expected.high))
