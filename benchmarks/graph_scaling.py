@@ -26,7 +26,7 @@ from kdzoo_graph.tasks.link_prediction import LinkPrediction
 from metadistil import Memory
 
 from kdzoo.engine.results import environment
-from kdzoo.protocol.method import Needs
+from kdzoo.protocol.needs import Needs
 from kdzoo.protocol.outputs import MAIN, Batch
 from kdzoo.random import Streams
 

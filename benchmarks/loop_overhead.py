@@ -21,8 +21,9 @@ import torch.nn.functional as F
 
 from kdzoo.engine.assemble import assemble
 from kdzoo.engine.feed import Feed
-from kdzoo.engine.loop import Position, train
+from kdzoo.engine.loop import train
 from kdzoo.engine.metrics_log import MetricsLog
+from kdzoo.engine.position import Position
 from kdzoo.engine.results import environment
 from kdzoo.engine.run import Run
 from kdzoo.engine.stages import StagePlan

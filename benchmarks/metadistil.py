@@ -28,11 +28,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from kdzoo import registry
 from kdzoo.engine.assemble import assemble
 from kdzoo.engine.feed import Feed
-from kdzoo.engine.loop import Position, _train_on, _update_teacher, train
+from kdzoo.engine.loop import train
 from kdzoo.engine.observers import Observer
+from kdzoo.engine.position import Position
 from kdzoo.engine.results import environment
 from kdzoo.engine.run import Run
 from kdzoo.engine.stages import StagePlan
+from kdzoo.engine.training_step import train_step, update_teacher
 from kdzoo.models.tap_names import name_taps
 from kdzoo.protocol.outputs import Batch
 from kdzoo.recipe.load import load
@@ -167,12 +169,12 @@ def settle(run: Run, batch: Batch) -> None:
 
 def kd_step(run: Run, batch: Batch) -> None:
     """The teacher's answers, and the student's step."""
-    _train_on(run, batch)
+    train_step(run, batch)
 
 
 def meta_step(run: Run, batch: Batch) -> None:
     """The meta-gradient and the teacher's step, without the student's."""
-    _update_teacher(run, [batch])
+    update_teacher(run, [batch])
 
 
 def warmed(step: Callable[[Run, Batch], None], run: Run, batch: Batch) -> Step:

@@ -13,19 +13,19 @@ if TYPE_CHECKING:
     from kdzoo.api import run as run
     from kdzoo.benchmark.execute.runner import bench as bench
     from kdzoo.engine.results import Result as Result
-    from kdzoo.engine.run import Run as Run
+    from kdzoo.protocol.context import RunContext as RunContext
     from kdzoo.protocol.method import Method as Method
-    from kdzoo.protocol.method import Needs as Needs
-    from kdzoo.protocol.method import Stage as Stage
     from kdzoo.protocol.method import Transform as Transform
-    from kdzoo.protocol.method import term as term
+    from kdzoo.protocol.needs import Needs as Needs
+    from kdzoo.protocol.needs import Stage as Stage
+    from kdzoo.protocol.needs import term as term
     from kdzoo.protocol.outputs import Batch as Batch
     from kdzoo.protocol.outputs import Output as Output
     from kdzoo.protocol.outputs import Pair as Pair
     from kdzoo.protocol.outputs import Rows as Rows
     from kdzoo.protocol.outputs import Step as Step
-    from kdzoo.protocol.roles import Task as Task
-    from kdzoo.protocol.roles import Teacher as Teacher
+    from kdzoo.protocol.task import Task as Task
+    from kdzoo.protocol.teacher import Teacher as Teacher
     from kdzoo.recipe.load import load as load
     from kdzoo.registry import register as register
     from kdzoo.schedules import Schedule as Schedule
@@ -34,19 +34,19 @@ _HOME = {
     "run": "kdzoo.api",
     "bench": "kdzoo.benchmark.execute.runner",
     "Result": "kdzoo.engine.results",
-    "Run": "kdzoo.engine.run",
+    "RunContext": "kdzoo.protocol.context",
     "Method": "kdzoo.protocol.method",
-    "Needs": "kdzoo.protocol.method",
-    "Stage": "kdzoo.protocol.method",
+    "Needs": "kdzoo.protocol.needs",
+    "Stage": "kdzoo.protocol.needs",
     "Transform": "kdzoo.protocol.method",
-    "term": "kdzoo.protocol.method",
+    "term": "kdzoo.protocol.needs",
     "Batch": "kdzoo.protocol.outputs",
     "Output": "kdzoo.protocol.outputs",
     "Pair": "kdzoo.protocol.outputs",
     "Rows": "kdzoo.protocol.outputs",
     "Step": "kdzoo.protocol.outputs",
-    "Task": "kdzoo.protocol.roles",
-    "Teacher": "kdzoo.protocol.roles",
+    "Task": "kdzoo.protocol.task",
+    "Teacher": "kdzoo.protocol.teacher",
     "load": "kdzoo.recipe.load",
     "register": "kdzoo.registry",
     "Schedule": "kdzoo.schedules",

@@ -25,13 +25,13 @@ from kdzoo.engine.precision import Precision
 from kdzoo.engine.run import Run
 from kdzoo.engine.selection import save_weights
 from kdzoo.errors import CapabilityError, MissingError, RecipeError
-from kdzoo.protocol.method import Needs
+from kdzoo.protocol.needs import Needs
 from kdzoo.protocol.outputs import MAIN
-from kdzoo.protocol.roles import Task
+from kdzoo.protocol.task import Task
 from kdzoo.random import Streams
 from kdzoo.recipe.build import build
 from kdzoo.recipe.load import OF_THIS_MACHINE, load
-from kdzoo.teachers.loading import load_weights
+from kdzoo.weights import load_weights
 
 FORMAT = 1
 CARD = "model.json"

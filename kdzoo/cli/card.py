@@ -11,7 +11,8 @@ from typing import Any
 
 from kdzoo import registry
 from kdzoo.errors import KdzooError
-from kdzoo.protocol.method import Method, Needs
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs
 from kdzoo.recipe.find import available, hidden
 from kdzoo.recipe.read import read
 from kdzoo.recipe.schema import REQUIRED, schema_for, schema_of

@@ -15,12 +15,13 @@ from kdzoo.engine.components import make
 from kdzoo.engine.distributed import ProcessGroup
 from kdzoo.engine.feature_recorder import FeatureRecorder
 from kdzoo.engine.precision import Precision
-from kdzoo.engine.run import Run
+from kdzoo.engine.run import Run, TrainRecipe
 from kdzoo.errors import CapabilityError, PluginError, RecipeError
 from kdzoo.models.tap_names import expand, resolve
 from kdzoo.protocol.method import overrides
 from kdzoo.protocol.outputs import MAIN
-from kdzoo.protocol.roles import Model, Teacher
+from kdzoo.protocol.task import Model
+from kdzoo.protocol.teacher import Teacher
 from kdzoo.random import Streams
 from kdzoo.recipe.build import build
 
@@ -44,11 +45,14 @@ def device_of(name: str) -> torch.device:
     return device
 
 
-def assemble(settings: Mapping[str, Any], provenance: Mapping[str, str] | None = None) -> Run:
+def assemble(
+    settings: Mapping[str, Any], provenance: Mapping[str, str] | None = None, *, train_recipe: TrainRecipe | None = None
+) -> Run:
     """Build a run that is ready to train. Everything a user can get wrong is found here, before the first step.
 
     Args:
         settings: a loaded recipe's settings; provenance: where each was written, for messages.
+        train_recipe: how teachers that are recipes are trained; not needed where there are none.
     """
     device = device_of(settings["runtime"]["device"])
     made = make(settings, provenance)
@@ -64,12 +68,13 @@ def assemble(settings: Mapping[str, Any], provenance: Mapping[str, str] | None =
         methods=made.methods,
         makers=made.optimizers,
         schedules=made.schedules,
+        train_recipe=train_recipe,
     )
     root = settings["paths"].get("data")
     run.task.open(needs=run.needs, streams=run.streams, device=device, root=Path(root) if root else None)
     _learners(run)
     _teachers(run, made.teachers)
-    gradient_groups.check(run)
+    gradient_groups.check(run.makers, run.learners, run.methods)
     _taps(run)
     _setup(run)
     run.processes.broadcast([*run.learners.values(), *run.methods.values(), *run.teachers.values()])
@@ -95,11 +100,17 @@ def _teachers(run: Run, made: Mapping[str, Teacher]) -> None:
         with run.streams.applied(torch.device("cpu"), "init", name):
             teacher.build(run)
         _placed(run, teacher)
-        if teacher.model is not None:
+        if teacher.model is not None and _compared(run, name):
             run.task.align(run.student, teacher.model)
         teacher.eval().requires_grad_(teacher.trains)
         if teacher.trains and run.needs.teacher_mode == "train":
             teacher.train()
+
+
+def _compared(run: Run, teacher: str) -> bool:
+    """Whether a method compares this teacher's rows with the student's."""
+    users = [label for label, need in run.own_needs.items() if need.teacher and need.aligned]
+    return any(run.teacher_of(run.methods[label]) == teacher for label in users)
 
 
 def _placed(run: Run, module: nn.Module) -> nn.Module:
@@ -152,7 +163,7 @@ def _probe(run: Run, role: str, model: nn.Module, example: Any) -> None:
     silent = [spec for spec in run.taps[role].paths if spec not in output.features]
     if silent:
         raise CapabilityError(f"{role}: tap {', '.join(silent)} is never reached in a forward; tap a module that is called.")
-    run.widths[role] = output.rows.logits.shape[1]
+    run.widths[role] = output.rows.width
     run.feature_shapes[role] = {spec: tuple(f.shape[1:]) for spec, f in output.features.items()}
 
 
@@ -174,3 +185,5 @@ def _setup(run: Run) -> None:
         run.compiled = {name: torch.compile(model) for name, model in run.learners.items()}
         run.compiled |= {n: torch.compile(t.model) for n, t in run.teachers.items() if t.model is not None}
     assert MAIN not in run.needs.views, "the main view is always there"
+    example = run.task.example()
+    run.shares(example)  # every term's denominator is one that the task counts

@@ -19,8 +19,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from kdzoo.engine.files import digest, replace_folder
-from kdzoo.engine.loop import Position
 from kdzoo.engine.observers import Observer
+from kdzoo.engine.position import Position
 from kdzoo.engine.run import Run
 from kdzoo.errors import RunFailed
 
@@ -56,6 +56,7 @@ class Checkpoints:
             state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
             _restore_modules(run, load_file(folder / "weights.safetensors"), state["extra"])
             observer.restore(json.loads(state["observers"]))
+            run.notes = dict(state["notes"])
             self.pending = state
             return Position(**state["position"]), said
         observer.restore({})  # killed before its first checkpoint: what was logged will be logged again
@@ -102,6 +103,7 @@ def _write(folder: Path, run: Run, position: Position, observer: Observer) -> No
         "scaler": run.precision.scaler.state_dict() if run.precision.scaler is not None else None,
         "observers": json.dumps(observer.state()),
         "extra": extra,
+        "notes": dict(run.notes),
     }
     try:
         torch.save(state, folder / "state.pt")

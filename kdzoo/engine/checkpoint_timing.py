@@ -6,15 +6,12 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from kdzoo.engine.checkpoint import Checkpoints
 from kdzoo.engine.observers import Observer
+from kdzoo.engine.position import Position
 from kdzoo.engine.run import Run
 from kdzoo.errors import Interrupted
-
-if TYPE_CHECKING:
-    from kdzoo.engine.loop import Position
 
 
 class CheckpointTimer(Observer):

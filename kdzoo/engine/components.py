@@ -8,8 +8,11 @@ from typing import Any
 
 from kdzoo.engine.needs_check import check, check_teachers, merge
 from kdzoo.errors import PluginError, RecipeError, did_you_mean
-from kdzoo.protocol.method import Method, Needs
-from kdzoo.protocol.roles import Optimizer, Task, Teacher
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs
+from kdzoo.protocol.roles import Optimizer
+from kdzoo.protocol.task import Task
+from kdzoo.protocol.teacher import Teacher
 from kdzoo.recipe.build import build, split_reserved
 from kdzoo.schedules import Schedule
 
@@ -56,7 +59,7 @@ def method_of(label: str, spec: Mapping[str, Any], provenance: Mapping[str, str]
     method = build("methods", own, f"methods.{label}", provenance=provenance)
     if not isinstance(method, Method):
         raise PluginError(f"methods.{label}: {own['use']!r} is a {type(method).__name__}, not a kdzoo.Method.")
-    method.label, method.teacher = label, reserved["teacher"]
+    method.label, method.teacher, method.reads = label, reserved["teacher"], reserved["reads"]
     for kind in ("logits", "targets"):
         for number, transform in enumerate(reserved[kind]):
             getattr(method, kind).append(build("transforms", transform, f"methods.{label}.{kind}[{number}]"))

@@ -8,11 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from kdzoo.engine.precision import full_rows
-from kdzoo.engine.run import Run
+from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.outputs import MAIN
-
-CHUNK = 512
-"""Samples per evaluation batch; evaluation keeps no graph, so it can be larger than a training batch."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +21,13 @@ class Evaluation:
 
 
 @torch.no_grad()
-def evaluate(run: Run, model: nn.Module, split: str) -> Evaluation:
+def evaluate(run: RunContext, model: nn.Module, split: str) -> Evaluation:
     """The task's metrics of `model` in eval mode on a whole split; its mode is restored."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         meter = run.task.meter(split)
-        order = torch.arange(run.task.size(split)).split(CHUNK)
+        order = torch.arange(run.task.size(split)).split(run.task.evaluation_batch)
         for batch in run.task.batches(split, order, epoch=0, train=False):
             with run.precision.autocast():
                 output = run.task.forward(model, batch, MAIN)

@@ -1,12 +1,12 @@
-"""The feed: training batches in the order that the seed alone decides, with the frozen teachers' answers attached.
+"""The feed: training batches in the order that the seed alone decides, cut into the micro-batches that are trained on.
 
-Frozen teachers answer here and not in the objective, so that several runs can share one feed (one data pass and one teacher
-forward) and answers can be cached.
+A micro-batch keeps what frozen teachers said of it (see `Run.answer`), so that several methods, or several runs that are given
+the same batches, ask them once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from kdzoo.engine.run import Run
 from kdzoo.errors import PluginError
 from kdzoo.protocol.method import Method, overrides
-from kdzoo.protocol.outputs import MAIN, Batch, Output, join
+from kdzoo.protocol.outputs import Batch
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Feed:
 
     def order(self, epoch: int) -> list[Tensor]:
         """Sample indices of each batch of an epoch. A last batch of a single sample is left out: BatchNorm refuses it."""
-        shuffled = self.run.streams.permutation(self.run.samples, "order", epoch).to(self.run.device)
+        shuffled = self.run.task.order(epoch, self.run.streams).to(self.run.device)
         smallest = max(2, self.run.processes.size)
         return [chunk for chunk in shuffled.split(self.batch_size) if len(chunk) >= min(smallest, self.run.samples)]
 
@@ -59,19 +59,7 @@ class Feed:
         for number, batch in enumerate(run.task.batches("train", mine, epoch=epoch, train=True)):
             batch = replace(batch, epoch=epoch, number=start + number, whole=len(order[number]))
             batch = prepared(batch, run)
-            yield replace(batch, answers=self.answers(batch))
-
-    @torch.no_grad()
-    def answers(self, batch: Batch) -> dict[str, dict[str, Output]]:
-        """The frozen teachers' answers on every view, asked in the micro-batches that will be trained on."""
-        frozen = [name for name, teacher in self.run.teachers.items() if teacher.frozen]
-        views = [MAIN, *sorted(self.run.needs.views)]
-        parts = self.run.micros(batch) if frozen else []
-        return {name: {view: self._answer(name, parts, view) for view in views} for name in frozen}
-
-    def _answer(self, name: str, parts: Sequence[Batch], view: str) -> Output:
-        outputs = [self.run.answer(name, part, view=view) for part in parts]
-        return outputs[0] if len(outputs) == 1 else join(outputs)
+            yield replace(batch, micros=run.micros(batch))
 
 
 @torch.no_grad()

@@ -6,19 +6,16 @@ the gradient of the total, over micro-batches, processes, loss scaling and clipp
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from kdzoo.engine.distributed import ProcessGroup
 from kdzoo.errors import PluginError, RecipeError, did_you_mean
+from kdzoo.protocol.context import RunContext, Weights
 from kdzoo.protocol.outputs import Step
-from kdzoo.protocol.roles import REST
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run, Weights
+from kdzoo.protocol.roles import REST, Optimizer
 
 Gradients = dict[nn.Parameter, Tensor]
 CLIP_EPS = 1e-6
@@ -45,7 +42,7 @@ class GradientGroups:
         for kept in self.gradients.values():
             kept.clear()
 
-    def backward(self, run: Run, step: Step, weights: Weights) -> None:
+    def backward(self, run: RunContext, step: Step, weights: Weights) -> None:
         """Add the gradient of each part's share of the total."""
         named = {label for labels in self.labels.values() for label in labels}
         members = {**self.labels, REST: [label for label in weights if label not in named]}
@@ -87,20 +84,20 @@ class GradientGroups:
                 kept.update({parameter: gradient * factor for parameter, gradient in kept.items()})
 
 
-def check(run: Run) -> None:
+def check(makers: Mapping[str, Optimizer], learners: Collection[str], methods: Collection[str]) -> None:
     """Refuse parts that name no method, one method twice, or belong to a teacher."""
-    for role, maker in run.makers.items():
+    for role, maker in makers.items():
         labels = [label for own in getattr(maker, "parts", {}).values() for label in own]
-        if labels and role not in run.learners:
+        if labels and role not in learners:
             raise RecipeError(
                 f"optimizers.{role} takes its gradients in parts, but a teacher is moved by one method's loss, which has none; "
                 "use another optimizer, e.g. sgd."
             )
         for label in labels:
-            if label not in run.methods:
+            if label not in methods:
                 raise RecipeError(
                     f"optimizers.{role} wants the gradient of methods.{label} apart, but there is no such method; "
-                    f"{did_you_mean(label, run.methods)}"
+                    f"{did_you_mean(label, methods)}"
                 )
             if labels.count(label) > 1:
                 raise RecipeError(f"optimizers.{role} has methods.{label} in more than one part; leave it in one.")

@@ -36,10 +36,10 @@ from kdzoo.engine.selection import Selection, save_weights
 from kdzoo.engine.stages import StagePlan
 from kdzoo.engine.teacher_recipe import TeacherRecipe
 from kdzoo.engine.tracking import tracking
-from kdzoo.protocol.roles import Task
+from kdzoo.protocol.task import Task
 from kdzoo.recipe.build import build
 from kdzoo.recipe.load import Recipe, dump
-from kdzoo.teachers.loading import load_weights
+from kdzoo.weights import load_weights
 
 Listener = Callable[[dict[str, Any]], None]
 DEPLOYED = "student.safetensors"
@@ -67,7 +67,7 @@ def launch(recipe: Recipe, *, folder: Path | None = None, force: bool = False, l
         if done is not None:
             return done
         with _settings_of_torch(settings):
-            run = assemble(settings, recipe.provenance)
+            run = assemble(settings, recipe.provenance, train_recipe=trained)
             return _train(run, recipe, identity, folder, listeners)
 
 
@@ -95,13 +95,13 @@ def deployable(settings: Mapping[str, Any]) -> nn.Module:
     from kdzoo.protocol.method import overrides
 
     if any(overrides(method_of(label, spec), "deploy") for label, spec in settings["methods"].items()):
-        return copy.deepcopy(assemble(settings).deployed())
+        return copy.deepcopy(assemble(settings, train_recipe=trained).deployed())
     return opened(settings).build(build("models", settings["student"], STUDENT))  # type: ignore[arg-type]
 
 
 def opened(settings: Mapping[str, Any]) -> Task:
     """The recipe's task with its data, on the CPU, for whoever needs a model or data but no run."""
-    from kdzoo.protocol.method import Needs
+    from kdzoo.protocol.needs import Needs
     from kdzoo.random import Streams
 
     task: Task = build("tasks", settings["task"], "task")  # type: ignore[assignment]

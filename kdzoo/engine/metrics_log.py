@@ -5,20 +5,19 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from statistics import fmean
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from kdzoo.engine.observers import Observer
+from kdzoo.engine.position import Position
 from kdzoo.engine.run import Run
+from kdzoo.engine.training_step import TrainedMicro
 from kdzoo.errors import RunFailed
-from kdzoo.protocol.outputs import ENGINE, Step
-
-if TYPE_CHECKING:
-    from kdzoo.engine.loop import Position
 
 
 class MetricsLog(Observer):
@@ -29,15 +28,14 @@ class MetricsLog(Observer):
 
     def __init__(self, path: Path | None, log_every: int, listeners: Sequence[Callable[[dict[str, Any]], None]] = ()) -> None:
         self.path, self.log_every, self.listeners = path, log_every, list(listeners)
-        self.waiting: list[tuple[float, dict[str, Tensor]]] = []
+        self.waiting: list[list[tuple[Mapping[str, float], Mapping[str, Tensor]]]] = []
         self.fetched: list[dict[str, float]] = []
         self.lines = 0
         self.samples, self.since = 0, time.perf_counter()
 
-    def stepped(self, run: Run, position: Position, steps: Sequence[Step]) -> None:
-        for step in steps:
-            self.waiting.append((step.batch.size / sum(s.batch.size for s in steps), step.stash[ENGINE]))
-        self.samples += steps[0].batch.whole
+    def stepped(self, run: Run, position: Position, trained: Sequence[TrainedMicro]) -> None:
+        self.waiting.append([(micro.shares, micro.values) for micro in trained])
+        self.samples += trained[0].whole
         if position.batch % self.log_every == 0:
             self._write_losses(run, position)
 
@@ -71,29 +69,33 @@ class MetricsLog(Observer):
         """Bring waiting losses to the host in one transfer and make sure that they are numbers."""
         if not self.waiting:
             return
-        keys = [list(terms) for _, terms in self.waiting]
-        values = [value for _, terms in self.waiting for value in terms.values()]
+        values = [value for step in self.waiting for _, terms in step for value in terms.values()]
         flat = iter(torch.stack([v.float() for v in values]).tolist() if values else [])
-        for (share, _), names in zip(self.waiting, keys, strict=True):
-            losses = {name: next(flat) for name in names}
-            bad = [f"methods.{name} = {value}" for name, value in losses.items() if not math.isfinite(value)]
-            if bad:
-                raise RunFailed(
-                    f"a loss is no longer a number: {', '.join(bad)}; lower the learning rate, "
-                    "clip gradients with train.clip=1, or use train.precision=fp32."
-                )
-            self.fetched.append({"share": share, **losses})
+        for step in self.waiting:
+            sums: dict[str, float] = {}
+            shares: dict[str, float] = {}
+            for own, terms in step:
+                losses = {name: next(flat) for name in terms}
+                bad = [f"methods.{name} = {value}" for name, value in losses.items() if not math.isfinite(value)]
+                if bad:
+                    raise RunFailed(
+                        f"a loss is no longer a number: {', '.join(bad)}; lower the learning rate, "
+                        "clip gradients with train.clip=1, or use train.precision=fp32."
+                    )
+                for name, value in losses.items():
+                    sums[name] = sums.get(name, 0.0) + own[name] * value
+                    shares[name] = shares.get(name, 0.0) + own[name]
+            self.fetched.append({name: total / shares[name] for name, total in sums.items()})
         self.waiting = []
 
     def _write_losses(self, run: Run, position: Position) -> None:
         self._fetch()
         if not self.fetched:
             return
-        shares = sum(entry["share"] for entry in self.fetched)
-        names = dict.fromkeys(name for entry in self.fetched for name in entry if name != "share")
-        terms = {n: sum(e["share"] * e.get(n, 0.0) for e in self.fetched) / shares for n in names}
-        weights = run.weights_now
-        loss = sum(weights[n.split(".")[0]].get(n.split(".")[1], 0.0) * value for n, value in terms.items())
+        names = dict.fromkeys(name for step in self.fetched for name in step)
+        terms = {name: fmean(step[name] for step in self.fetched if name in step) for name in names}
+        weighted = {name: _weight(run, name) * value for name, value in terms.items()}
+        size = sum(map(abs, weighted.values()))
         now = time.perf_counter()
         self.write(
             {
@@ -102,10 +104,16 @@ class MetricsLog(Observer):
                 "epoch": run.progress.epoch,
                 "step": run.progress.step + 1,
                 "steps": run.progress.steps,
-                "loss": loss,
+                "loss": math.fsum(weighted.values()),
                 "terms": terms,
+                "shares": {name: abs(value) / size if size else 0.0 for name, value in weighted.items()},
                 "lr": {role: rates["lr"] for role, rates in run.rates.items() if "lr" in rates},
                 "samples_per_second": round(self.samples / max(now - self.since, 1e-9), 1),
             }
         )
         self.fetched, self.samples, self.since = [], 0, now
+
+
+def _weight(run: Run, name: str) -> float:
+    label, _, term = name.partition(".")
+    return run.weights_now[label].get(term, 0.0)

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from kdzoo.errors import CapabilityError, RecipeError, did_you_mean
-from kdzoo.protocol.method import Method, Needs
-from kdzoo.protocol.roles import Teacher
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs
+from kdzoo.protocol.teacher import Teacher
 
 
 def merge(needs: Mapping[str, Needs]) -> Needs:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from kdzoo.protocol.outputs import Step
-
-if TYPE_CHECKING:
-    from kdzoo.engine.loop import Position
-    from kdzoo.engine.run import Run
+from kdzoo.engine.position import Position
+from kdzoo.engine.run import Run
+from kdzoo.engine.training_step import TrainedMicro
 
 
 class Observer:
@@ -20,8 +18,8 @@ class Observer:
     def stage_started(self, run: Run, position: Position) -> None:
         """A stage was entered (or resumed)."""
 
-    def stepped(self, run: Run, position: Position, steps: Sequence[Step]) -> None:
-        """An optimizer step is done; `steps` are the first learner's micro-batches."""
+    def stepped(self, run: Run, position: Position, trained: Sequence[TrainedMicro]) -> None:
+        """An optimizer step is done; `trained` is what is kept of the first learner's micro-batches."""
 
     def window_done(self, run: Run, position: Position) -> None:
         """A window is done: the only moment at which a checkpoint is exact."""
@@ -54,9 +52,9 @@ class Observers(Observer):
         for observer in self.observers.values():
             observer.stage_started(run, position)
 
-    def stepped(self, run: Run, position: Position, steps: Sequence[Step]) -> None:
+    def stepped(self, run: Run, position: Position, trained: Sequence[TrainedMicro]) -> None:
         for observer in self.observers.values():
-            observer.stepped(run, position, steps)
+            observer.stepped(run, position, trained)
 
     def window_done(self, run: Run, position: Position) -> None:
         for observer in self.observers.values():

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from kdzoo.protocol.outputs import Output
+from kdzoo.protocol.outputs import Output, Rows
 
 FORMATS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -48,7 +48,11 @@ class Precision:
 
 def full_rows(output: Output) -> Output:
     """Logits in float32 if they came out in half precision: every loss starts from full numbers."""
-    logits = output.rows.logits
-    if logits.dtype in (torch.float16, torch.bfloat16):
-        return replace(output, rows=replace(output.rows, logits=logits.float()))
-    return output
+    heads = {name: _full(head) if isinstance(head, Rows) else head for name, head in output.heads.items()}
+    return replace(output, rows=_full(output.rows), heads=heads)
+
+
+def _full(rows: Rows) -> Rows:
+    scores = rows.scores
+    half = isinstance(scores, Tensor) and scores.dtype in (torch.float16, torch.bfloat16)
+    return replace(rows, scores=scores.float()) if half and isinstance(scores, Tensor) else rows

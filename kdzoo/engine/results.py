@@ -22,7 +22,7 @@ from kdzoo.engine.files import replace_file
 from kdzoo.engine.run import Run
 from kdzoo.engine.selection import Selection
 from kdzoo.errors import WeakTeacherWarning
-from kdzoo.teachers.loading import load_weights
+from kdzoo.weights import load_weights
 
 FORMAT = 1
 
@@ -45,15 +45,18 @@ def conclude(run: Run, selection: Selection, folder: Path) -> tuple[dict[str, An
     """Evaluate the last and the best epoch's weights, and the teachers, on test; results and per-sample arrays."""
     model = run.deployed()
     last = evaluate(run, model, "test")
-    arrays = {"target": last.arrays["target"], "last": last.arrays["logits"]}
+    arrays = {f"last.{name}": value for name, value in last.arrays.items()}
     test = {"last": last.metrics}
     if selection.path.exists():
         kept = {name: t.detach().clone() for name, t in model.state_dict().items()}
         load_weights(model, selection.path, "best")
         best = evaluate(run, model, "test")
         model.load_state_dict(kept)
-        test["best"], arrays["best"] = best.metrics, best.arrays["logits"]
+        test["best"] = best.metrics
+        arrays |= _further("best", best.arrays, last.arrays)
     teachers, theirs = teacher_rows(run, "test")
+    for name, found in theirs.items():
+        arrays |= _further(f"teacher:{name}", found, last.arrays)
     values = {
         "test": test,
         "validation": {"last": selection.latest, "best": selection.best, "best_epoch": selection.best_epoch},
@@ -63,18 +66,24 @@ def conclude(run: Run, selection: Selection, folder: Path) -> tuple[dict[str, An
         "metric": run.task.metric,
         "higher_is_better": run.task.higher_is_better,
     }
-    return values, arrays | theirs
+    return values, arrays
 
 
-def teacher_rows(run: Run, split: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Each model-backed teacher's metrics on a split and its size; and its predictions."""
+def _further(owner: str, arrays: Mapping[str, Tensor], known: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`<owner>.<name>` -> array, without those that are the same for every model (labels)."""
+    same = [name for name, value in arrays.items() if name in known and torch.equal(value, known[name])]
+    return {f"{owner}.{name}": value for name, value in arrays.items() if name not in same}
+
+
+def teacher_rows(run: Run, split: str) -> tuple[dict[str, Any], dict[str, Mapping[str, Tensor]]]:
+    """Each model-backed teacher's metrics on a split and its size; and its per-sample arrays."""
     rows, arrays = {}, {}
     for name, teacher in run.teachers.items():
         if teacher.model is None:
             continue
         found = evaluate(run, teacher.model, split)
         rows[name] = {split: found.metrics, "parameters": count(teacher.model), "kind": run.settings["teachers"][name]["use"]}
-        arrays[f"teacher:{name}"] = found.arrays["logits"]
+        arrays[name] = found.arrays
     return rows, arrays
 
 

@@ -1,28 +1,275 @@
-"""A run: everything alive in one training, its two pure halves, and what moves it.
+"""A run: the models, methods, teachers, optimizers and numbers of one training, and what is done with them.
 
-`alive.py` says who is there, `asking.py` holds `forward` and the step, this file `total`, `objective` and `optimize`.
+An ordinary training step is the composition of two functions without side effects, `forward` and `total`; `objective` is
+both in one. Hooks see a run as `kdzoo.protocol.context.RunContext`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from kdzoo.engine.alive import Alive, Rates
-from kdzoo.engine.asking import Asking, Parameters
+from kdzoo.engine import method_view
+from kdzoo.engine.denominators import counts_of, counts_over, shares
+from kdzoo.engine.distributed import ProcessGroup
+from kdzoo.engine.feature_recorder import FeatureRecorder, Overwritten
+from kdzoo.engine.gradient_groups import GradientGroups
+from kdzoo.engine.precision import Precision, full_rows
+from kdzoo.engine.rates import Rates
+from kdzoo.protocol.context import Counts, Labeled, Parameters, Weights
 from kdzoo.protocol.method import Method, overrides
-from kdzoo.protocol.outputs import ENGINE, Batch, Output, Step, map_tensors
+from kdzoo.protocol.needs import Needs
+from kdzoo.protocol.outputs import ENGINE, MAIN, Batch, Output, Progress, Step
+from kdzoo.protocol.roles import Optimizer
+from kdzoo.protocol.task import Task
+from kdzoo.protocol.teacher import Teacher
+from kdzoo.random import Streams
+from kdzoo.schedules import Schedule
 
-Weights = Mapping[str, Mapping[str, float]]
+TrainRecipe = Callable[..., nn.Module]
+"""Trains the recipe of a teacher, or finds it trained: `(run, settings, which=...)` -> its deployed module."""
 
-__all__ = ["Alive", "Parameters", "Rates", "Run", "Weights"]
 
+@dataclass
+class Run:
+    """One training.
 
-class Run(Asking):
-    """Everything alive in one training. Methods get it in every hook; what they may use has a docstring."""
+    Attributes:
+        settings: the resolved recipe. task, device, precision, processes, streams: what it runs on.
+        needs, own_needs: merged, and by label of a method.
+        learners, teachers, methods: the modules, by name, name and label.
+        makers: optimizers as configured, by role; optimizers, rates, gradient_groups: those of the present stage.
+        schedules: as configured, by path; scheduled: the paths bound in the present stage.
+        weights_now: label -> term -> weight as it stands.
+        stage, progress: where training stands.
+        taps: recorder of each model's features; tap_keys: (label, role) -> name that the method uses -> tap.
+        widths, feature_shapes: of each model's logits and taps, found by a trial before training.
+        compiled: compiled models by role.
+        notes, norms: what hooks want in the log, and norms of gradients before clipping.
+        precomputed: (learner, batch, micro-batch) -> its answers by view on the coming step, if `update_teacher` left them.
+        training: whether a learner's forward moves its running statistics, which is so in the training step alone.
+        train_recipe: how a teacher that is a recipe gets its weights.
+    """
+
+    settings: Mapping[str, Any]
+    task: Task
+    needs: Needs
+    own_needs: Mapping[str, Needs]
+    streams: Streams
+    device: torch.device
+    precision: Precision
+    processes: ProcessGroup
+    learners: dict[str, nn.Module] = field(default_factory=dict)
+    teachers: dict[str, Teacher] = field(default_factory=dict)
+    methods: dict[str, Method] = field(default_factory=dict)
+    makers: dict[str, Optimizer] = field(default_factory=dict)
+    schedules: Mapping[str, Schedule] = field(default_factory=dict)
+    optimizers: dict[str, torch.optim.Optimizer] = field(default_factory=dict)
+    rates: dict[str, Rates] = field(default_factory=dict)
+    gradient_groups: dict[str, GradientGroups] = field(default_factory=dict)
+    weights_now: dict[str, dict[str, float]] = field(default_factory=dict)
+    scheduled: frozenset[str] = frozenset()
+    stage: str = "main"
+    progress: Progress = field(default_factory=lambda: Progress(0, 1, 0, 1))
+    taps: dict[str, FeatureRecorder] = field(default_factory=dict)
+    tap_keys: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
+    widths: dict[str, int] = field(default_factory=dict)
+    feature_shapes: dict[str, dict[str, tuple[int, ...]]] = field(default_factory=dict)
+    compiled: dict[str, Callable[..., Any]] = field(default_factory=dict)
+    notes: dict[str, float] = field(default_factory=dict)
+    norms: dict[str, Tensor] = field(default_factory=dict)
+    precomputed: dict[tuple[str, int, int], Mapping[str, Output]] = field(default_factory=dict)
+    training: bool = False
+    train_recipe: TrainRecipe | None = None
+
+    # -- what there is -----------------------------------------------------------------------------------------------
+
+    @property
+    def student(self) -> nn.Module:
+        return next(iter(self.learners.values()))
+
+    @property
+    def first(self) -> str:
+        return next(iter(self.learners))
+
+    @property
+    def samples(self) -> int:
+        return self.task.size("train")
+
+    @property
+    def classes(self) -> int:
+        return self.widths[self.first]
+
+    def model(self, role: str) -> nn.Module:
+        if role in self.learners:
+            return self.learners[role]
+        model = self.teachers[role].model
+        if model is None:
+            raise KeyError(f"teacher {role!r} has no model")
+        return model
+
+    def shapes(self, method: Labeled, role: str = "student") -> dict[str, tuple[int, ...]]:
+        name = self.teacher_of(method) if role == "teacher" else role
+        return {key: self.feature_shapes[name][tap] for key, tap in self.tap_keys[method.label, name].items()}
+
+    def teacher_of(self, method: Labeled) -> str:
+        return method.teacher or next(iter(self.teachers))
+
+    def trainable(self, learner: str | None = None) -> dict[str, nn.Parameter]:
+        learner = learner or self.first
+        named = {f"{learner}.{name}": p for name, p in self.learners[learner].named_parameters()}
+        if self.learners[learner] is self.student:
+            for label, method in self.methods.items():
+                named |= {f"methods.{label}.{name}": p for name, p in method.named_parameters()}
+        return {name: p for name, p in named.items() if p.requires_grad}
+
+    def trained(self, settings: Mapping[str, Any], *, which: str) -> nn.Module:
+        """The deployed module of a recipe that is a teacher here, with the `last` or `best` epoch's weights."""
+        assert self.train_recipe is not None, "a run that has teachers with recipes is assembled with `train_recipe`"
+        return self.train_recipe(self, settings, which=which)
+
+    @contextmanager
+    def mode(self, *, training: bool) -> Iterator[None]:
+        """Put learners and methods in train or eval mode for a block; frozen teachers never leave eval."""
+        modules = [*self.learners.values(), *self.methods.values()]
+        before = [m.training for m in modules]
+        for module in modules:
+            module.train(training)
+        try:
+            yield
+        finally:
+            for module, was in zip(modules, before, strict=True):
+                module.train(was)
+
+    # -- asking models -----------------------------------------------------------------------------------------------
+
+    def forward(
+        self,
+        role: str,
+        batch: Batch,
+        params: Parameters | None = None,
+        buffers: Parameters | None = None,
+        *,
+        view: str = MAIN,
+        commit: bool | None = None,
+    ) -> Output:
+        """A model's answer on one view of a batch, with its taps.
+
+        Args:
+            params, buffers: stand in for the model's own, by name. With `params`, missing buffers are cloned.
+            commit: whether running statistics (BatchNorm's) move. By default a learner's move in the training step only, so
+                that a hook may look at a batch without leaving a trace; a teacher's move in its train mode.
+        """
+        model = self.model(role)
+        call: Callable[..., Any] = self.compiled.get(role, model)
+        commit = (self.training or role not in self.learners) if commit is None else commit
+        if params is not None or not commit:
+            cloned = {name: b.clone() for name, b in model.named_buffers()} | dict(buffers or {})
+            substituted = {**(params or {}), **cloned}
+
+            def call(*args: Any, **kwargs: Any) -> Any:
+                return functional_call(model, substituted, args, kwargs)
+
+        try:
+            return self._recorded(role, call, batch, view)
+        except Overwritten:  # only ever while probing: see FeatureRecorder
+            return self._recorded(role, call, batch, view)
+
+    def _recorded(self, role: str, call: Callable[..., Any], batch: Batch, view: str) -> Output:
+        if role not in self.taps or not self.taps[role].paths:
+            with self.precision.autocast():
+                return full_rows(self.task.forward(call, batch, view))
+        with self.precision.autocast(), self.taps[role].recording() as features:
+            output = self.task.forward(call, batch, view)
+        return full_rows(replace(output, features={**output.features, **features}))
+
+    def answer(
+        self,
+        name: str,
+        batch: Batch,
+        *,
+        view: str = MAIN,
+        student: Output | None = None,
+        peers: Mapping[str, Output] | None = None,
+        grad: bool = False,
+    ) -> Output:
+        """A teacher's answer. A frozen one is asked once for a micro-batch; another one each time, with a graph if `grad`."""
+        known = batch.answers.get(name, {})
+        if view in known:
+            return known[view]
+        teacher = self.teachers[name]
+        with torch.set_grad_enabled(grad and teacher.trains and torch.is_grad_enabled()):
+            output = teacher.answer(batch, self, view, student=None if teacher.frozen else student, peers=peers or {})
+        output = output if grad else output.detach()
+        if teacher.frozen:
+            batch.answers.setdefault(name, {})[view] = output
+        return output
+
+    def peers(self, batch: Batch, learner: str, view: str = MAIN) -> dict[str, Output]:
+        """The other learners' answers, without gradients and leaving no trace."""
+        others = [name for name in self.learners if name != learner]
+        with torch.no_grad():
+            return {name: self.forward(name, batch, view=view, commit=False).detach() for name in others}
+
+    def step(
+        self,
+        batch: Batch,
+        *,
+        learner: str = "student",
+        params: Parameters | None = None,
+        teacher_grad: bool = False,
+        student: Output | Mapping[str, Output] | None = None,
+        peers: Mapping[str, Output] | None = None,
+        view: str = MAIN,
+    ) -> Step:
+        """The forwards of one learner on one micro-batch, with all teachers' answers.
+
+        `student` is the learner's answer, or its answers by view, where they are known already.
+        """
+        known = {view: student} if isinstance(student, Output) else student or {}
+        if view in known:
+            student = known[view]
+        else:
+            prefix = f"{learner}."
+            own = None if params is None else {n.removeprefix(prefix): p for n, p in params.items() if n.startswith(prefix)}
+            student = self.forward(learner, batch, own, view=view)
+        if peers is None:
+            peers = self.peers(batch, learner, view)
+        seen = student.detach() if any(not teacher.frozen for teacher in self.teachers.values()) else None
+        teachers = {
+            name: self.answer(name, batch, view=view, student=seen, peers=peers, grad=teacher_grad) for name in self.teachers
+        }
+        views = {
+            other: self.step(batch, learner=learner, params=params, teacher_grad=teacher_grad, student=known, view=other)
+            for other in (sorted(self.needs.views) if view == MAIN else ())
+        }
+        return Step(
+            batch=batch,
+            learner=learner,
+            student=student,
+            teachers=teachers,
+            peers=peers,
+            progress=self.progress,
+            stage=self.stage,
+            streams=self.streams,
+            supervise=self.task.supervised,
+            samples=batch.index,
+            views=views,
+        )
+
+    def view(self, step: Step, method: Method) -> Step:
+        """What one method may see of a step; over all processes if it relates the samples of a whole batch."""
+        needs = self.own_needs[method.label]
+        seen = method_view.view(step, method, needs, self.tap_keys)
+        return method_view.joined(seen, self.processes.gather) if needs.whole_batch and self.processes.size > 1 else seen
+
+    # -- the loss ----------------------------------------------------------------------------------------------------
 
     def total(
         self, step: Step, weights: Weights | None = None, method_params: Parameters | None = None, *, commit: bool = True
@@ -30,14 +277,15 @@ class Run(Asking):
         """The weighted sum of all active terms on a step; each value is left in `step.stash[ENGINE]`.
 
         Args:
-            weights: label -> term -> weight; default the weights that hold now.
+            weights: label -> term -> weight; default the weights that hold now, for a step that stands alone.
             method_params: `methods.<label>.<name>` -> tensor, standing in for the methods' own parameters.
             commit: False evaluates on cloned buffers, so that running statistics of adapters stay (law 1).
         """
-        total = step.student.rows.logits.new_zeros(())
+        weights = self.weights(step.batch) if weights is None else weights
+        total = torch.zeros((), device=step.student.rows.device)
         values: dict[str, Tensor] = step.stash.setdefault(ENGINE, {})
         for label, method in self.methods.items():
-            own = self.weights_now[label] if weights is None else weights.get(label, {})
+            own = weights.get(label, {})
             active = [name for name, weight in own.items() if weight or f"methods.{label}.weights.{name}" in self.scheduled]
             if not active:
                 continue
@@ -75,71 +323,46 @@ class Run(Asking):
         step = self.step(batch, learner=learner, params=student_params, teacher_grad=teacher_grad)
         return self.total(step, weights, student_params, commit=student_params is None), step
 
-    def view(self, step: Step, method: Method) -> Step:
-        """What one method may see of a step: its declared taps, its teacher, its peers; over all processes if it needs that."""
-        needs, label = self.own_needs[method.label], method.label
-        names = [method.teacher] if method.teacher else list(step.teachers)
-        teachers = {n: self._declared(step.teachers[n], label, n) for n in names} if needs.teacher else {}
-        seen = replace(
-            step,
-            batch=step.batch if needs.index else replace(step.batch, index=None),
-            student=self._declared(step.student, label, step.learner),
-            teachers=teachers,
-            peers={n: self._declared(p, label, n) for n, p in step.peers.items()} if needs.learners > 1 else {},
-            views={n: self.view(v, method) for n, v in step.views.items() if n in needs.views},
-            label=label,
-            stash=step.stash.setdefault(label, {}),
-            _cache={},
-        )
-        return self._joined(seen) if needs.whole_batch and self.processes.size > 1 else seen
+    # -- micro-batches -----------------------------------------------------------------------------------------------
 
-    def _declared(self, output: Output, label: str, role: str) -> Output:
-        keys = self.tap_keys.get((label, role), {})
-        if not keys and not output.features:
-            return output
-        return replace(output, features={key: output.features[spec] for key, spec in keys.items() if spec in output.features})
+    def micros(self, batch: Batch) -> tuple[Batch, ...]:
+        """The micro-batches of an optimizer step, numbered."""
+        if batch.micros:
+            return batch.micros
+        parts = self.task.split(batch, self.settings["train"]["accumulate"])
+        if len(parts) == 1:
+            return (replace(parts[0], part=0, answers=batch.answers),)
+        return tuple(replace(micro, part=number, answers={}, micros=()) for number, micro in enumerate(parts))
 
-    def _joined(self, step: Step) -> Step:
-        """The step over the joined batch of all processes (see `weights`: such a term counts 1/processes in each)."""
-        join = self.processes.gather
-        return replace(
-            step,
-            batch=map_tensors(join, replace(step.batch, answers={})),
-            samples=None if step.samples is None else join(step.samples),
-            student=map_tensors(join, step.student),
-            teachers=map_tensors(join, dict(step.teachers)),
-            peers=map_tensors(join, dict(step.peers)),
-        )
+    def counts(self, micros: Sequence[Batch]) -> Counts:
+        """What losses average over, by name, in all micro-batches and processes of an optimizer step."""
+        return counts_over(self.task, micros, self.processes)
 
-    def weights(self, micro: Batch | None = None, *, rows: float = 0.0) -> Weights:
-        """The weights that hold now; for a micro-batch, times its share of the optimizer step's denominator.
+    def share(self, micro: Batch, counts: Counts, over: str) -> float:
+        """A micro-batch's share of a denominator of the optimizer step; 0 where the step has nothing of it."""
+        whole = counts[over]
+        return counts_of(self.task, micro)[over] / whole if whole else 0.0
+
+    def shares(self, micro: Batch, counts: Counts | None = None) -> Weights:
+        """Label -> term -> the micro-batch's share of the term's denominator; terms with nothing to average are missing."""
+        own = counts_of(self.task, micro)
+        return shares(self.methods, self.own_needs, own, own if counts is None else counts, self.processes.size)
+
+    def weights(self, micro: Batch | None = None, counts: Counts | None = None) -> Weights:
+        """The weights that hold now; for a micro-batch, times its share of the optimizer step's denominators.
 
         Args:
-            micro: the micro-batch; its `whole` is the number of samples of the step over all processes.
-            rows: rows of the step over all processes, where rows are not samples.
+            counts: denominators of the step over all micro-batches and processes; None for a micro-batch that stands alone.
         """
-        if micro is None or (micro.size == micro.whole and self.processes.size == 1):
+        if micro is None:
             return self.weights_now
-        shares = {"samples": micro.size / micro.whole}
-        own = self.task.rows(micro)
-        shares["rows"] = shares["samples"] if own is None else own / rows
+        now = self.weights_now
         return {
-            label: {n: w * self._share(label, n, shares) for n, w in terms.items()} for label, terms in self.weights_now.items()
+            label: {name: now[label][name] * share for name, share in own.items() if name in now[label]}
+            for label, own in self.shares(micro, counts).items()
         }
 
-    def _share(self, label: str, name: str, shares: Mapping[str, float]) -> float:
-        method = self.methods[label]
-        return 1.0 / self.processes.size if self.own_needs[label].whole_batch else shares[method.kdzoo_terms[name].over]
-
-    def micros(self, batch: Batch) -> list[Batch]:
-        """The micro-batches of an optimizer step, numbered."""
-        parts = self.task.split(batch, self.settings["train"]["accumulate"])
-        return [replace(micro, part=part) for part, micro in enumerate(parts)]
-
-    def rows(self, micros: Sequence[Batch]) -> float:
-        """Rows of an optimizer step over all its micro-batches and processes; 0 for a task whose rows are its samples."""
-        known = [count for count in map(self.task.rows, micros) if count is not None]
-        return self.processes.total(sum(known)) if known else 0.0
+    # -- moving ------------------------------------------------------------------------------------------------------
 
     def backward(self, step: Step, weights: Weights) -> None:
         """Add the gradient of a learner's total to those at hand; in parts, if its optimizer wants that."""

@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from kdzoo.engine.run import Run
 from kdzoo.errors import RecipeError, did_you_mean
 from kdzoo.protocol.outputs import Progress
 from kdzoo.schedules import Schedule
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 
 @dataclass(frozen=True)

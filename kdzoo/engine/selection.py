@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -16,11 +16,9 @@ from kdzoo.engine.evaluate import evaluate
 from kdzoo.engine.files import replace_file
 from kdzoo.engine.metrics_log import MetricsLog
 from kdzoo.engine.observers import Observer
+from kdzoo.engine.position import Position
 from kdzoo.engine.run import Run
-from kdzoo.engine.stages import MAIN_STAGE
-
-if TYPE_CHECKING:
-    from kdzoo.engine.loop import Position
+from kdzoo.protocol.needs import MAIN_STAGE
 
 
 class Selection(Observer):

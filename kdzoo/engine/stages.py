@@ -10,13 +10,12 @@ from fnmatch import fnmatchcase
 from torch import nn
 
 from kdzoo.engine.gradient_groups import GradientGroups
-from kdzoo.engine.run import Rates, Run
+from kdzoo.engine.rates import Rates
+from kdzoo.engine.run import Run
 from kdzoo.engine.schedule_binding import Binding, bind
 from kdzoo.errors import PluginError, RecipeError, did_you_mean
-from kdzoo.protocol.method import Stage
+from kdzoo.protocol.needs import MAIN_STAGE, Stage
 from kdzoo.schedules import Schedule
-
-MAIN_STAGE = "main"
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from kdzoo.errors import MissingError, RecipeError, did_you_mean
 from kdzoo.models.tap_names import name_taps
 from kdzoo.models.torchvision_taps import stem_and_stages
-from kdzoo.teachers.loading import read_weights
+from kdzoo.weights import read_weights
 
 # What a builder has to be told besides the number of classes: (image size, are there weights?) -> arguments.
 # The published weights of GoogLeNet and Inception expect images rescaled by the model itself (`transform_input`).

@@ -7,100 +7,16 @@ hook. Its hyper-parameters are its keyword-only signature, with the paper's defa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from kdzoo.errors import PluginError
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.needs import Needs, Stage, Term
 from kdzoo.protocol.outputs import Batch, Pair, Step
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
-
-Over = Literal["rows", "samples"]
-F = TypeVar("F", bound=Callable[..., Tensor])
-
-
-@dataclass(frozen=True)
-class Term:
-    """A named loss of a method: its default weight, and what it is a mean over (its declared denominator)."""
-
-    name: str
-    weight: float
-    over: Over
-
-
-def term(weight: float = 1.0, *, over: Over = "rows") -> Callable[[F], F]:
-    """Mark a method's function `(self, step) -> Tensor` as a loss term: a scalar, the mean over the rows of its step.
-
-    Args:
-        weight: default weight in the total; a recipe changes it by `weights: {name: ...}`.
-        over: the denominator of the mean, `rows` or `samples`; the engine weighs micro-batches by their share of it.
-    """
-
-    def mark(function: F) -> F:
-        function.kdzoo_term = Term(function.__name__, weight, over)  # type: ignore[attr-defined]
-        return function
-
-    return mark
-
-
-@dataclass(frozen=True)
-class Needs:
-    """What a method needs from the engine. Undeclared things are not there.
-
-    Attributes:
-        student_taps, teacher_taps: tap names (`stage2`, `pooled`), groups (`stages`, `last`) or module paths.
-        teacher: a teacher's answers.
-        teacher_grad: the teacher must be trainable (moved by this method).
-        teacher_mode: mode in which a trainable teacher answers; a frozen one is always in eval mode.
-        index: sample indices into the training split, and `run.samples`, its size.
-        views: further views of each sample, by name, as the task offers them.
-        splits: extra splits held out of training, as name -> fraction (`{"quiz": 0.1}`).
-        window: batches per window, for `update_teacher`.
-        learners: models trained together.
-        turns: whether several learners step together or one after the other with fresh outputs.
-        whole_batch: terms relate samples to each other. The engine joins the batch over processes and refuses accumulation.
-        capabilities: what the task must offer, e.g. `features`.
-    """
-
-    student_taps: Sequence[str] = ()
-    teacher_taps: Sequence[str] = ()
-    teacher: bool = False
-    teacher_grad: bool = False
-    teacher_mode: Literal["eval", "train"] | None = None
-    index: bool = False
-    views: frozenset[str] = frozenset()
-    splits: Mapping[str, float] = field(default_factory=dict)
-    window: int | None = None
-    learners: int = 1
-    turns: Literal["together", "in_turn"] | None = None
-    whole_batch: bool = False
-    capabilities: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A consecutive part of a run that comes before the main stage.
-
-    Attributes:
-        name: shown in logs.
-        epochs: its length.
-        weights: the terms of this method that are active, with their weights; all other terms of the run rest.
-        trains: globs over `student.<parameter>` and `methods.<label>.<parameter>` (`self` stands for this method's own
-            label: `self.*`), naming what the stage's fresh optimizer trains.
-        lr: rate of that optimizer; None keeps the recipe's.
-        student_mode: `eval` keeps the student's BatchNorm statistics and dropout still.
-    """
-
-    name: str
-    epochs: int
-    weights: Mapping[str, float]
-    trains: Sequence[str] = ("student.*", "self.*")
-    lr: float | None = None
-    student_mode: Literal["train", "eval"] = "train"
 
 
 class Transform(nn.Module):
@@ -131,6 +47,7 @@ class Method(nn.Module):
         super().__init__()
         self.label = ""
         self.teacher: str | None = None
+        self.reads: str | None = None
         self.weights = {name: found.weight for name, found in self.kdzoo_terms.items()}
         self.logits = nn.ModuleList()
         self.targets = nn.ModuleList()
@@ -141,24 +58,27 @@ class Method(nn.Module):
         """What this method needs; asked before anything is built."""
         return Needs()
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         """Build adapters and banks: the models exist (`run.shapes`), the optimizers do not."""
 
     def stages(self) -> Sequence[Stage]:
         """Stages before the main one."""
         return ()
 
-    def prepare(self, batch: Batch, run: Run) -> Batch:
+    def prepare(self, batch: Batch, run: RunContext) -> Batch:
         """Change the batch before any forward, the frozen teachers' included. No grad."""
         return batch
 
-    def update_teacher(self, window: Sequence[Batch], run: Run) -> None:
+    def first_batch(self, batch: Batch, run: RunContext) -> None:
+        """Once in a run, on the first batch of the main stage, before the first `update_teacher` (CRD's constants). No grad."""
+
+    def update_teacher(self, window: Sequence[Batch], run: RunContext) -> None:
         """Move the teacher, once per window, before the student steps on it."""
 
-    def after_step(self, steps: Sequence[Step], run: Run) -> None:
+    def after_step(self, steps: Sequence[Step], run: RunContext) -> None:
         """After the optimizer really stepped; all micro-batches' steps of the first learner, detached. No grad."""
 
-    def deploy(self, run: Run) -> nn.Module | None:
+    def deploy(self, run: RunContext) -> nn.Module | None:
         """The module to evaluate and export, if it is not the student itself."""
         return None
 

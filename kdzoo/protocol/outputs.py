@@ -5,17 +5,16 @@ Shapes: B samples, R rows (what a loss averages over: images R = B, language R =
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
 
 from kdzoo.errors import PluginError, did_you_mean
-
-if TYPE_CHECKING:
-    from kdzoo.random import Streams
+from kdzoo.protocol.forms import Form
+from kdzoo.random import Streams
 
 T = TypeVar("T")
 MAIN = "main"
@@ -40,41 +39,76 @@ def map_tensors(function: Callable[[Tensor], Tensor], tree: T) -> T:
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows a loss averages over: `logits` (R, C), `target` (R,) class indices or (R, C) probabilities, `weight` (R,)."""
+    """The rows that a loss averages over.
 
-    logits: Tensor
+    Attributes:
+        scores: (R, C), or a form of them; `logits` is the matrix, made when it is asked for.
+        target: (R,) class indices or (R, C) probabilities.
+        weight: (R,), what each row counts in every loss; None counts all alike.
+        label_weight: (R,), what it counts in losses against the labels, 0 for a row without a label; None is `weight`.
+    """
+
+    scores: Tensor | Form
     target: Tensor | None = None
     weight: Tensor | None = None
+    label_weight: Tensor | None = None
 
     def __post_init__(self) -> None:
-        rows = self.logits.shape[0]
-        if self.logits.ndim != 2:
-            raise PluginError(f"logits of an Output must be (rows, classes), got shape {tuple(self.logits.shape)}.")
-        for name in ("target", "weight"):
+        shape = tuple(self.scores.shape)
+        if len(shape) != 2:
+            raise PluginError(f"logits of an Output must be (rows, classes), got shape {shape}.")
+        for name in ("target", "weight", "label_weight"):
             value = getattr(self, name)
-            if value is not None and value.shape[0] != rows:
-                raise PluginError(f"{name} has {value.shape[0]} rows but the logits have {rows}; they must agree.")
+            if value is not None and value.shape[0] != shape[0]:
+                raise PluginError(f"{name} has {value.shape[0]} rows but the logits have {shape[0]}; they must agree.")
+
+    @property
+    def logits(self) -> Tensor:
+        """The scores as a matrix (R, C)."""
+        return self.scores if isinstance(self.scores, Tensor) else self.scores.dense()
+
+    @property
+    def width(self) -> int:
+        """Classes, C."""
+        return int(self.scores.shape[1])
+
+    @property
+    def device(self) -> torch.device:
+        return self.scores.device
+
+    @property
+    def weight_of_labels(self) -> Tensor | None:
+        """What each row counts in a loss against its label."""
+        return self.weight if self.label_weight is None else self.label_weight
 
 
 @dataclass(frozen=True)
 class Output:
-    """A model's answer in task-neutral form: rows, tapped features by tap, and extra heads (concepts, tokens)."""
+    """A model's answer in task-neutral form: rows, tapped features by tap, and further heads, which may be rows themselves."""
 
     rows: Rows
     features: Mapping[str, Tensor] = field(default_factory=dict)
-    heads: Mapping[str, Tensor] = field(default_factory=dict)
+    heads: Mapping[str, Tensor | Rows] = field(default_factory=dict)
 
     def detach(self) -> Output:
         return map_tensors(Tensor.detach, self)
 
+    def tensor(self, head: str) -> Tensor:
+        """A head that is a plain tensor."""
+        found = self.heads[head]
+        if not isinstance(found, Tensor):
+            raise PluginError(f"the head {head!r} is made of rows; read it by the setting `reads`, or as `heads[{head!r}]`.")
+        return found
+
 
 @dataclass(frozen=True)
 class Batch:
-    """One optimizer step's samples (or one micro-batch of them) with the frozen teachers' answers attached.
+    """One optimizer step's samples, or one micro-batch of them.
 
     `inputs` is any tree of tensors, `views` holds further inputs by view name, `extra` what a method's `prepare` wrote.
-    `answers[teacher][view]` is set by the feed. `size` counts this batch's samples, `whole` those of the optimizer step over
-    all micro-batches and processes; `epoch` and `number` place it in the run, `part` is the micro-batch's number.
+    `micros` are the micro-batches that the step trains on, numbered by `part`. `answers[teacher][view]` keeps what frozen
+    teachers said of this micro-batch until it has been trained on. `size` counts this batch's samples, `whole` those of the
+    optimizer step over all micro-batches and processes; `epoch` and `number` say where it stands in the run.
     """
 
     inputs: Any
@@ -83,7 +117,8 @@ class Batch:
     index: Tensor | None = None
     views: Mapping[str, Any] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
-    answers: Mapping[str, Mapping[str, Output]] = field(default_factory=dict)
+    answers: dict[str, dict[str, Output]] = field(default_factory=dict, compare=False)
+    micros: tuple[Batch, ...] = ()
     whole: int = 0
     epoch: int = 0
     number: int = 0
@@ -171,7 +206,7 @@ class Step:
 
     def generator(self, name: str) -> torch.Generator:
         """A generator on the batch's device that gives the same numbers each time this step asks for `name`."""
-        batch, device = self.batch, self.student.rows.logits.device
+        batch, device = self.batch, self.student.rows.device
         return self.streams.generator(
             "method", self.label, name, self.stage, self.learner, batch.epoch, batch.number, batch.part, device=device
         )
@@ -189,19 +224,3 @@ class Step:
         if key not in self._cache:
             self._cache[key] = compute()
         return cast(T, self._cache[key])
-
-
-def join(outputs: Sequence[Output]) -> Output:
-    """Concatenate outputs along their rows; features and heads by name."""
-    rows = [o.rows for o in outputs]
-
-    def cat(parts: Sequence[Tensor | None]) -> Tensor | None:
-        present = [p for p in parts if p is not None]
-        return torch.cat(present) if len(present) == len(parts) else None
-
-    first = outputs[0]
-    return Output(
-        Rows(torch.cat([r.logits for r in rows]), cat([r.target for r in rows]), cat([r.weight for r in rows])),
-        {name: torch.cat([o.features[name] for o in outputs]) for name in first.features},
-        {name: torch.cat([o.heads[name] for o in outputs]) for name in first.heads},
-    )

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from kdzoo.protocol.method import Needs, Transform
-from kdzoo.protocol.outputs import Batch, Output
-from kdzoo.random import Streams
+from kdzoo.protocol.method import Transform
+from kdzoo.protocol.task import Model, Task
+from kdzoo.protocol.teacher import Teacher
 from kdzoo.schedules import Schedule
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 __all__ = [
     "REST",
     "SLOTS",
     "Data",
-    "Meter",
     "Model",
     "Optimizer",
     "RecipeRef",
@@ -35,15 +31,6 @@ __all__ = [
 
 REST = "rest"
 """The part of an optimizer's gradients that comes from the methods in none of its parts."""
-
-
-@runtime_checkable
-class Model(Protocol):
-    """A model that is not built yet: the task supplies what depends on the data (`classes`, `size`, `entities`, ...)."""
-
-    name: str
-
-    def __call__(self, **context: int) -> nn.Module: ...
 
 
 class Data(Protocol):
@@ -79,97 +66,6 @@ class Tracker(Protocol):
     def log(self, values: Mapping[str, float], step: int) -> None: ...
 
     def finish(self, summary: Mapping[str, Any]) -> None: ...
-
-
-class Meter(Protocol):
-    """Accumulates one evaluation."""
-
-    def update(self, output: Output, batch: Batch) -> None: ...
-
-    def result(self) -> dict[str, float]: ...
-
-    def arrays(self) -> dict[str, Tensor]: ...
-
-
-class Task(Protocol):
-    """What data mean, and how a model is run on them.
-
-    Attributes:
-        capabilities: what methods may ask for (`classes`, `features`, `index`, `views`, `quiz`, ...).
-        metric: the name of the headline metric in `Meter.result`; `higher_is_better` its direction.
-    """
-
-    capabilities: frozenset[str]
-    metric: str
-    higher_is_better: bool
-
-    def open(self, *, needs: Needs, streams: Streams, device: torch.device, root: Path | None) -> None:
-        """Load the data and fix the splits (`train`, `validation`, `test` and those of `needs.splits`)."""
-
-    def size(self, split: str) -> int:
-        """Samples in a split; 0 where it does not exist."""
-
-    def build(self, model: Model) -> nn.Module:
-        """Build a model for this data."""
-
-    def context(self) -> Any:
-        """Static data beside the batches (a graph), on the device."""
-
-    def batches(self, split: str, order: Sequence[Tensor], *, epoch: int, train: bool) -> Iterator[Batch]:
-        """The batches whose sample indices `order` lists, on the device, augmented if `train`."""
-
-    def split(self, batch: Batch, parts: int) -> Sequence[Batch]:
-        """Cut a batch into at most `parts` micro-batches."""
-
-    def rows(self, batch: Batch) -> int | None:
-        """Rows in a batch, if they are not its samples."""
-
-    def forward(self, model: Callable[..., Any], batch: Batch, view: str) -> Output:
-        """Run a model on one view of a batch. `model` may carry substituted parameters: call it, nothing else."""
-
-    def align(self, student: nn.Module, teacher: nn.Module) -> None:
-        """Refuse, with a sentence, a teacher whose answers do not fit the student's (classes, tokenizers)."""
-
-    def supervised(self, output: Output) -> Tensor:
-        """The task's own loss against its labels, a scalar mean over the rows."""
-
-    def meter(self, split: str) -> Meter:
-        """A fresh accumulator for one evaluation."""
-
-    def example(self) -> Batch:
-        """Two training samples, to find out shapes."""
-
-    def facts(self) -> dict[str, Any]:
-        """What the results should say of the data: sizes, classes, fingerprints."""
-
-
-class Teacher(nn.Module):
-    """Whoever supplies reference outputs.
-
-    Attributes:
-        frozen: its answers depend on the batch alone, so the feed asks it, once, before the step.
-        trains: it has an optimizer of its own (`optimizers: {<name>: ...}`), which a method's `update_teacher` steps.
-        model: the module behind it, if there is one.
-    """
-
-    kdzoo_kind: ClassVar[str] = "teachers"
-    frozen: ClassVar[bool] = True
-    trains: ClassVar[bool] = False
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.name = ""
-        self.model: nn.Module | None = None
-
-    def build(self, run: Run) -> None:
-        """Build or load the model; the learners exist."""
-
-    def answer(self, batch: Batch, run: Run, view: str, peers: Mapping[str, Output]) -> Output:
-        """The teacher's output on one view of a batch. Whether gradients flow is the caller's business."""
-        return run.forward(self.name, batch, view=view)
-
-    def after_step(self, run: Run) -> None:
-        """After the learners stepped (moving averages)."""
 
 
 SLOTS: dict[Any, str] = {

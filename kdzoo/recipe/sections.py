@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from kdzoo.protocol.method import Method
-from kdzoo.protocol.roles import Model, Optimizer, Schedule, Task, Teacher, Tracker, Transform
+from kdzoo.protocol.roles import Optimizer, Schedule, Tracker, Transform
+from kdzoo.protocol.task import Model, Task
+from kdzoo.protocol.teacher import Teacher
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,9 +75,11 @@ class Reference:
 
 @dataclass(frozen=True, kw_only=True)
 class Reserved:
-    """What every method takes besides its own settings: its teacher, its transforms, and the weights of its terms."""
+    """What every method takes besides its own settings: its teacher, the head that it `reads` in place of the main rows, its
+    transforms, and the weights of its terms."""
 
     teacher: str | None = None
+    reads: str | None = None
     logits: Sequence[Transform] = ()
     targets: Sequence[Transform] = ()
     weights: Mapping[str, float] = field(default_factory=dict)

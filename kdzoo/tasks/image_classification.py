@@ -20,9 +20,10 @@ from kdzoo.data.splits import split
 from kdzoo.data.streaming import Streamed, stream
 from kdzoo.errors import CapabilityError, RecipeError, did_you_mean
 from kdzoo.functional.labels import cross_entropy
-from kdzoo.protocol.method import Needs
+from kdzoo.protocol.needs import Needs
 from kdzoo.protocol.outputs import Batch, Output, Rows, map_tensors
-from kdzoo.protocol.roles import Data, Model
+from kdzoo.protocol.roles import Data
+from kdzoo.protocol.task import Model, Task
 from kdzoo.random import Streams
 from kdzoo.tasks.meters import ClassificationMeter
 
@@ -32,7 +33,7 @@ VIEWS = ("second", "strong", SAME_CLASS)
 training image of its class, drawn anew each epoch (the sample itself if it is the only one)."""
 
 
-class ImageClassification:
+class ImageClassification(Task):
     """Classify images.
 
     Args:
@@ -44,8 +45,9 @@ class ImageClassification:
         workers: processes that decode images of streamed sets.
     """
 
-    kdzoo_kind = "tasks"
     metric = "top1"
+    unit = "images"
+    tells = frozenset({"classes", "channels", "size"})
     higher_is_better = True
     capabilities = frozenset({"classes", "features", "index", "views", "quiz"})
 
@@ -205,12 +207,6 @@ class ImageClassification:
 
         return tuple(piece(int(cut[0]), int(cut[-1]) + 1) for cut in cuts)
 
-    def rows(self, batch: Batch) -> int | None:
-        return None
-
-    def context(self) -> None:
-        return None
-
     def example(self) -> Batch:
         part = self.parts["train"]
         index = torch.arange(min(2, self.size("train")), device=self.device)
@@ -250,7 +246,7 @@ class ImageClassification:
     def supervised(self, output: Output) -> Tensor:
         """Cross-entropy with the labels, which may be soft."""
         assert output.rows.target is not None
-        return cross_entropy(output.rows.logits, output.rows.target, weight=output.rows.weight)
+        return cross_entropy(output.rows.logits, output.rows.target, weight=output.rows.weight_of_labels)
 
     def meter(self, split: str) -> ClassificationMeter:
         return ClassificationMeter()
@@ -259,6 +255,9 @@ class ImageClassification:
         sizes = {name: self.size(name) for name in {*self.places, *self.parts}}
         shape = list(self.set.shape)
         return {"classes": self.set.classes, "shape": shape, "sizes": sizes, "fingerprint": self.set.fingerprint}
+
+    def class_names(self) -> Sequence[str] | None:
+        return self.set.class_names
 
     def chance(self) -> float:
         """The headline metric of guessing: the share of the most frequent class, in percent."""

@@ -34,7 +34,7 @@ class ClassificationMeter:
         }
 
     def arrays(self) -> dict[str, Tensor]:
-        return {"logits": torch.cat(self.logits).half().cpu(), "target": torch.cat(self.target).cpu()}
+        return {"logits": torch.cat(self.logits).cpu(), "target": torch.cat(self.target).cpu()}
 
 
 def calibration_error(logits: Tensor, target: Tensor, bins: int = BINS) -> float:

@@ -7,15 +7,12 @@ theta_t <- momentum * theta_t + (1 - momentum) * theta_s. Buffers (BatchNorm sta
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from kdzoo.protocol.roles import Teacher
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.teacher import Teacher
 
 
 class EMA(Teacher):
@@ -33,11 +30,11 @@ class EMA(Teacher):
             raise ValueError(f"momentum must be in [0, 1), got {momentum}")
         self.momentum = momentum
 
-    def build(self, run: Run) -> None:
+    def build(self, run: RunContext) -> None:
         self.model = copy.deepcopy(run.student)
 
     @torch.no_grad()
-    def after_step(self, run: Run) -> None:
+    def after_step(self, run: RunContext) -> None:
         assert self.model is not None
         averaged: list[Tensor] = list(self.model.parameters())
         live: list[Tensor] = list(run.student.parameters())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from kdzoo.protocol.roles import Model, RecipeRef, Teacher
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.roles import RecipeRef
+from kdzoo.protocol.task import Model
+from kdzoo.protocol.teacher import Teacher
 from kdzoo.teachers.loading import built
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 
 class Frozen(Teacher):
@@ -35,7 +35,7 @@ class Frozen(Teacher):
             raise ValueError("a model is missing: give one (model: {use: resnet56}), or a recipe that trains one")
         self.spec, self.checkpoint, self.recipe, self.weights = model, checkpoint, recipe, weights
 
-    def build(self, run: Run) -> None:
+    def build(self, run: RunContext) -> None:
         self.model = built(
             run, self.name, model=self.spec, checkpoint=self.checkpoint, recipe=self.recipe, weights=self.weights
         )

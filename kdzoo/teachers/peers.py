@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
 
 from kdzoo.errors import CapabilityError
+from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.outputs import Batch, Output, Rows
-from kdzoo.protocol.roles import Teacher
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
+from kdzoo.protocol.teacher import Teacher
 
 
 class Peers(Teacher):
@@ -20,13 +17,15 @@ class Peers(Teacher):
 
     frozen = False
 
-    def build(self, run: Run) -> None:
+    def build(self, run: RunContext) -> None:
         if len(run.learners) < 2:
             raise CapabilityError(
                 f"teachers.{self.name} averages the other learners, but there are none; add `learners: {{peer: ...}}`."
             )
 
-    def answer(self, batch: Batch, run: Run, view: str, peers: Mapping[str, Output]) -> Output:
+    def answer(
+        self, batch: Batch, run: RunContext, view: str, *, student: Output | None, peers: Mapping[str, Output]
+    ) -> Output:
         outputs = list(peers.values())
         logits = torch.stack([output.rows.logits for output in outputs]).mean(0)
         return Output(Rows(logits, outputs[0].rows.target, outputs[0].rows.weight))

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
 
 from kdzoo.errors import CapabilityError
+from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.outputs import Batch, Output, Rows
-from kdzoo.protocol.roles import Teacher
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
+from kdzoo.protocol.teacher import Teacher
 
 
 class Virtual(Teacher):
@@ -33,12 +30,14 @@ class Virtual(Teacher):
             raise ValueError(f"correct must be in (0, 1), got {correct}")
         self.correct = correct
 
-    def build(self, run: Run) -> None:
+    def build(self, run: RunContext) -> None:
         if "classes" not in run.task.capabilities:
             raise CapabilityError(f"teachers.{self.name} needs class labels, which this task does not have.")
         self.classes = int(run.task.facts()["classes"])
 
-    def answer(self, batch: Batch, run: Run, view: str, peers: Mapping[str, Output]) -> Output:
+    def answer(
+        self, batch: Batch, run: RunContext, view: str, *, student: Output | None, peers: Mapping[str, Output]
+    ) -> Output:
         target = batch.target
         logits = torch.full(
             (len(target), self.classes), math.log((1 - self.correct) / (self.classes - 1)), device=target.device

@@ -18,8 +18,9 @@ from kdzoo import registry
 from kdzoo.engine.assemble import assemble
 from kdzoo.engine.feed import Feed
 from kdzoo.engine.launch import DEPLOYED, launch
-from kdzoo.engine.loop import Position, train
+from kdzoo.engine.loop import train
 from kdzoo.engine.observers import Observer
+from kdzoo.engine.position import Position
 from kdzoo.engine.run import Run
 from kdzoo.engine.stages import StagePlan
 from kdzoo.errors import CapabilityError, KdzooError
@@ -216,8 +217,9 @@ class MethodContract:
         parameters = run.trainable()
         for parameter in parameters.values():
             parameter.grad = None
+        counts = run.counts(micros)
         for micro in micros:
-            total, _ = run.objective(micro, weights=run.weights(micro))
+            total, _ = run.objective(micro, weights=run.weights(micro, counts))
             total.backward()  # type: ignore[no-untyped-call]
         return {name: p.grad.clone() for name, p in parameters.items() if p.grad is not None}
 
@@ -249,7 +251,7 @@ class MethodContract:
         """Whether the method's own terms depend on the student's logits at all."""
         logits = step.student.rows.logits.detach().requires_grad_()
         changed = replace(
-            step, student=replace(step.student, rows=replace(step.student.rows, logits=logits)), stash={}, _cache={}
+            step, student=replace(step.student, rows=replace(step.student.rows, scores=logits)), stash={}, _cache={}
         )
         own = {self.method: run.weights_now[self.method]}
         total = run.total(changed, own, commit=False)
@@ -284,7 +286,7 @@ class Shift(nn.Module):
 
         if inner is not None:
             return shifted(inner)
-        return replace(pair, student=replace(pair.student, logits=shifted(pair.student.logits)))
+        return replace(pair, student=replace(pair.student, scores=shifted(pair.student.logits)))
 
 
 class Killed(Exception):
@@ -307,8 +309,8 @@ class _Losses(Observer):
     def __init__(self) -> None:
         self.values: list[float] = []
 
-    def stepped(self, run: Run, position: Position, steps: Any) -> None:
-        self.values += [float(v) for step in steps for v in step.stash[ENGINE].values()]
+    def stepped(self, run: Run, position: Position, trained: Any) -> None:
+        self.values += [float(v) for micro in trained for v in micro.values.values()]
 
 
 def _train(run: Run, recipe: Recipe | None = None, *, epochs: int = 1) -> tuple[list[float], dict[str, Tensor]]:

@@ -46,7 +46,7 @@ class TransformContract:
 
     def test_it_is_pure(self) -> None:
         transform, pair, step = self.pair()
-        before = replace(pair.student, logits=pair.student.logits.clone())
+        before = replace(pair.student, scores=pair.student.logits.clone())
         first, second = transform(pair, step), transform(pair, step)
         assert torch.equal(first.student.logits, second.student.logits)
         assert torch.equal(pair.student.logits, before.logits), "the transform changed its input in place"

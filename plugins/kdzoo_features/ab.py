@@ -13,18 +13,16 @@ labels, or `kd` beside them) with the weight of `boundary` at 0. The factor 3/10
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from kdzoo.functional.connectors import BoundaryConnector
 from kdzoo.functional.margins import activation_boundary
-from kdzoo.protocol.method import Method, Needs, Stage, term
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs, Stage, term
 from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import at_least, map_pairs, pairs, positive
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 SCALE = 3 / 1000
 
@@ -47,9 +45,9 @@ class AB(Method):
         self.student_taps, self.teacher_taps = student_taps, teacher_taps
 
     def needs(self) -> Needs:
-        return Needs(teacher=True, student_taps=self.student_taps, teacher_taps=self.teacher_taps)
+        return Needs(teacher=True, aligned=False, student_taps=self.student_taps, teacher_taps=self.teacher_taps)
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         self.connectors = nn.ModuleList(BoundaryConnector(s, t) for s, t in map_pairs(self, run))
 
     def stages(self) -> Sequence[Stage]:

@@ -15,17 +15,15 @@ table use the latter. The former is `kdzoo.functional.attention.attention_transf
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from kdzoo.functional.attention import attention_transfer
-from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import map_pairs, pairs, positive
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 
 class AT(Method):
@@ -43,9 +41,9 @@ class AT(Method):
         self.power, self.student_taps, self.teacher_taps = power, student_taps, teacher_taps
 
     def needs(self) -> Needs:
-        return Needs(teacher=True, student_taps=self.student_taps, teacher_taps=self.teacher_taps)
+        return Needs(teacher=True, aligned=False, student_taps=self.student_taps, teacher_taps=self.teacher_taps)
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         map_pairs(self, run)
 
     @term(weight=1000.0)

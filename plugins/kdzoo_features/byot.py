@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from itertools import pairwise
 from math import prod
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -32,12 +31,11 @@ from kdzoo.functional.divergence import soft_cross_entropy
 from kdzoo.functional.features import length, pooled
 from kdzoo.functional.float32 import in_float32
 from kdzoo.functional.labels import cross_entropy
-from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import Shape, positive, several_samples
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 
 def separable(channels: int, out: int, *, stride: int) -> nn.Sequential:
@@ -87,7 +85,7 @@ class BYOT(Method):
     def needs(self) -> Needs:
         return Needs(student_taps=(self.taps, self.pooled_tap), whole_batch=True, capabilities=frozenset({"classes"}))
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         several_samples(self, run)
         shapes = run.shapes(self)
         vector = shapes.pop(self.pooled_tap)

@@ -16,22 +16,19 @@ resnet32x4. No deviations.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 
 from kdzoo.errors import RecipeError
 from kdzoo.functional.class_maps import class_attention, class_attention_unit, class_maps
 from kdzoo.models.tap_names import INPUT, classifier_of, named_taps
-from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
-from kdzoo.protocol.roles import Model
+from kdzoo.protocol.task import Model
 from kdzoo_features.checks import at_least, map_pairs, pairs, teacher_classifier
 from kdzoo_features.truncate import up_to
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 
 class ClassMaps(nn.Module):
@@ -82,7 +79,7 @@ class CATKD(Method):
     def needs(self) -> Needs:
         return Needs(teacher=True, student_taps=("class_maps",), teacher_taps=(self.teacher_tap,))
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         (_, teacher), *_ = map_pairs(self, run)
         for name, value in teacher_classifier(self, run, channels=teacher[0], tap=self.teacher_tap).items():
             self.register_buffer(name, value)

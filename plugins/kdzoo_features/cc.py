@@ -14,18 +14,14 @@ gaps |e_s - e_t| of rows i and i + 1, at weight 0.02. It depends on the order of
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor, nn
 
 from kdzoo.functional.relations import correlation_congruence, neighbor_correlation
-from kdzoo.protocol.method import term
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.needs import term
 from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import at_least, positive
 from kdzoo_features.relational import Relational
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 
 class Embedding(Relational):
@@ -36,7 +32,7 @@ class Embedding(Relational):
         positive(width=width)
         self.width = width
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         super().setup(run)
         student, teacher = self.widths(run)
         self.embed_student, self.embed_teacher = nn.Linear(student, self.width), nn.Linear(teacher, self.width)

@@ -6,18 +6,15 @@ Every refusal comes before training, as a sentence that names the method, the ta
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from kdzoo.errors import CapabilityError
 from kdzoo.models.tap_names import classifier_of
+from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.outputs import Step
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 Shape = tuple[int, ...]
 
@@ -27,7 +24,7 @@ def pairs(step: Step) -> list[tuple[Tensor, Tensor]]:
     return list(zip(step.student.features.values(), step.teacher.features.values(), strict=True))
 
 
-def shape_pairs(method: Method, run: Run) -> list[tuple[Shape, Shape]]:
+def shape_pairs(method: Method, run: RunContext) -> list[tuple[Shape, Shape]]:
     """Shapes without the batch dimension of the paired taps; refuses lists of unequal length."""
     student, teacher = run.shapes(method), run.shapes(method, "teacher")
     if len(student) != len(teacher):
@@ -39,7 +36,7 @@ def shape_pairs(method: Method, run: Run) -> list[tuple[Shape, Shape]]:
     return list(zip(student.values(), teacher.values(), strict=True))
 
 
-def maps_only(method: Method, run: Run) -> None:
+def maps_only(method: Method, run: RunContext) -> None:
     """Refuse a tap that is not a map (C, H, W)."""
     for role in ("student", "teacher"):
         for tap, shape in run.shapes(method, role).items():
@@ -50,13 +47,13 @@ def maps_only(method: Method, run: Run) -> None:
                 )
 
 
-def map_pairs(method: Method, run: Run) -> list[tuple[Shape, Shape]]:
+def map_pairs(method: Method, run: RunContext) -> list[tuple[Shape, Shape]]:
     """As `shape_pairs`, of taps that are all maps (C, H, W)."""
     maps_only(method, run)
     return shape_pairs(method, run)
 
 
-def equal_channels(method: Method, run: Run, *, why: str, instead: str) -> list[tuple[Shape, Shape]]:
+def equal_channels(method: Method, run: RunContext, *, why: str, instead: str) -> list[tuple[Shape, Shape]]:
     """As `map_pairs`, of maps with equal channels in each pair."""
     found = map_pairs(method, run)
     for (student, teacher), s_tap, t_tap in zip(found, run.shapes(method), run.shapes(method, "teacher"), strict=True):
@@ -69,7 +66,7 @@ def equal_channels(method: Method, run: Run, *, why: str, instead: str) -> list[
     return found
 
 
-def several_samples(method: Method, run: Run) -> None:
+def several_samples(method: Method, run: RunContext) -> None:
     """Refuse batches of one: the method relates samples to each other."""
     size = run.settings["train"]["batch_size"]
     if size < 2:
@@ -79,7 +76,7 @@ def several_samples(method: Method, run: Run) -> None:
         )
 
 
-def teacher_classifier(method: Method, run: Run, *, channels: int, tap: str) -> dict[str, Tensor]:
+def teacher_classifier(method: Method, run: RunContext, *, channels: int, tap: str) -> dict[str, Tensor]:
     """Copies of the teacher's last linear layer, `weight` (K, C) and `bias` (K,); C must be the channels of the tap."""
     name = run.teacher_of(method)
     if run.teachers[name].trains:

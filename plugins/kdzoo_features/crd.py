@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import exp, prod, sqrt
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -28,12 +27,11 @@ from kdzoo.errors import CapabilityError
 from kdzoo.functional.connectors import Embed
 from kdzoo.functional.contrast import memory_scores, moved_memory, noise_contrast, partition
 from kdzoo.functional.labels import hard_label
-from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Batch, Step
 from kdzoo_features.checks import at_least, pairs, positive, shape_pairs
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 SIDES = ("student", "teacher")
 UNKNOWN = -1
@@ -81,9 +79,11 @@ class CRD(Method):
         self.student_tap, self.teacher_tap = student_tap, teacher_tap
 
     def needs(self) -> Needs:
-        return Needs(teacher=True, student_taps=(self.student_tap,), teacher_taps=(self.teacher_tap,), index=True)
+        return Needs(
+            teacher=True, aligned=False, student_taps=(self.student_tap,), teacher_taps=(self.teacher_tap,), index=True
+        )
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         (student, teacher), *_ = shape_pairs(self, run)
         self.embed = torch.nn.ModuleDict(
             {"student": Embed(prod(student), self.width), "teacher": Embed(prod(teacher), self.width)}
@@ -96,13 +96,10 @@ class CRD(Method):
         expected = exp(min(1 / self.temperature, 1 / (2 * self.width * self.temperature**2)))
         self.register_buffer("z", torch.full((2,), run.samples * expected))
 
-    def update_teacher(self, window: Sequence[Batch], run: Run) -> None:
+    def first_batch(self, batch: Batch, run: RunContext) -> None:
         """Fix Z on the first batch, whole, whatever micro-batches it will be split into."""
-        if window[0].epoch or window[0].number:
-            return
-        with torch.no_grad(), run.precision.autocast():
-            student = run.forward(next(iter(run.learners)), window[0], commit=False)
-            scores = self._scores(run.view(run.step(window[0], student=student), self))
+        with run.precision.autocast():
+            scores = self._scores(run.view(run.step(batch), self))
             for i, each in enumerate(scores):
                 self.z[i] = run.gather(partition(each, run.samples).view(1)).mean()
 
@@ -123,7 +120,7 @@ class CRD(Method):
         samples = len(self.labels)
         return noise_contrast(student / self.z[0], samples) + noise_contrast(teacher / self.z[1], samples)
 
-    def after_step(self, steps: Sequence[Step], run: Run) -> None:
+    def after_step(self, steps: Sequence[Step], run: RunContext) -> None:
         """Move the memory entries of the batch, and remember its labels."""
         index = run.gather(torch.cat([step.index for step in steps]))
         self.labels.index_copy_(0, index, run.gather(torch.cat([self._label(step) for step in steps])))

@@ -11,18 +11,15 @@ Deviation: maps of unequal size are average-pooled to the smaller one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor
 
 from kdzoo.functional.channels import channel_distribution
 from kdzoo.functional.connectors import alignment
-from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import map_pairs, pairs, positive
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 
 class CWD(Method):
@@ -34,9 +31,9 @@ class CWD(Method):
         self.temperature, self.student_tap, self.teacher_tap = temperature, student_tap, teacher_tap
 
     def needs(self) -> Needs:
-        return Needs(teacher=True, student_taps=(self.student_tap,), teacher_taps=(self.teacher_tap,))
+        return Needs(teacher=True, aligned=False, student_taps=(self.student_tap,), teacher_taps=(self.teacher_tap,))
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         (student, teacher), *_ = map_pairs(self, run)
         self.align = alignment(student[0], teacher[0])
 

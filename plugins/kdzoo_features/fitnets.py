@@ -15,18 +15,16 @@ validation set; here it has a fixed length, 30 epochs like the other two-stage m
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from kdzoo.functional.connectors import HintRegressor
 from kdzoo.functional.features import mean_squared_error
-from kdzoo.protocol.method import Method, Needs, Stage, term
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs, Stage, term
 from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import at_least, map_pairs, pairs
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 
 class FitNets(Method):
@@ -38,9 +36,9 @@ class FitNets(Method):
         self.epochs, self.student_tap, self.teacher_tap = hint_epochs, student_tap, teacher_tap
 
     def needs(self) -> Needs:
-        return Needs(teacher=True, student_taps=(self.student_tap,), teacher_taps=(self.teacher_tap,))
+        return Needs(teacher=True, aligned=False, student_taps=(self.student_tap,), teacher_taps=(self.teacher_tap,))
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         self.regressor = HintRegressor(*map_pairs(self, run)[0])
 
     def stages(self) -> Sequence[Stage]:
@@ -60,9 +58,9 @@ class FitNetsJoint(Method):
         self.student_tap, self.teacher_tap = student_tap, teacher_tap
 
     def needs(self) -> Needs:
-        return Needs(teacher=True, student_taps=(self.student_tap,), teacher_taps=(self.teacher_tap,))
+        return Needs(teacher=True, aligned=False, student_taps=(self.student_tap,), teacher_taps=(self.teacher_tap,))
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         self.regressor = HintRegressor(*map_pairs(self, run)[0])
 
     @term(weight=100.0)

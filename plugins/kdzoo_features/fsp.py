@@ -16,19 +16,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from kdzoo.errors import CapabilityError
 from kdzoo.functional.features import mean_squared_error
 from kdzoo.functional.flow import flow_matrix
-from kdzoo.protocol.method import Method, Needs, Stage, term
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs, Stage, term
 from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import at_least, equal_channels
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 
 class FSP(Method):
@@ -46,9 +44,9 @@ class FSP(Method):
         self.epochs, self.student_taps, self.teacher_taps = flow_epochs, student_taps, teacher_taps
 
     def needs(self) -> Needs:
-        return Needs(teacher=True, student_taps=self.student_taps, teacher_taps=self.teacher_taps)
+        return Needs(teacher=True, aligned=False, student_taps=self.student_taps, teacher_taps=self.teacher_taps)
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         found = equal_channels(self, run, why="compares products of channels", instead="use nst or vid, which do not need that")
         if len(found) < 2:
             raise CapabilityError(

@@ -15,19 +15,17 @@ Deviation: the rate of the first stage is the recipe's unless `paraphraser_lr` s
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from kdzoo.functional.connectors import Paraphraser, Translator
 from kdzoo.functional.factors import factor_attention, factor_transfer
 from kdzoo.functional.features import mean_squared_error
-from kdzoo.protocol.method import Method, Needs, Stage, term
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs, Stage, term
 from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import at_least, map_pairs, pairs, positive, still
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 
 class FT(Method):
@@ -51,9 +49,9 @@ class FT(Method):
         self.student_tap, self.teacher_tap = student_tap, teacher_tap
 
     def needs(self) -> Needs:
-        return Needs(teacher=True, student_taps=(self.student_tap,), teacher_taps=(self.teacher_tap,))
+        return Needs(teacher=True, aligned=False, student_taps=(self.student_tap,), teacher_taps=(self.teacher_tap,))
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         (student, teacher), *_ = map_pairs(self, run)
         self.paraphraser = Paraphraser(teacher[0], rate=self._rate)
         self.translator = Translator(student[0], self.paraphraser.width)

@@ -11,18 +11,14 @@ differ). In practice: alpha 1.5, weights 2 and 1. No deviations from the authors
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor, nn
 
 from kdzoo.functional.information import correlation_information, mutual_information
-from kdzoo.protocol.method import term
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.needs import term
 from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import positive
 from kdzoo_features.relational import Relational
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 
 class ITRD(Relational):
@@ -33,7 +29,7 @@ class ITRD(Relational):
         positive(alpha=alpha)
         self.alpha = alpha
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         super().setup(run)
         self.embed = nn.Linear(*self.widths(run))
 

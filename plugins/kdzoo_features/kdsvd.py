@@ -15,18 +15,16 @@ repeated singular values are zero, where the public codes replace NaN.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from kdzoo.errors import CapabilityError
 from kdzoo.functional.flow import positions_by_channels, rows_by_width, singular_relation
-from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import at_least, equal_channels, map_pairs, pairs
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 
 class KDSVD(Method):
@@ -46,9 +44,9 @@ class KDSVD(Method):
         self.rank, self.student_taps, self.teacher_taps = rank, student_taps, teacher_taps
 
     def needs(self) -> Needs:
-        return Needs(teacher=True, student_taps=self.student_taps, teacher_taps=self.teacher_taps)
+        return Needs(teacher=True, aligned=False, student_taps=self.student_taps, teacher_taps=self.teacher_taps)
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         why = "compares singular vectors over channels"
         several_maps(self, equal_channels(self, run, why=why, instead="use kdsvd_rows, which compares them over columns"))
 
@@ -63,7 +61,7 @@ class KDSVDRows(KDSVD):
 
     matrix = staticmethod(rows_by_width)
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         found = map_pairs(self, run)
         several_maps(self, found)
         unequal = [(s, t) for s, t in found if s[2] != t[2]]

@@ -18,7 +18,6 @@ and merges the convolution into the classifier.
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -26,13 +25,12 @@ from torch import Tensor, nn
 from kdzoo.errors import CapabilityError, RecipeError
 from kdzoo.functional.channels import many_to_one
 from kdzoo.models.tap_names import expand, resolve
-from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
-from kdzoo.protocol.roles import Model
+from kdzoo.protocol.task import Model
 from kdzoo_features.checks import map_pairs, pairs
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 
 class Expansion(nn.Module):
@@ -113,9 +111,9 @@ class NORM(Method):
         self.teacher_tap = teacher_tap
 
     def needs(self) -> Needs:
-        return Needs(teacher=True, student_taps=("expanded",), teacher_taps=(self.teacher_tap,))
+        return Needs(teacher=True, aligned=False, student_taps=("expanded",), teacher_taps=(self.teacher_tap,))
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         (student, teacher), *_ = map_pairs(self, run)
         if student[0] % teacher[0] or teacher[1] < student[1] or teacher[2] < student[2]:
             raise CapabilityError(
@@ -128,7 +126,7 @@ class NORM(Method):
     def norm(self, step: Step) -> Tensor:
         return many_to_one(*pairs(step)[0])
 
-    def deploy(self, run: Run) -> nn.Module:
+    def deploy(self, run: RunContext) -> nn.Module:
         model = copy.deepcopy(run.student)
         for path, module in list(model.named_modules()):
             if isinstance(module, Expansion):

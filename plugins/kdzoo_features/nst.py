@@ -12,17 +12,15 @@ No deviations; the teacher's own term is constant and only moves the logged valu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from kdzoo.functional.channels import neuron_selectivity
-from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import map_pairs, pairs
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 
 class NST(Method):
@@ -33,9 +31,9 @@ class NST(Method):
         self.student_taps, self.teacher_taps = student_taps, teacher_taps
 
     def needs(self) -> Needs:
-        return Needs(teacher=True, student_taps=self.student_taps, teacher_taps=self.teacher_taps)
+        return Needs(teacher=True, aligned=False, student_taps=self.student_taps, teacher_taps=self.teacher_taps)
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         map_pairs(self, run)
 
     @term(weight=50.0)

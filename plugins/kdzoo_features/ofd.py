@@ -15,7 +15,6 @@ here a frozen teacher stays in eval mode.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
@@ -24,12 +23,11 @@ from kdzoo.functional.connectors import PointwiseConnector
 from kdzoo.functional.features import same_size
 from kdzoo.functional.margins import negative_margin, partial_distance
 from kdzoo.models.tap_names import norm_of
-from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import map_pairs, pairs
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 
 class OFD(Method):
@@ -45,9 +43,9 @@ class OFD(Method):
         self.student_taps, self.teacher_taps = student_taps, teacher_taps
 
     def needs(self) -> Needs:
-        return Needs(teacher=True, student_taps=self.student_taps, teacher_taps=self.teacher_taps)
+        return Needs(teacher=True, aligned=False, student_taps=self.student_taps, teacher_taps=self.teacher_taps)
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         self.connectors = nn.ModuleList(PointwiseConnector(s[0], t[0]) for s, t in map_pairs(self, run))
         teacher = run.model(run.teacher_of(self))
         for number, tap in enumerate(run.tap_keys[self.label, run.teacher_of(self)].values()):

@@ -14,19 +14,16 @@ Both networks need features of one width. Deviation: none in the formula; one op
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor, nn
 
 from kdzoo.errors import CapabilityError
 from kdzoo.functional.features import mean_squared_error
 from kdzoo.functional.float32 import in_float32
-from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import pairs, shape_pairs
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 
 @in_float32
@@ -43,9 +40,9 @@ class PAD(Method):
         self.student_tap, self.teacher_tap = student_tap, teacher_tap
 
     def needs(self) -> Needs:
-        return Needs(teacher=True, student_taps=(self.student_tap,), teacher_taps=(self.teacher_tap,))
+        return Needs(teacher=True, aligned=False, student_taps=(self.student_tap,), teacher_taps=(self.teacher_tap,))
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         (student, teacher), *_ = shape_pairs(self, run)
         if student != teacher or len(student) != 1:
             raise CapabilityError(

@@ -13,18 +13,16 @@ it runs on the last map. The statistics are those of the whole batch. Default we
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from kdzoo.functional.channels import pearson_features
 from kdzoo.functional.connectors import alignment
-from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import map_pairs, pairs, several_samples
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 
 class PearsonKD(Method):
@@ -35,9 +33,11 @@ class PearsonKD(Method):
         self.student_taps, self.teacher_taps = student_taps, teacher_taps
 
     def needs(self) -> Needs:
-        return Needs(teacher=True, student_taps=self.student_taps, teacher_taps=self.teacher_taps, whole_batch=True)
+        return Needs(
+            teacher=True, aligned=False, student_taps=self.student_taps, teacher_taps=self.teacher_taps, whole_batch=True
+        )
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         several_samples(self, run)
         self.align = nn.ModuleList(alignment(s[0], t[0]) for s, t in map_pairs(self, run))
 

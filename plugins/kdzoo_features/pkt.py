@@ -13,7 +13,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from kdzoo.functional.relations import probability_transfer
-from kdzoo.protocol.method import term
+from kdzoo.protocol.needs import term
 from kdzoo.protocol.outputs import Step
 from kdzoo_features.relational import Relational
 

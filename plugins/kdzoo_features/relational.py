@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from kdzoo.protocol.method import Method, Needs
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs
 from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import pairs, several_samples, shape_pairs
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 
 class Relational(Method):
@@ -23,12 +21,14 @@ class Relational(Method):
         self.student_tap, self.teacher_tap = student_tap, teacher_tap
 
     def needs(self) -> Needs:
-        return Needs(teacher=True, student_taps=(self.student_tap,), teacher_taps=(self.teacher_tap,), whole_batch=True)
+        return Needs(
+            teacher=True, aligned=False, student_taps=(self.student_tap,), teacher_taps=(self.teacher_tap,), whole_batch=True
+        )
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         several_samples(self, run)
 
-    def widths(self, run: Run) -> tuple[int, int]:
+    def widths(self, run: RunContext) -> tuple[int, int]:
         """Numbers a sample in the student's and in the teacher's flattened feature."""
         (student, teacher), *_ = shape_pairs(self, run)
         return prod(student), prod(teacher)

@@ -15,18 +15,16 @@ resnet20, 1 for resnet110 -> resnet32; it warms up over 20 epochs, which a recip
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from kdzoo.functional.connectors import AttentionFusion
 from kdzoo.functional.review import hierarchical_context
-from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import pairs, shape_pairs
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 WIDEST = 512
 
@@ -49,9 +47,9 @@ class ReviewKD(Method):
         self.student_taps, self.teacher_taps = student_taps, teacher_taps
 
     def needs(self) -> Needs:
-        return Needs(teacher=True, student_taps=self.student_taps, teacher_taps=self.teacher_taps)
+        return Needs(teacher=True, aligned=False, student_taps=self.student_taps, teacher_taps=self.teacher_taps)
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         deepest_first = [(s[0], t[0]) for s, t in reversed(shape_pairs(self, run))]
         width = min(WIDEST, deepest_first[0][0])
         blocks = [AttentionFusion(s, width, t, fuse=level > 0) for level, (s, t) in enumerate(deepest_first)]

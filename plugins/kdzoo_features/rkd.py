@@ -15,7 +15,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from kdzoo.functional.relations import angle_relation, distance_relation
-from kdzoo.protocol.method import term
+from kdzoo.protocol.needs import term
 from kdzoo.protocol.outputs import Step
 from kdzoo_features.relational import Relational
 

@@ -18,7 +18,6 @@ for maps of 4, 8, 16, ... positions a side.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -30,12 +29,11 @@ from kdzoo.functional.divergence import kl_rows
 from kdzoo.functional.float32 import in_float32
 from kdzoo.functional.labels import hard_label
 from kdzoo.functional.row_mean import row_mean
-from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import at_least, map_pairs, pairs, positive, teacher_classifier
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 
 def regions(maps: Tensor, scales: Sequence[int] = (1, 2, 4)) -> Tensor:
@@ -74,7 +72,7 @@ class SDD(Method):
     def needs(self) -> Needs:
         return Needs(teacher=True, student_taps=("class_maps",), teacher_taps=(self.teacher_tap,))
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         (_, teacher), *_ = map_pairs(self, run)
         for name, value in teacher_classifier(self, run, channels=teacher[0], tap=self.teacher_tap).items():
             self.register_buffer(name, value)

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import product
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -27,12 +26,11 @@ from torch import Tensor, nn
 from kdzoo.errors import CapabilityError
 from kdzoo.functional.features import gram, same_size, unit
 from kdzoo.functional.float32 import in_float32
-from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import maps_only
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 SHRINK = 4
 
@@ -88,10 +86,14 @@ class SemCKD(Method):
 
     def needs(self) -> Needs:
         return Needs(
-            teacher=True, student_taps=tuple(self.student_taps), teacher_taps=tuple(self.teacher_taps), whole_batch=True
+            teacher=True,
+            aligned=False,
+            student_taps=tuple(self.student_taps),
+            teacher_taps=tuple(self.teacher_taps),
+            whole_batch=True,
         )
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         maps_only(self, run)
         self.size = int(run.settings["train"]["batch_size"])
         if self.size < SHRINK:

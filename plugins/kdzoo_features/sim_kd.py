@@ -13,20 +13,17 @@ In practice: the last map, factor 2 (4 and 8 are smaller), weight 1. No deviatio
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 
 from kdzoo.functional.connectors import ClassifierProjector
 from kdzoo.functional.features import mean_squared_error, pooled, pooled_to, same_size
-from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import at_least, map_pairs, pairs, teacher_classifier
 from kdzoo_features.truncate import up_to
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 
 class ReusedClassifier(nn.Module):
@@ -52,7 +49,7 @@ class SimKD(Method):
     def needs(self) -> Needs:
         return Needs(teacher=True, student_taps=(self.student_tap,), teacher_taps=(self.teacher_tap,))
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         (student, teacher), *_ = map_pairs(self, run)
         for name, value in teacher_classifier(self, run, channels=teacher[0], tap=self.teacher_tap).items():
             self.register_buffer(name, value)
@@ -65,7 +62,7 @@ class SimKD(Method):
         student, teacher = same_size(*pairs(step)[0])
         return mean_squared_error(self.projector(student), teacher)
 
-    def deploy(self, run: Run) -> nn.Module:
+    def deploy(self, run: RunContext) -> nn.Module:
         weight, bias = self.get_buffer("weight"), self.get_buffer("bias")
         classifier = nn.utils.skip_init(nn.Linear, weight.shape[1], weight.shape[0], device=weight.device)
         with torch.no_grad():
@@ -73,5 +70,5 @@ class SimKD(Method):
             classifier.bias.copy_(bias)
         return ReusedClassifier(self._trunk(run), self.projector, classifier, size=self.size)
 
-    def _trunk(self, run: Run) -> nn.Module:
+    def _trunk(self, run: RunContext) -> nn.Module:
         return up_to(run.student, self.student_tap, run.task.example().inputs)

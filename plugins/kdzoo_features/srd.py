@@ -12,19 +12,15 @@ Deviation: the sum is kept above 1e-12, where the log would be minus infinity.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor, nn
 
 from kdzoo.functional.features import FLOOR
 from kdzoo.functional.float32 import in_float32
-from kdzoo.protocol.method import term
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.needs import term
 from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import positive
 from kdzoo_features.relational import Relational
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 
 def normalized(x: Tensor, *, eps: float = 1e-4) -> Tensor:
@@ -46,7 +42,7 @@ class SRD(Relational):
         positive(exponent=exponent)
         self.exponent = exponent
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         super().setup(run)
         self.embed = nn.Linear(*self.widths(run))
 

@@ -11,19 +11,16 @@ training. No deviations.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch.nn.functional as F
 from torch import Tensor
 
 from kdzoo.functional.connectors import RectifiedConnector
 from kdzoo.functional.features import mean_squared_error, pooled
-from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import map_pairs, pairs, teacher_classifier
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 
 class SRRL(Method):
@@ -34,9 +31,9 @@ class SRRL(Method):
         self.student_tap, self.teacher_tap = student_tap, teacher_tap
 
     def needs(self) -> Needs:
-        return Needs(teacher=True, student_taps=(self.student_tap,), teacher_taps=(self.teacher_tap,))
+        return Needs(teacher=True, aligned=False, student_taps=(self.student_tap,), teacher_taps=(self.teacher_tap,))
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         (student, teacher), *_ = map_pairs(self, run)
         for name, value in teacher_classifier(self, run, channels=teacher[0], tap=self.teacher_tap).items():
             self.register_buffer(name, value)

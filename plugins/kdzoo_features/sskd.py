@@ -22,7 +22,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -31,12 +30,11 @@ from kdzoo.errors import CapabilityError
 from kdzoo.functional.divergence import softened_kl
 from kdzoo.functional.labels import cross_entropy, hard_label
 from kdzoo.functional.self_supervision import reliable_rows, transformation_similarity
-from kdzoo.protocol.method import Method, Needs, Stage, term
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs, Stage, term
 from kdzoo.protocol.outputs import Batch, Step
 from kdzoo_features.checks import at_least, pairs, positive, shape_pairs, still
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 TURNS = 4
 
@@ -94,7 +92,7 @@ class SSKD(Method):
     def needs(self) -> Needs:
         return Needs(teacher=True, student_taps=(self.student_tap,), teacher_taps=(self.teacher_tap,), whole_batch=True)
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         shape = tuple(getattr(run.task.example().inputs, "shape", ()))
         if len(shape) != 4 or shape[2] != shape[3]:
             raise CapabilityError(
@@ -108,7 +106,7 @@ class SSKD(Method):
         first = Stage("head", self.epochs, {"head": 1.0}, trains=("self.teacher_head.*",), student_mode="eval")
         return (first,) if self.epochs else ()
 
-    def prepare(self, batch: Batch, run: Run) -> Batch:
+    def prepare(self, batch: Batch, run: RunContext) -> Batch:
         turns = torch.stack([batch.inputs.rot90(turn, (2, 3)) for turn in range(TURNS)], 1).flatten(0, 1)
         target, index = (None if x is None else x.repeat_interleave(TURNS, 0) for x in (batch.target, batch.index))
         size, whole = TURNS * batch.size, TURNS * batch.whole

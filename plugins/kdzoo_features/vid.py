@@ -12,19 +12,17 @@ mdistiller the variances never train, since its optimizer does not hold them).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from kdzoo.functional.connectors import VariationalHead
 from kdzoo.functional.features import same_size
 from kdzoo.functional.information import variational_information
-from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import map_pairs, pairs, positive
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 
 class VID(Method):
@@ -42,9 +40,9 @@ class VID(Method):
         self._initial, self.student_taps, self.teacher_taps = initial_variance, student_taps, teacher_taps
 
     def needs(self) -> Needs:
-        return Needs(teacher=True, student_taps=self.student_taps, teacher_taps=self.teacher_taps)
+        return Needs(teacher=True, aligned=False, student_taps=self.student_taps, teacher_taps=self.teacher_taps)
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         channels = [(s[0], t[0]) for s, t in map_pairs(self, run)]
         self.heads = nn.ModuleList(VariationalHead(s, t, initial=self._initial) for s, t in channels)
 

@@ -12,18 +12,15 @@ single position has no spread, and only its mean counts.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor
 
 from kdzoo.functional.channels import channel_moments
 from kdzoo.functional.connectors import RectifiedConnector
-from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo_features.checks import at_least, map_pairs, pairs
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 
 class WKDFeature(Method):
@@ -35,9 +32,9 @@ class WKDFeature(Method):
         self.ratio, self.student_tap, self.teacher_tap = ratio, student_tap, teacher_tap
 
     def needs(self) -> Needs:
-        return Needs(teacher=True, student_taps=(self.student_tap,), teacher_taps=(self.teacher_tap,))
+        return Needs(teacher=True, aligned=False, student_taps=(self.student_tap,), teacher_taps=(self.teacher_tap,))
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         (student, teacher), *_ = map_pairs(self, run)
         self.connector = RectifiedConnector(student[0], teacher[0])
 

@@ -10,18 +10,15 @@ They have no teacher: the table is the student's tap `table`. Weights and negati
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor
 
-from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo_graph.auto_distill import AutoDistill, Head, Projection, asked, checked
 from kdzoo_graph.entity_identification import apart
 from kdzoo_graph.self_table import TABLE, table_of
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 
 class AutoDistillInfoNCE(AutoDistill):
@@ -30,7 +27,7 @@ class AutoDistillInfoNCE(AutoDistill):
     def needs(self) -> Needs:
         return Needs(student_taps=(self.representation, self.items, TABLE), whole_batch=self.negatives == "in_batch")
 
-    def shape(self, run: Run) -> tuple[int, ...]:
+    def shape(self, run: RunContext) -> tuple[int, ...]:
         return tuple(table_of(run.student, None, f"methods.{self.label}").shape)
 
     def rows(self, step: Step) -> Tensor:
@@ -55,7 +52,7 @@ class AutoDistillL2(Method):
     def needs(self) -> Needs:
         return Needs(student_taps=(self.representation, self.items, TABLE))
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         shapes = run.shapes(self)
         self.project = Projection(shapes[self.representation][-1], shapes[TABLE][-1], head=self.head)
 

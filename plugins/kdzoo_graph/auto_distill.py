@@ -18,21 +18,20 @@ Deviations: none in value. `full` and `in_batch` (cosines at a temperature) are 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kdzoo.errors import RecipeError
-from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo_graph.entity_identification import identify, identify_in_batch, identify_sampled
 from kdzoo_graph.sampling import SAMPLERS
 from kdzoo_graph.self_table import TABLE
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 Head = Literal["layer_norm", "unit"]
 
@@ -86,7 +85,7 @@ class AutoDistill(Method):
     def needs(self) -> Needs:
         return Needs(teacher=True, student_taps=(self.representation, self.items), whole_batch=self.negatives == "in_batch")
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         rows, width = self.shape(run)
         if self.negatives == "sampled" and self.count >= rows:
             raise RecipeError(
@@ -97,21 +96,21 @@ class AutoDistill(Method):
         if self.negatives != "in_batch":
             self.bias = nn.Parameter(torch.zeros(rows))
 
-    def shape(self, run: Run) -> tuple[int, ...]:
+    def shape(self, run: RunContext) -> tuple[int, ...]:
         """(n, d) of the table. Raises RecipeError where the teacher has none to show."""
         name = run.teacher_of(self)
-        heads = run.answer(name, run.task.example()).heads
-        if TABLE not in heads:
+        output = run.answer(name, run.task.example())
+        if TABLE not in output.heads:
             kind = run.settings["teachers"][name]["use"]
             raise RecipeError(
                 f"methods.{self.label} identifies rows of an input table, but teacher {name!r} is {kind!r}, which has none to "
                 "show; use teacher: {use: self_table}."
             )
-        return tuple(heads[TABLE].shape)
+        return tuple(output.tensor(TABLE).shape)
 
     def rows(self, step: Step) -> Tensor:
         """The table (n, d)."""
-        return step.teacher.heads[TABLE]
+        return step.teacher.tensor(TABLE)
 
     @term()
     def auto_distill(self, step: Step) -> Tensor:

@@ -2,23 +2,21 @@
 
 In decentRL an entity is encoded from the others' rows, so its own row, which the others' encodings train, knows something that
 its encoding has to find out. The answer holds the table as the head `table` (n, d), without gradient. It has no opinion on
-candidates: its logits are (B, 0), so methods that compare logits cannot use it.
+candidates: methods that compare logits are told so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from kdzoo.errors import CapabilityError, did_you_mean
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.forms import Absent
 from kdzoo.protocol.outputs import Batch, Output, Rows
-from kdzoo.protocol.roles import Teacher
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
+from kdzoo.protocol.teacher import Teacher
 
 TABLE = "table"
 
@@ -39,21 +37,23 @@ class SelfTable(Teacher):
             raise ValueError(f"momentum must be at least 0 and below 1, got {momentum:g}")
         self.table, self.momentum = table, momentum
 
-    def build(self, run: Run) -> None:
+    def build(self, run: RunContext) -> None:
         rows = table_of(run.student, self.table, f"teachers.{self.name}.table")
         if self.momentum is not None:
             self.register_buffer("average", rows.detach().clone())
 
-    def answer(self, batch: Batch, run: Run, view: str, peers: Mapping[str, Output]) -> Output:
+    def answer(
+        self, batch: Batch, run: RunContext, view: str, *, student: Output | None, peers: Mapping[str, Output]
+    ) -> Output:
         rows = self._live(run) if self.momentum is None else self.get_buffer("average")
-        return Output(Rows(rows.new_zeros(batch.size, 0)), heads={TABLE: rows.detach()})
+        return Output(Rows(Absent(f"teachers.{self.name}", batch.size, rows.device)), heads={TABLE: rows.detach()})
 
     @torch.no_grad()
-    def after_step(self, run: Run) -> None:
+    def after_step(self, run: RunContext) -> None:
         if self.momentum is not None:
             self.get_buffer("average").lerp_(self._live(run), 1 - self.momentum)
 
-    def _live(self, run: Run) -> Tensor:
+    def _live(self, run: RunContext) -> Tensor:
         return table_of(run.student, self.table, f"teachers.{self.name}.table")
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from kdzoo.protocol.roles import Teacher
+from kdzoo.protocol.teacher import Teacher
 from kdzoo_logits.checks import positive
 from kdzoo_logits.plans import earlier, with_teacher
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
 from kdzoo.errors import CapabilityError
+from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.outputs import Rows, Step
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 
 def positive(**values: float) -> None:
@@ -35,18 +31,18 @@ def fraction(**values: float) -> None:
             raise ValueError(f"{name} must be between 0 and 1, got {value:g}")
 
 
-def look(run: Run) -> Rows:
+def look(run: RunContext) -> Rows:
     """The student's rows on two samples, from a look that leaves no trace."""
     with torch.no_grad():
         return run.forward(next(iter(run.learners)), run.task.example(), commit=False).rows
 
 
-def classes(run: Run) -> int:
+def classes(run: RunContext) -> int:
     """How many classes the student tells apart."""
     return look(run).logits.shape[-1]
 
 
-def labeled(method: Method, run: Run) -> None:
+def labeled(method: Method, run: RunContext) -> None:
     """Refuse a task whose rows have no label."""
     if look(run).target is None:
         raise CapabilityError(
@@ -55,7 +51,7 @@ def labeled(method: Method, run: Run) -> None:
         )
 
 
-def other_classes_there(method: Method, run: Run) -> None:
+def other_classes_there(method: Method, run: RunContext) -> None:
     """Refuse a task without labels, or of two classes, where there is nothing to learn among those that are not the label."""
     labeled(method, run)
     found = classes(run)

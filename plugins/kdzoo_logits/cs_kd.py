@@ -16,7 +16,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from kdzoo.functional.divergence import softened_kl
-from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo_logits.checks import positive
 

@@ -49,7 +49,7 @@ class CurriculumTemperature(Transform):
         temperature = learned_temperature(scale_gradient(self.theta, factor), start=self.start, end=self.end)
 
         def softened(rows: Rows) -> Rows:
-            return replace(rows, logits=rows.logits / temperature)
+            return replace(rows, scores=rows.logits / temperature)
 
         teacher = None if pair.teacher is None else softened(pair.teacher)
         return Pair(softened(pair.student), teacher, temperature**2 if pair.scale is None else pair.scale * temperature**2)

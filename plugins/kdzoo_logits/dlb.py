@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,12 +25,11 @@ from torch import Tensor
 from kdzoo.functional.divergence import kl_rows
 from kdzoo.functional.float32 import in_float32
 from kdzoo.functional.row_mean import row_mean
-from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Batch, Step
 from kdzoo_logits.checks import classes, positive
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 SHARE = "dlb_share"
 
@@ -69,11 +68,11 @@ class DLB(Method):
         # A longer window would be loaded before the previous batch is trained on.
         return Needs(index=True, window=1, capabilities=frozenset({"classes"}))
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         self.register_buffer("last", torch.zeros(run.samples, classes(run)))
         self.register_buffer("fresh", torch.zeros(run.samples, dtype=torch.bool))
 
-    def prepare(self, batch: Batch, run: Run) -> Batch:
+    def prepare(self, batch: Batch, run: RunContext) -> Batch:
         previous = self.fresh.nonzero().squeeze(-1)
         if not len(previous):
             return batch
@@ -93,7 +92,7 @@ class DLB(Method):
             return logits.new_zeros(())
         return repeated_kl(logits, self.last[step.index], share, temperature=self.temperature)
 
-    def after_step(self, steps: Sequence[Step], run: Run) -> None:
+    def after_step(self, steps: Sequence[Step], run: RunContext) -> None:
         self.fresh.zero_()
         for step in steps:
             share = step.batch.extra.get(SHARE)

@@ -17,7 +17,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from kdzoo.functional.labels import cross_entropy
-from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
 
 

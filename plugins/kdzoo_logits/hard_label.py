@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import LABELS, Needs, term
 from kdzoo.protocol.outputs import MAIN, Step
 
 
@@ -23,7 +24,7 @@ class HardLabel(Method):
     def needs(self) -> Needs:
         return Needs(views=frozenset({self.view} - {MAIN}))
 
-    @term()
+    @term(over=LABELS)
     def hard_label(self, step: Step) -> Tensor:
         seen = step if self.view == MAIN else step.views[self.view]
         return step.supervise(seen.student)

@@ -15,7 +15,7 @@ augmentation of its own for each learner are not built.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -24,12 +24,11 @@ from kdzoo.functional.decouple import at_label
 from kdzoo.functional.divergence import softened_kl
 from kdzoo.functional.float32 import in_float32
 from kdzoo.functional.labels import hard_label
-from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo_logits.checks import labeled, labels, positive, several_learners
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 
 @in_float32
@@ -68,7 +67,7 @@ class KDCL(Method):
     def needs(self) -> Needs:
         return Needs(learners=self.learners, turns="together")
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         labeled(self, run)
 
     @term()

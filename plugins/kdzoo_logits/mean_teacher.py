@@ -20,7 +20,8 @@ from torch import Tensor
 
 from kdzoo.functional.float32 import in_float32
 from kdzoo.functional.row_mean import row_mean
-from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
 
 VIEW = "second"

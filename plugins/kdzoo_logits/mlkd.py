@@ -20,7 +20,8 @@ from torch import Tensor
 
 from kdzoo.functional.divergence import softened_kl
 from kdzoo.functional.float32 import in_float32
-from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
 
 BOTH_VIEWS, WEAK_ONLY = (4.0, 3.0, 5.0), (2.0, 6.0)

@@ -15,8 +15,6 @@ class.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor
 
 from kdzoo.functional.decouple import at_label, off_label
@@ -24,12 +22,11 @@ from kdzoo.functional.divergence import soft_cross_entropy
 from kdzoo.functional.float32 import in_float32
 from kdzoo.functional.labels import hard_label
 from kdzoo.functional.row_mean import row_mean
-from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo_logits.checks import labels, other_classes_there, positive
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 
 @in_float32
@@ -60,7 +57,7 @@ class NKD(Method):
     def needs(self) -> Needs:
         return Needs(teacher=True)
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         other_classes_there(self, run)
 
     @term()

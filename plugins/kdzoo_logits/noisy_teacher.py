@@ -52,4 +52,4 @@ class NoisyTeacher(Transform):
                 f"{len(uniform)} samples; use it with a task that has one row per sample."
             )
         changed = noisy(logits, uniform, alpha=self.alpha, variance=self.variance)
-        return replace(pair, teacher=replace(pair.teacher, logits=changed))
+        return replace(pair, teacher=replace(pair.teacher, scores=changed))

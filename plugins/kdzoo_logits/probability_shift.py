@@ -37,4 +37,4 @@ class ProbabilityShift(Transform):
     def forward(self, pair: Pair, step: Step) -> Pair:
         if pair.teacher is None or pair.student.target is None:
             return pair
-        return replace(pair, teacher=replace(pair.teacher, logits=shifted(pair.teacher.logits, pair.student.target)))
+        return replace(pair, teacher=replace(pair.teacher, scores=shifted(pair.teacher.logits, pair.student.target)))

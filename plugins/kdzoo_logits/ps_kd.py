@@ -15,18 +15,16 @@ checkpoint. Its rows are samples, so the task must give one row per sample.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from kdzoo.functional.labels import cross_entropy, probabilities
-from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Progress, Step
 from kdzoo_logits.checks import classes, fraction, labeled, labels
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 
 def progressive_targets(target: Tensor, past: Tensor, *, share: float) -> Tensor:
@@ -54,7 +52,7 @@ class PSKD(Method):
     def needs(self) -> Needs:
         return Needs(index=True, capabilities=frozenset({"classes"}))
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         labeled(self, run)
         self.register_buffer("past", torch.zeros(run.samples, classes(run)))
 
@@ -64,7 +62,7 @@ class PSKD(Method):
         aim = progressive_targets(labels(step), self.past[step.index], share=share_at(step.progress, self.alpha))
         return cross_entropy(rows.logits, aim, weight=rows.weight)
 
-    def after_step(self, steps: Sequence[Step], run: Run) -> None:
+    def after_step(self, steps: Sequence[Step], run: RunContext) -> None:
         for step in steps:
             seen = step.student.rows.logits.float().softmax(-1)
             self.past[run.gather(step.index)] = run.gather(seen).to(self.past.dtype)

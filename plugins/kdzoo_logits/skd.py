@@ -21,7 +21,8 @@ from torch import Tensor
 from kdzoo.functional.divergence import softened_kl
 from kdzoo.functional.features import gram, length, unit
 from kdzoo.functional.float32 import in_float32
-from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo_logits.checks import positive
 from kdzoo_logits.mlkd import unsure_classes, unsure_samples

@@ -29,7 +29,7 @@ class Standardize(Transform):
 
     def forward(self, pair: Pair, step: Step) -> Pair:
         def scores(rows: Rows) -> Rows:
-            return replace(rows, logits=standardize(rows.logits, eps=self.eps))
+            return replace(rows, scores=standardize(rows.logits, eps=self.eps))
 
         teacher = None if pair.teacher is None else scores(pair.teacher)
         return replace(pair, student=scores(pair.student), teacher=teacher)

@@ -17,7 +17,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from kdzoo.protocol.roles import Model, RecipeRef, Teacher
+from kdzoo.protocol.roles import RecipeRef
+from kdzoo.protocol.task import Model
+from kdzoo.protocol.teacher import Teacher
 from kdzoo_logits.plans import earlier, with_teacher
 
 OF_THE_TEACHER = ("model", "checkpoint", "recipe", "weights")

@@ -17,20 +17,17 @@ teacher gives q's kind of answers to any other method.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor
 
 from kdzoo.functional.divergence import kl_rows
 from kdzoo.functional.float32 import in_float32
 from kdzoo.functional.labels import smooth_off_label
 from kdzoo.functional.row_mean import row_mean
-from kdzoo.protocol.method import Method, term
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import term
 from kdzoo.protocol.outputs import Step
 from kdzoo_logits.checks import fraction, labeled, labels, positive
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 
 @in_float32
@@ -56,7 +53,7 @@ class TfKD(Method):
         positive(temperature=temperature)
         self.correct, self.temperature = correct, temperature
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         labeled(self, run)
 
     @term(weight=0.95)

@@ -18,20 +18,17 @@ released code also treats mixed ones).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor, nn
 
 from kdzoo.functional.decouple import at_label, off_label
 from kdzoo.functional.float32 import in_float32
 from kdzoo.functional.labels import cross_entropy, hard_label, smooth_labels
 from kdzoo.functional.row_mean import row_mean
-from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo_logits.checks import classes, labels, other_classes_there
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 
 @in_float32
@@ -84,7 +81,7 @@ class USKD(Method):
     def needs(self) -> Needs:
         return Needs(student_taps=(self.tap,), whole_batch=True, capabilities=frozenset({"classes"}))
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         other_classes_there(self, run)
         self.head = nn.Linear(run.shapes(self)[self.tap][0], classes(run))
 

@@ -17,8 +17,6 @@ here. Soft targets use their top class.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -29,13 +27,12 @@ from kdzoo.functional.float32 import in_float32
 from kdzoo.functional.labels import hard_label
 from kdzoo.functional.row_mean import row_mean
 from kdzoo.models.tap_names import classifier_of
-from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo_logits.checks import labels, other_classes_there, positive
 from kdzoo_logits.nkd import confident_label_loss
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 
 @in_float32
@@ -100,7 +97,7 @@ class WKDLogit(Method):
     def needs(self) -> Needs:
         return Needs(teacher=True, capabilities=frozenset({"classes"}))
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         other_classes_there(self, run)
         name = run.teacher_of(self)
         model = run.teachers[name].model

@@ -11,20 +11,17 @@ It is added to the label loss. CIFAR-100: T 4, weight 2.25, the defaults here; I
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor
 from torch.nn import functional
 
 from kdzoo.functional.float32 import in_float32
 from kdzoo.functional.labels import hard_label
 from kdzoo.functional.row_mean import row_mean
-from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo_logits.checks import labeled, labels, positive
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 
 @in_float32
@@ -55,7 +52,7 @@ class WSLD(Method):
     def needs(self) -> Needs:
         return Needs(teacher=True)
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         labeled(self, run)
 
     @term(weight=2.25)

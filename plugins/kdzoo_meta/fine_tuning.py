@@ -10,16 +10,15 @@ No paper. The teacher answers in eval mode, as in MetaDistil, and steps before t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from kdzoo.protocol.method import Method, Needs
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import LABELS, Needs
 from kdzoo.protocol.outputs import Batch
 from kdzoo_meta import preconditions
 from kdzoo_meta import quiz as quizzes
 from kdzoo_meta.checks import at_least, between
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 
 class TeacherFineTuning(Method):
@@ -38,11 +37,11 @@ class TeacherFineTuning(Method):
     def needs(self) -> Needs:
         return Needs(teacher=True, teacher_grad=True, teacher_mode="eval", splits={quizzes.QUIZ: self.quiz})
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         quizzes.check(run, self.label)
         preconditions.freeze_others(run, run.teacher_of(self), self.label, ("*",))
 
-    def update_teacher(self, window: Sequence[Batch], run: Run) -> None:
+    def update_teacher(self, window: Sequence[Batch], run: RunContext) -> None:
         teacher = run.teacher_of(self)
         if run.rates[teacher]["lr"] == 0:
             return
@@ -52,9 +51,10 @@ class TeacherFineTuning(Method):
                 run.precision.scaled(share * loss).backward()
             run.optimize(teacher)
 
-    def taken(self, batch: Batch, run: Run) -> list[tuple[Batch, float]]:
+    def taken(self, batch: Batch, run: RunContext) -> list[tuple[Batch, float]]:
         """The micro-batches to learn from, with their shares."""
         if self.data == "quiz":
             return quizzes.draw(run, self.label, batch, size=self.quiz_batch, augment=True)
         micros = run.micros(batch)
-        return [(micro, quizzes.share(run, micro, run.rows(micros))) for micro in micros]
+        counts = run.counts(micros)
+        return [(micro, run.share(micro, counts, LABELS)) for micro in micros]

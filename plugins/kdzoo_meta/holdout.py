@@ -6,7 +6,8 @@ method) and on all of it (without).
 
 from __future__ import annotations
 
-from kdzoo.protocol.method import Method, Needs
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs
 from kdzoo_meta.checks import between
 from kdzoo_meta.quiz import QUIZ
 

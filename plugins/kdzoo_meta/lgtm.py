@@ -18,13 +18,14 @@ student in eval mode for D_v as in the code.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from kdzoo.functional.divergence import kl_divergence
-from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import LABELS, Needs, term
 from kdzoo.protocol.outputs import MAIN, Batch, Step
 from kdzoo_meta import preconditions
 from kdzoo_meta import quiz as quizzes
@@ -36,9 +37,6 @@ from kdzoo_meta.gradients.parameter_swap import in_eval_mode
 from kdzoo_meta.gradients.surrogate import surrogate
 from kdzoo_meta.gradients.tangents import Tangents
 from kdzoo_meta.gradients.vectors import Vector
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 
 class LGTM(Method):
@@ -71,20 +69,20 @@ class LGTM(Method):
     def needs(self) -> Needs:
         return Needs(teacher=True, teacher_grad=True, teacher_mode="eval", splits={quizzes.QUIZ: self.quiz}, window=1)
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         quizzes.check(run, self.label)
         preconditions.freeze_others(run, run.teacher_of(self), self.label, ("*",))
 
-    def update_teacher(self, window: Sequence[Batch], run: Run) -> None:
+    def update_teacher(self, window: Sequence[Batch], run: RunContext) -> None:
         teacher = run.teacher_of(self)
         for batch in window:
             objective = InnerObjective(run, self.label, teacher, self.tangents)
             parts = objective.parts(batch)
             theta = {name: p.detach() for name, p in run.trainable().items()}
             along = self.quiz_gradient(objective, parts, theta, batch)
-            rows = run.rows([part.micro for part in parts])
+            counts = run.counts([part.micro for part in parts])
             for part in parts:
-                value = self.value(objective, part, theta, along) * quizzes.share(run, part.micro, rows)
+                value = self.value(objective, part, theta, along) * run.share(part.micro, counts, LABELS)
                 run.precision.scaled(value).backward()
             run.optimize(teacher)
 

@@ -21,14 +21,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from kdzoo.engine.stages import MAIN_STAGE
 from kdzoo.errors import CapabilityError
-from kdzoo.protocol.method import Method, Needs
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import MAIN_STAGE, Needs
 from kdzoo.protocol.outputs import Batch, Step
 from kdzoo_meta import preconditions
 from kdzoo_meta import quiz as quizzes
@@ -41,9 +42,6 @@ from kdzoo_meta.gradients.pullbacks import SGDRule
 from kdzoo_meta.gradients.tangents import Tangents
 from kdzoo_meta.gradients.unroll import unrolled
 from kdzoo_meta.teacher_monitor import TeacherMonitor
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 
 class MetaDistil(Method):
@@ -115,7 +113,7 @@ class MetaDistil(Method):
     def needs(self) -> Needs:
         return Needs(teacher=True, teacher_grad=True, teacher_mode="eval", splits={quizzes.QUIZ: self.quiz}, window=self.window)
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         quizzes.check(run, self.label)
         preconditions.freeze_others(run, run.teacher_of(self), self.label, self.moves)
         if self.backend == "double_backward" and run.processes.size > 1:
@@ -130,7 +128,7 @@ class MetaDistil(Method):
 
     # -- the meta step -----------------------------------------------------------------------------------------------
 
-    def update_teacher(self, window: Sequence[Batch], run: Run) -> None:
+    def update_teacher(self, window: Sequence[Batch], run: RunContext) -> None:
         due = self.due(window[0], run)
         if not due and self.rehearsed:
             return
@@ -145,14 +143,14 @@ class MetaDistil(Method):
         else:
             self.taken(run)
 
-    def due(self, place: Batch, run: Run) -> bool:
+    def due(self, place: Batch, run: RunContext) -> bool:
         """Whether this window has a meta step: the teacher can move, and it is its turn."""
         still = run.rates[run.teacher_of(self)]["lr"] == 0 and not self.warm_momentum
         windows = -(-run.progress.batches // self.window)
         number = place.epoch * windows + place.number // self.window
         return not still and place.epoch >= self.start_epoch and number % self.every == 0
 
-    def meta_gradient(self, window: Sequence[Batch], run: Run) -> None:
+    def meta_gradient(self, window: Sequence[Batch], run: RunContext) -> None:
         """Leave the meta-gradient in the `.grad` of the teacher's parameters."""
         teacher = run.teacher_of(self)
         quiz = quizzes.draw(run, self.label, window[0], size=self.quiz_batch, augment=self.quiz_augment)
@@ -167,7 +165,7 @@ class MetaDistil(Method):
         if self.normalize_meta_grad and rate:
             torch._foreach_div_([p.grad for p in run.model(teacher).parameters() if p.grad is not None], rate)
 
-    def objective(self, run: Run) -> InnerObjective:
+    def objective(self, run: RunContext) -> InnerObjective:
         """The inner objective as functions of the student's parameters."""
         return InnerObjective(
             run,
@@ -179,7 +177,7 @@ class MetaDistil(Method):
             evaluating=self.quiz_mode == "eval",
         )
 
-    def inner_step(self, run: Run) -> InnerStep:
+    def inner_step(self, run: RunContext) -> InnerStep:
         """U as it stands."""
         parameters = run.trainable()
         if self.inner == "student":
@@ -190,14 +188,14 @@ class MetaDistil(Method):
 
     # -- moving the teacher ------------------------------------------------------------------------------------------
 
-    def move(self, run: Run) -> None:
+    def move(self, run: RunContext) -> None:
         """Step the teacher's optimizer on the meta-gradient."""
         teacher = run.teacher_of(self)
         self.monitor.before(run, teacher)
         if run.optimize(teacher, clip=self.teacher_clip or run.settings["train"]["clip"] or math.inf):
             self.monitor.moved(run.norms[teacher])
 
-    def taken(self, run: Run) -> dict[str, Tensor]:
+    def taken(self, run: RunContext) -> dict[str, Tensor]:
         """The meta-gradient, taken out of the teacher's `.grad`."""
         found = {}
         for name, parameter in run.model(run.teacher_of(self)).named_parameters():
@@ -205,7 +203,7 @@ class MetaDistil(Method):
                 found[name], parameter.grad = parameter.grad / run.precision.scale, None
         return found
 
-    def after_step(self, steps: Sequence[Step], run: Run) -> None:
+    def after_step(self, steps: Sequence[Step], run: RunContext) -> None:
         if run.stage != MAIN_STAGE:
             return
         teacher, number = run.teacher_of(self), steps[-1].batch.number

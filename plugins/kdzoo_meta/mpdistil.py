@@ -18,26 +18,24 @@ Not built: the last stage, in which the student chooses among several tasks by R
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdzoo.engine.stages import MAIN_STAGE
 from kdzoo.errors import CapabilityError
 from kdzoo.functional.float32 import in_float32
 from kdzoo.functional.row_mean import row_mean
 from kdzoo.models.tap_names import classifier_of
-from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import MAIN_STAGE, Needs, term
 from kdzoo.protocol.outputs import Batch, Output, Step
 from kdzoo_meta import preconditions
 from kdzoo_meta import quiz as quizzes
 from kdzoo_meta.checks import above, between
 from kdzoo_meta.gradients.parameter_swap import in_eval_mode
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 POOLED = "pooled"
 
@@ -81,7 +79,7 @@ class MPDistil(Method):
             capabilities=frozenset({"classes"}),
         )
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         quizzes.check(run, self.label)
         teacher = run.teacher_of(self)
         own, theirs = (run.shapes(self, role)[POOLED] for role in ("student", "teacher"))
@@ -99,7 +97,7 @@ class MPDistil(Method):
         rows = step.student.rows
         return softmax_gap(rows.logits, step.teacher.rows.logits, temperature=self.temperature, weight=rows.weight)
 
-    def after_step(self, steps: Sequence[Step], run: Run) -> None:
+    def after_step(self, steps: Sequence[Step], run: RunContext) -> None:
         place = steps[-1].batch
         if run.stage != MAIN_STAGE or place.number + 1 < run.progress.batches:
             return
@@ -109,7 +107,7 @@ class MPDistil(Method):
             for index in order.tensor_split(-(-len(order) // batch)):
                 self.learn(run, quizzes.at(run, place, [index], augment=False))
 
-    def learn(self, run: Run, quiz: Sequence[tuple[Batch, float]]) -> None:
+    def learn(self, run: RunContext, quiz: Sequence[tuple[Batch, float]]) -> None:
         """One step of the classifier."""
         teacher = run.teacher_of(self)
         for micro, share in quiz:
@@ -119,7 +117,7 @@ class MPDistil(Method):
             run.precision.scaled(share * self.value(head(own), head(theirs), micro.target)).backward()
         run.optimize(teacher, clip=self.clip)
 
-    def pooled(self, run: Run, role: str, micro: Batch) -> Tensor:
+    def pooled(self, run: RunContext, role: str, micro: Batch) -> Tensor:
         output: Output = run.forward(role, micro, commit=False)
         return output.features[run.tap_keys[self.label, role][POOLED]].float()
 

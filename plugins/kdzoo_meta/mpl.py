@@ -21,22 +21,20 @@ labeled one. The student's BatchNorm does not see the labeled batch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdzoo.engine.stages import MAIN_STAGE
 from kdzoo.functional.row_mean import row_mean
-from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import MAIN_STAGE, Needs, term
 from kdzoo.protocol.outputs import Batch, Step
 from kdzoo_meta import preconditions
 from kdzoo_meta import quiz as quizzes
 from kdzoo_meta.checks import above, at_least, between
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 STRONG = "strong"
 
@@ -80,7 +78,7 @@ class MPL(Method):
             window=1,
         )
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         quizzes.check(run, self.label)
         preconditions.freeze_others(run, run.teacher_of(self), self.label, ("*",))
 
@@ -90,18 +88,18 @@ class MPL(Method):
         losses = F.cross_entropy(rows.logits, step.teacher.rows.logits.argmax(1), reduction="none")
         return row_mean(losses, rows.weight)
 
-    def update_teacher(self, window: Sequence[Batch], run: Run) -> None:
+    def update_teacher(self, window: Sequence[Batch], run: RunContext) -> None:
         """Only listens: the student's loss on labels before its step."""
         self.labeled = quizzes.draw(run, self.label, window[0], size=self.quiz_batch, augment=True)
         self.before = self.student_loss(run)
 
     @torch.no_grad()
-    def student_loss(self, run: Run) -> Tensor:
+    def student_loss(self, run: RunContext) -> Tensor:
         """On the labeled batch, over all processes."""
         losses = [share * run.task.supervised(run.forward(run.first, m, commit=False)) for m, share in self.labeled]
         return run.gather(torch.stack(losses).sum().reshape(1)).sum()
 
-    def after_step(self, steps: Sequence[Step], run: Run) -> None:
+    def after_step(self, steps: Sequence[Step], run: RunContext) -> None:
         if run.stage != MAIN_STAGE or self.before is None:
             return
         teacher, place = run.teacher_of(self), steps[0].batch
@@ -117,7 +115,7 @@ class MPL(Method):
             run.optimize(teacher)
         run.note(**{f"{self.label}.feedback": float(change)})
 
-    def unlabeled_loss(self, run: Run, batch: Batch, feedback: Tensor) -> Tensor:
+    def unlabeled_loss(self, run: RunContext, batch: Batch, feedback: Tensor) -> Tensor:
         """The teacher's consistency between views, and its feedback."""
         teacher = run.teacher_of(self)
         with torch.no_grad():

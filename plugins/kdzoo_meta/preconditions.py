@@ -6,17 +6,14 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
 
 from kdzoo.errors import CapabilityError, RecipeError, did_you_mean
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
+from kdzoo.protocol.context import RunContext
 
 NO_SECOND_DERIVATIVE = ("the derivative for", "differentiate twice", "once_differentiable")
 
 
-def freeze_others(run: Run, teacher: str, label: str, globs: Sequence[str]) -> None:
+def freeze_others(run: RunContext, teacher: str, label: str, globs: Sequence[str]) -> None:
     """Freeze the teacher's parameters that match none of `globs`. Raises where nothing is left to move."""
     named = dict(run.model(teacher).named_parameters())
     if not any(p.requires_grad for p in named.values()):
@@ -32,7 +29,7 @@ def freeze_others(run: Run, teacher: str, label: str, globs: Sequence[str]) -> N
 
 
 @contextmanager
-def twice_differentiable(run: Run, label: str) -> Iterator[None]:
+def twice_differentiable(run: RunContext, label: str) -> Iterator[None]:
     """Turn torch's complaint about a loss that cannot be differentiated twice into a sentence that names the terms."""
     try:
         yield
@@ -45,7 +42,7 @@ def twice_differentiable(run: Run, label: str) -> Iterator[None]:
         ) from error
 
 
-def check_reached(run: Run, teacher: str, label: str) -> None:
+def check_reached(run: RunContext, teacher: str, label: str) -> None:
     """Refuse a loss that does not depend on the teacher: a silent zero would look like training."""
     if all(p.grad is None for p in run.model(teacher).parameters()):
         raise CapabilityError(
@@ -55,7 +52,7 @@ def check_reached(run: Run, teacher: str, label: str) -> None:
         )
 
 
-def check_nonzero(run: Run, teacher: str, label: str) -> None:
+def check_nonzero(run: RunContext, teacher: str, label: str) -> None:
     """A meta-gradient of exactly zero: an error where it can never be another, else a warning."""
     if any(p.grad is not None and p.grad.any() for p in run.model(teacher).parameters()):
         return
@@ -71,7 +68,7 @@ def check_nonzero(run: Run, teacher: str, label: str) -> None:
     )
 
 
-def _terms(run: Run) -> str:
+def _terms(run: RunContext) -> str:
     """The active terms."""
     active = [f"{label}.{name}" for label, own in run.weights_now.items() for name, weight in own.items() if weight]
     return ", ".join(active) or "the recipe"

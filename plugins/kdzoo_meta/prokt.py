@@ -14,17 +14,15 @@ Here it answers in eval mode in both places unless another method asks otherwise
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from kdzoo.functional.divergence import kl_divergence
-from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Batch, Step
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 
 class ProKT(Method):
@@ -42,7 +40,7 @@ class ProKT(Method):
     def needs(self) -> Needs:
         return Needs(teacher=True, teacher_grad=True)
 
-    def update_teacher(self, window: Sequence[Batch], run: Run) -> None:
+    def update_teacher(self, window: Sequence[Batch], run: RunContext) -> None:
         name = run.teacher_of(self)
         for batch in window:
             gap: Tensor | float = 0.0
@@ -54,7 +52,7 @@ class ProKT(Method):
             run.optimize(name)
             self.moved(gap, run)
 
-    def losses(self, run: Run, name: str, micro: Batch) -> tuple[Tensor, Tensor]:
+    def losses(self, run: RunContext, name: str, micro: Batch) -> tuple[Tensor, Tensor]:
         """The teacher's own loss and its distance from the student."""
         with torch.no_grad():
             student = run.forward(run.first, micro, commit=False)
@@ -65,7 +63,7 @@ class ProKT(Method):
         """What the teacher minimizes."""
         return (1 - self.pull) * supervised + self.pull * kl
 
-    def moved(self, gap: Tensor | float, run: Run) -> None:
+    def moved(self, gap: Tensor | float, run: RunContext) -> None:
         """After the teacher's step; `gap` is this process's part of KL(p_s || p_t) before it."""
 
     @term()
@@ -93,6 +91,6 @@ class ProKTDual(ProKT):
     def mixed(self, supervised: Tensor, kl: Tensor) -> Tensor:
         return supervised + self.beta * (kl - self.epsilon)
 
-    def moved(self, gap: Tensor | float, run: Run) -> None:
+    def moved(self, gap: Tensor | float, run: RunContext) -> None:
         whole = run.gather(torch.as_tensor(gap, device=self.beta.device).reshape(1)).sum()
         self.beta.copy_((self.beta + self.rate * (whole - self.epsilon)).clamp_min(0.0))

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from kdzoo.errors import CapabilityError, PluginError
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.needs import LABELS
 from kdzoo.protocol.outputs import Batch
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 QUIZ = "quiz"
 WHOLE = 0
 """A quiz batch of this size is the whole quiz split."""
 
 
-def draw(run: Run, label: str, place: Batch, *, size: int | None, augment: bool) -> list[tuple[Batch, float]]:
+def draw(run: RunContext, label: str, place: Batch, *, size: int | None, augment: bool) -> list[tuple[Batch, float]]:
     """The quiz for the window that starts at `place`: micro-batches with their shares of the mean over its samples.
 
     Args:
@@ -31,7 +29,7 @@ def draw(run: Run, label: str, place: Batch, *, size: int | None, augment: bool)
     return at(run, place, _indices(run, label, place, size), augment=augment)
 
 
-def at(run: Run, place: Batch, chunks: Sequence[Tensor], *, augment: bool) -> list[tuple[Batch, float]]:
+def at(run: RunContext, place: Batch, chunks: Sequence[Tensor], *, augment: bool) -> list[tuple[Batch, float]]:
     """The quiz samples of some lists of indices, as micro-batches with their shares of the mean over all of them."""
     whole = sum(len(chunk) for chunk in chunks)
     mine = [run.processes.chunk(chunk) for chunk in chunks]
@@ -39,17 +37,11 @@ def at(run: Run, place: Batch, chunks: Sequence[Tensor], *, augment: bool) -> li
     placed = [replace(b, whole=whole, epoch=place.epoch, number=place.number) for b in batches]
     micros = [micro for batch in placed for micro in run.micros(batch)]
     micros = [replace(micro, part=part) for part, micro in enumerate(micros)]
-    rows = run.rows(micros)
-    return [(micro, share(run, micro, rows)) for micro in micros]
+    counts = run.counts(micros)
+    return [(micro, run.share(micro, counts, LABELS)) for micro in micros]
 
 
-def share(run: Run, micro: Batch, rows: float) -> float:
-    """A micro-batch's share of the mean over its batch: of its `rows`, or of its samples where those are the rows."""
-    own = run.task.rows(micro)
-    return micro.size / micro.whole if own is None else own / rows
-
-
-def _indices(run: Run, label: str, place: Batch, size: int | None) -> Sequence[Tensor]:
+def _indices(run: RunContext, label: str, place: Batch, size: int | None) -> Sequence[Tensor]:
     """Indices into the quiz split; the whole of it comes in equal pieces no larger than a training batch."""
     most, batch = run.task.size(QUIZ), int(run.settings["train"]["batch_size"])
     if size == WHOLE:
@@ -57,7 +49,7 @@ def _indices(run: Run, label: str, place: Batch, size: int | None) -> Sequence[T
     return [run.streams.permutation(most, "method", label, QUIZ, place.epoch, place.number)[: size or batch]]
 
 
-def check(run: Run, label: str) -> None:
+def check(run: RunContext, label: str) -> None:
     """Refuse a quiz split that cannot be used.
 
     Raises:

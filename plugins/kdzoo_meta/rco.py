@@ -14,19 +14,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from kdzoo.errors import RecipeError
+from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.outputs import Batch, Output
-from kdzoo.protocol.roles import Model, Teacher
-from kdzoo.teachers.loading import read_weights
+from kdzoo.protocol.task import Model
+from kdzoo.protocol.teacher import Teacher
+from kdzoo.weights import read_weights
 from kdzoo_meta.gradients.vectors import below
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 
 class RCO(Teacher):
@@ -45,7 +43,7 @@ class RCO(Teacher):
         self.states: list[Mapping[str, Tensor]] = []
         self.current = -1
 
-    def build(self, run: Run) -> None:
+    def build(self, run: RunContext) -> None:
         self.model = run.task.build(self.spec)
         for number, path in enumerate(self.anchors):
             self.states.append(self._read(Path(path).expanduser(), f"teachers.{self.name}.anchors[{number}]"))
@@ -61,7 +59,9 @@ class RCO(Teacher):
             raise RecipeError(f"{where}: {path} does not fit the model; it was saved from another architecture.")
         return state
 
-    def answer(self, batch: Batch, run: Run, view: str, peers: Mapping[str, Output]) -> Output:
+    def answer(
+        self, batch: Batch, run: RunContext, view: str, *, student: Output | None, peers: Mapping[str, Output]
+    ) -> Output:
         self._become(min(len(self.states) * run.progress.epoch // run.progress.epochs, len(self.states) - 1))
         return run.forward(self.name, batch, view=view)
 

@@ -17,7 +17,6 @@ detached, the temperature, the transform, and that every branch starts from rand
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -25,14 +24,13 @@ from torch import Tensor, nn
 from kdzoo.errors import CapabilityError
 from kdzoo.functional.divergence import softened_kl
 from kdzoo.functional.labels import cross_entropy
-from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
-from kdzoo.protocol.roles import Model
+from kdzoo.protocol.task import Model
 from kdzoo_meta.checks import above
 from kdzoo_meta.graft import Graft, shape_at
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 
 class SFTN(Method):
@@ -53,7 +51,7 @@ class SFTN(Method):
     def needs(self) -> Needs:
         return Needs(student_taps=self.taps, capabilities=frozenset({"classes"}))
 
-    def setup(self, run: Run) -> None:
+    def setup(self, run: RunContext) -> None:
         shapes = run.shapes(self)
         example = run.task.example().inputs
         branches = []

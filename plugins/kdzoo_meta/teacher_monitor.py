@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from kdzoo.engine.evaluate import evaluate
+from kdzoo.protocol.context import RunContext
 from kdzoo_meta.quiz import QUIZ
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run
 
 
 class TeacherMonitor(nn.Module):
@@ -28,7 +25,7 @@ class TeacherMonitor(nn.Module):
         self.register_buffer("latest", torch.full((), -1.0))
         self.register_buffer("norms", torch.zeros(2))  # their sum and number in this epoch
 
-    def before(self, run: Run, teacher: str) -> None:
+    def before(self, run: RunContext, teacher: str) -> None:
         """Measure the teacher before it first moves."""
         if self.start[1] < 0:
             self.latest.fill_(measured(run, teacher))
@@ -38,7 +35,7 @@ class TeacherMonitor(nn.Module):
         """Count a step of the teacher."""
         self.norms += torch.stack([norm.detach().to(self.norms), torch.ones_like(self.norms[1])])
 
-    def epoch_done(self, run: Run, teacher: str, label: str, *, alarm: float) -> None:
+    def epoch_done(self, run: RunContext, teacher: str, label: str, *, alarm: float) -> None:
         """Note this epoch's numbers; a teacher that did not move is not measured again.
 
         Args: alarm: warn, once, when its headline metric falls below this share of where it started; 0 never does.
@@ -52,7 +49,7 @@ class TeacherMonitor(nn.Module):
             run.note(**{f"{label}.teacher_{run.task.metric}": float(self.latest)})
             self._watch(run, teacher, label, alarm)
 
-    def _watch(self, run: Run, teacher: str, label: str, alarm: float) -> None:
+    def _watch(self, run: RunContext, teacher: str, label: str, alarm: float) -> None:
         start, latest = float(self.start[0]), float(self.latest)
         worse = latest < alarm * start if run.task.higher_is_better else latest * alarm > start
         guess = getattr(run.task, "chance", lambda: 0.0)()  # a teacher that only guesses cannot fall
@@ -66,7 +63,7 @@ class TeacherMonitor(nn.Module):
             )
 
 
-def measured(run: Run, teacher: str) -> float:
+def measured(run: RunContext, teacher: str) -> float:
     """The teacher's headline metric on validation, or on the quiz where there is no validation split."""
     split = "validation" if run.task.size("validation") else QUIZ
     return float(evaluate(run, run.model(teacher), split).metrics[run.task.metric])

@@ -8,7 +8,8 @@ import pytest
 import kdzoo
 from kdzoo.benchmark import BenchStarted, CellDone, CellFailed, CellProgress, CellStarted, TeacherDone, bench, write_report
 from kdzoo.errors import Interrupted, RecipeError
-from kdzoo.protocol.method import Method, term
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import term
 from kdzoo.registry import register
 
 
@@ -55,7 +56,7 @@ def test_the_numbers_of_the_board_are_those_of_the_saved_predictions(tiny):
     for row in (row for row in board.rows if row.kind != "teacher"):
         for seed, value in row.values.items():
             with np.load(board.folder / "cells" / row.label.replace(" ", "_") / f"seed{seed}" / "predictions.npz") as saved:
-                assert 100 * (saved["last"].argmax(1) == saved["target"]).mean() == pytest.approx(value)
+                assert 100 * (saved["last.logits"].argmax(1) == saved["last.target"]).mean() == pytest.approx(value)
 
 
 def test_the_folder_holds_what_people_and_machines_read(tiny):

@@ -8,7 +8,8 @@ import pytest
 from kdzoo.benchmark import CellDone, CellFailed, CellStarted, bench
 
 PLUGIN = """
-from kdzoo.protocol.method import Method, term
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import term
 
 class Halved(Method):
     '''The labels' loss at half weight.'''

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from kdzoo.engine.loop import _train_on, _update_teacher
 from kdzoo.engine.run import Run
+from kdzoo.engine.training_step import train_step, update_teacher
 from kdzoo.errors import KdzooError
 from kdzoo.protocol.outputs import ENGINE
 from kdzoo.testing import first_window, tiny_recipe, tiny_run
@@ -41,7 +41,7 @@ def together(first: str, second: str) -> Mapping[str, Any] | None:
 def one_step(run: Run) -> None:
     """A step of the run, with finite losses and finite gradients."""
     window = first_window(run)
-    _update_teacher(run, window)
+    update_teacher(run, window)
     total, step = run.objective(window[0])
     assert torch.isfinite(total), {name: value.item() for name, value in step.stash[ENGINE].items()}
     if total.requires_grad:
@@ -88,9 +88,9 @@ def test_its_total_falls_when_one_batch_is_trained_on_again_and_again(name: str)
     with tiny_run(tiny_recipe(name, settings_of(name), recipe=sections_of(name))) as run:
         window = first_window(run)
         for _ in range(STEPS):
-            _update_teacher(run, window)
-            (step,) = _train_on(run, window[0])
-            values = step.stash[ENGINE]
+            update_teacher(run, window)
+            (step,) = train_step(run, window[0])
+            values = step.values
             totals.append(sum(run.weights_now[n.split(".")[0]][n.split(".")[1]] * v.item() for n, v in values.items()))
     first, last = sum(totals[:3]) / 3, sum(totals[-3:]) / 3
     assert last < first - 0.02 * abs(first), f"the total went from {first:.4f} to {last:.4f}"

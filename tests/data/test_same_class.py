@@ -5,7 +5,7 @@ import torch
 
 from kdzoo.data.same_class import Classmates
 from kdzoo.data.tensors import Tensors
-from kdzoo.protocol.method import Needs
+from kdzoo.protocol.needs import Needs
 from kdzoo.random import Streams
 from kdzoo.tasks.image_classification import SAME_CLASS, ImageClassification
 

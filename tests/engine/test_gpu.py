@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from kdzoo import testing
 from kdzoo.engine.feed import Feed
 from kdzoo.engine.launch import DEPLOYED, launch
-from kdzoo.engine.loop import _train_on
+from kdzoo.engine.training_step import train_step
 from kdzoo.testing.method import Killed, Killer
 
 RUNTIME = {"device": "cuda", "log_every": 1}
@@ -67,10 +67,10 @@ def test_the_ordinary_step_never_waits_for_the_device(tmp_path: Path) -> None:
     with testing.tiny_run(recipe("kd", tmp_path)) as run:
         windows = Feed(run).windows(0, start=0, size=1)
         (first,) = next(windows)
-        _train_on(run, first)
+        train_step(run, first)
         torch.cuda.set_sync_debug_mode("error")
         try:
             (second,) = next(windows)
-            _train_on(run, second)
+            train_step(run, second)
         finally:
             torch.cuda.set_sync_debug_mode("default")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from kdzoo import registry
 from kdzoo.engine.assemble import assemble
 from kdzoo.engine.gradient_groups import GradientGroups
-from kdzoo.engine.loop import _train_on
+from kdzoo.engine.training_step import train_step
 from kdzoo.errors import PluginError, RecipeError
 from kdzoo.protocol.roles import REST
 from kdzoo.testing import first_window, tiny_recipe, tiny_run
@@ -77,7 +77,7 @@ def given(method: str, optimizer: Any, *, train: Mapping[str, Any] | None = None
     recipe = {**extra.get("recipe", {}), "methods": extra.get("methods", {}), "optimizers": {"student": optimizer}}
     settings = {"epochs": 1, "batch_size": 12, **(train or {})}
     with tiny_run(tiny_recipe(method, extra.get("settings"), recipe={**recipe, "train": settings})) as run:
-        _train_on(run, first_window(run)[0])
+        train_step(run, first_window(run)[0])
         (found,) = run.optimizers[learner].given  # type: ignore[attr-defined]
         assert bool(run.gradient_groups) == (optimizer == "noting_parts")
     return found
@@ -119,7 +119,7 @@ def test_every_learner_gets_its_own_parts() -> None:
 def test_the_task_part_is_the_gradient_of_its_methods_alone() -> None:
     _, parts = given("kd", "noting_parts")
     with tiny_run(tiny_recipe("hard_label", recipe={"optimizers": {"student": "noting"}})) as run:
-        _train_on(run, first_window(run)[0])
+        train_step(run, first_window(run)[0])
         ((alone, _),) = run.optimizers["student"].given  # type: ignore[attr-defined]
     assert_close(parts["task"], alone)
 
@@ -170,7 +170,7 @@ def test_fp16_hands_over_unscaled_parts_and_skips_what_overflowed() -> None:
     with tiny_run(recipe) as run:
         run.precision.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
         (batch,) = first_window(run)
-        _train_on(run, batch)
+        train_step(run, batch)
         (gradient, parts) = run.optimizers["student"].given.pop()  # type: ignore[attr-defined]
         assert_close(gradient, expected)
         assert_close(summed(parts), expected)

@@ -11,7 +11,9 @@ from torch import nn
 
 from kdzoo import registry
 from kdzoo.protocol.method import Method, Transform
-from kdzoo.protocol.roles import Data, Model, RecipeRef, Schedule, Teacher, Tracker
+from kdzoo.protocol.roles import Data, RecipeRef, Schedule, Tracker
+from kdzoo.protocol.task import Model
+from kdzoo.protocol.teacher import Teacher
 from kdzoo.registry.entries import LOCAL
 
 

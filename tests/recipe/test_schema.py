@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from kdzoo import registry
 from kdzoo.errors import PluginError
 from kdzoo.protocol.method import Method, Transform
-from kdzoo.protocol.roles import Data, Model, RecipeRef, Schedule, Teacher
+from kdzoo.protocol.roles import Data, RecipeRef, Schedule
+from kdzoo.protocol.task import Model
+from kdzoo.protocol.teacher import Teacher
 from kdzoo.recipe.schema import REQUIRED, schema_for, schema_of
 
 if TYPE_CHECKING:

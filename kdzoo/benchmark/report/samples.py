@@ -82,12 +82,16 @@ def predictions(records: Records) -> tuple[NDArray[np.int64], dict[str, Logits]]
     target: NDArray[np.int64] | None = None
     for cell in records.done:
         arrays = None if cell.row in logits else _arrays(cell)
-        if arrays is None or arrays["target"].ndim != 1 or arrays["last"].ndim != 2:
+        if arrays is None or not {"last.logits", "last.target"} <= arrays.keys():
             continue
-        target = arrays["target"] if target is None else target
-        teachers = {key.partition(":")[2]: value for key, value in arrays.items() if key.startswith("teacher:")}
+        target = arrays["last.target"] if target is None else target
+        teachers = {
+            key.removeprefix("teacher:").removesuffix(".logits"): value
+            for key, value in arrays.items()
+            if key.startswith("teacher:") and key.endswith(".logits")
+        }
         logits = {name: value for name, value in teachers.items() if name not in logits} | logits
-        logits.setdefault(cell.row, arrays["last"])
+        logits.setdefault(cell.row, arrays["last.logits"])
     return None if target is None else (target, logits)
 
 
@@ -127,12 +131,11 @@ def _pictures(settings: Mapping[str, Any], index: NDArray[np.int64]) -> tuple[ND
 
     from kdzoo.engine.launch import opened
 
-    task: Any = opened(settings)
+    task = opened(settings)
     batch = next(iter(task.batches("test", [torch.from_numpy(index)], epoch=0, train=False)))
     inputs = batch.inputs
     if not isinstance(inputs, torch.Tensor) or inputs.ndim != 4 or inputs.shape[1] not in (1, 3):
         return None
     low, high = (extreme(inputs, dim=(0, 2, 3), keepdim=True) for extreme in (torch.amin, torch.amax))
     images = (255 * (inputs - low) / (high - low).clamp(min=1e-8)).round().to(torch.uint8).numpy()
-    names = getattr(getattr(task, "set", None), "class_names", None)
-    return images, names or [str(label) for label in range(int(task.facts()["classes"]))]
+    return images, task.class_names() or [str(label) for label in range(int(task.facts()["classes"]))]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kdzoo.protocol.outputs import MAIN, Batch, Output, map_tensors
-from kdzoo.protocol.roles import Task
+from kdzoo.protocol.task import Task
 
 NUMBERS = 2**25
 """Scores (queries x candidates) of one evaluation batch: each one encodes the whole graph again, so it is large."""

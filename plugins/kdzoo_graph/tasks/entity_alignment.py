@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from kdzoo.errors import CapabilityError, RecipeError
 from kdzoo.functional.float32 import in_float32
-from kdzoo.protocol.method import Needs
+from kdzoo.protocol.needs import Needs
 from kdzoo.protocol.outputs import Batch, Output, Rows
-from kdzoo.protocol.roles import Data, Model
+from kdzoo.protocol.roles import Data
+from kdzoo.protocol.task import Model, Task
 from kdzoo.random import Streams
 from kdzoo_graph.data.aligned import Aligned
 from kdzoo_graph.data.enrich import enriched
@@ -39,7 +40,7 @@ def contrastive(positive: Tensor, negative: Tensor, *, margin: float = 1.5, weig
     return (positive.sum() + weight * (margin - negative).relu().sum()) / len(positive)
 
 
-class EntityAlignment:
+class EntityAlignment(Task):
     """Find equivalent entities of two graphs.
 
     Args:
@@ -50,8 +51,9 @@ class EntityAlignment:
         csls_neighbors: nearest neighbors in CSLS, 2 in the authors' evaluation.
     """
 
-    kdzoo_kind = "tasks"
     metric = "mrr"
+    unit = "pairs"
+    tells = frozenset({"classes", "entities", "relations"})
     higher_is_better = True
     capabilities = frozenset({"features", "index", "graph"})
 
@@ -157,9 +159,6 @@ class EntityAlignment:
     def split(self, batch: Batch, parts: int) -> Sequence[Batch]:
         return cut(batch, parts, by_query=(OTHERS,))
 
-    def rows(self, batch: Batch) -> int | None:
-        return None
-
     def example(self) -> Batch:
         index = torch.arange(min(2, self.size("train")), device=self.device)
         return self._batch("train", index, self._others(index, 0))
@@ -188,7 +187,7 @@ class EntityAlignment:
         rows = output.rows
         assert rows.target is not None
         positive = 2 - 2 * rows.logits.gather(1, rows.target[:, None])[:, 0]
-        negative = 2 - 2 * output.heads[OTHERS] if OTHERS in output.heads else positive.new_zeros(0)
+        negative = 2 - 2 * output.tensor(OTHERS) if OTHERS in output.heads else positive.new_zeros(0)
         return contrastive(positive, negative, margin=self.margin, weight=self.negative_weight)
 
     # -- results -----------------------------------------------------------------------------------------------------

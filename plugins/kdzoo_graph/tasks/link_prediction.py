@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from kdzoo.errors import CapabilityError, RecipeError
 from kdzoo.functional.labels import cross_entropy
-from kdzoo.protocol.method import Needs
+from kdzoo.protocol.needs import Needs
 from kdzoo.protocol.outputs import Batch, Output, Rows
-from kdzoo.protocol.roles import Data, Model
+from kdzoo.protocol.roles import Data
+from kdzoo.protocol.task import Model, Task
 from kdzoo.random import Streams
 from kdzoo_graph.data.open_world import World, closed, opened
 from kdzoo_graph.data.reachability import check
@@ -33,7 +34,7 @@ TRAIN, WHOLE = "train", "whole"
 """The two graphs: of the training triples, and the one at test (the same, unless the world is open)."""
 
 
-class LinkPrediction:
+class LinkPrediction(Task):
     """Rank entities as answers of queries.
 
     Args:
@@ -46,8 +47,9 @@ class LinkPrediction:
             like the others, as is usual for FB15k-237 and WN18RR.
     """
 
-    kdzoo_kind = "tasks"
     metric = "mrr"
+    unit = "queries"
+    tells = frozenset({"classes", "entities", "relations"})
     higher_is_better = True
 
     def __init__(
@@ -157,9 +159,6 @@ class LinkPrediction:
     def split(self, batch: Batch, parts: int) -> Sequence[Batch]:
         return cut(batch, parts)
 
-    def rows(self, batch: Batch) -> int | None:
-        return None
-
     def example(self) -> Batch:
         return self._batch("train", torch.arange(min(2, self.size("train")), device=self.device))
 
@@ -187,7 +186,7 @@ class LinkPrediction:
     def supervised(self, output: Output) -> Tensor:
         """Cross-entropy over the candidates."""
         assert output.rows.target is not None
-        return cross_entropy(output.rows.logits, output.rows.target, weight=output.rows.weight)
+        return cross_entropy(output.rows.logits, output.rows.target, weight=output.rows.weight_of_labels)
 
     # -- results -----------------------------------------------------------------------------------------------------
 

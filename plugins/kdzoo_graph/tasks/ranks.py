@@ -102,5 +102,5 @@ def _by_parts(scores: Tensor, target: Tensor) -> Tensor:
 
 
 def _rank_arrays(found: Tensor) -> dict[str, Tensor]:
-    """The average rank (Q,) stands for each query's prediction: a row of scores a query would be too much to keep."""
-    return {"logits": found[:, 0].float(), "target": torch.zeros(len(found), dtype=torch.long)}
+    """The average rank (Q,) of each query's answer: a row of scores a query would be too much to keep."""
+    return {"ranks": found[:, 0].float()}

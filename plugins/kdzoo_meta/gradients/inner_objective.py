@@ -10,19 +10,17 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
+from kdzoo.protocol.context import RunContext, Weights
 from kdzoo.protocol.outputs import MAIN, Batch, Output, map_tensors
 from kdzoo_meta.gradients.hessian import add_hessian
 from kdzoo_meta.gradients.parameter_swap import held, in_eval_mode
 from kdzoo_meta.gradients.surrogate import surrogate
 from kdzoo_meta.gradients.vectors import Vector, below, length
-
-if TYPE_CHECKING:
-    from kdzoo.engine.run import Run, Weights
 
 R = TypeVar("R")
 Answers = dict[str, Output]
@@ -50,7 +48,7 @@ class InnerObjective:
         evaluating: the student takes the quiz in eval mode.
     """
 
-    run: Run
+    run: RunContext
     label: str
     teacher: str
     tangents: Tangents
@@ -64,8 +62,12 @@ class InnerObjective:
         """The micro-batches of a batch."""
         run = self.run
         micros = run.micros(batch)
-        rows = run.rows(micros)
-        return [Part(m, run.weights(m, rows=rows), None if self.recompute else self._asked(m)) for m in micros]
+        counts = run.counts(micros)
+        for micro in micros:  # frozen teachers are asked once, and not at every look at the micro-batch
+            for name, teacher in run.teachers.items():
+                for view in self.views if teacher.frozen else ():
+                    run.answer(name, micro, view=view)
+        return [Part(m, run.weights(m, counts), None if self.recompute else self._asked(m)) for m in micros]
 
     def answers(self, part: Part, theta: Vector) -> Answers:
         """The student's answers on every view."""
@@ -81,7 +83,7 @@ class InnerObjective:
             asked = self._asked(micro)
         if asked is not None:
             asked = asked if graph else map_tensors(Tensor.detach, dict(asked))
-            micro = replace(micro, answers={**micro.answers, self.teacher: asked})
+            micro = replace(micro, answers={**micro.answers, self.teacher: dict(asked)})
         with self.randomness("terms", micro):
             step = run.step(micro, learner=run.first, student=answers)
             return run.total(step, part.weights, theta, commit=False)

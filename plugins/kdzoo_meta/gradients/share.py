@@ -26,7 +26,7 @@ def shared_gradient(objective: InnerObjective, parts: Sequence[Part]) -> dict[st
 def _add(objective: InnerObjective, part: Part, leaves: dict[str, Tensor]) -> None:
     run, micro = objective.run, part.micro
     with objective.masks(micro):
-        answers = {view: run.forward(run.first, micro, view=view) for view in objective.views}
+        answers = {view: run.forward(run.first, micro, view=view, commit=True) for view in objective.views}
     run.precomputed[run.first, micro.number, micro.part] = answers
     cut = [t.detach().requires_grad_() for t in floats(answers)]
     objective.backward(objective.total(part, with_floats(answers, cut), leaves, graph=False))

@@ -5,8 +5,9 @@ import torch
 from torch import Tensor, nn
 
 from kdzoo.engine.feed import Feed
-from kdzoo.engine.loop import Position, train
+from kdzoo.engine.loop import train
 from kdzoo.engine.observers import Observer
+from kdzoo.engine.position import Position
 from kdzoo.engine.run import Run
 from kdzoo.engine.stages import StagePlan
 from kdzoo.testing import first_window

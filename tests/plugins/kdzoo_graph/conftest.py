@@ -6,7 +6,7 @@ from kdzoo_graph.data.aligned import aligned
 from kdzoo_graph.data.triples import numbered
 
 from kdzoo import registry
-from kdzoo.protocol.method import Needs
+from kdzoo.protocol.needs import Needs
 from kdzoo.random import Streams
 
 

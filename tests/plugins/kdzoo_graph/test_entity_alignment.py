@@ -4,7 +4,7 @@ import pytest
 import torch
 from kdzoo_graph.data.aligned import aligned
 from kdzoo_graph.data.enrich import enriched, swapped
-from kdzoo_graph.models import dan
+from kdzoo_graph.models.registered import dan
 from kdzoo_graph.tasks.entity_alignment import EntityAlignment, contrastive
 
 from kdzoo.errors import CapabilityError, RecipeError

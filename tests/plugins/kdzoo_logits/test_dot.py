@@ -12,8 +12,9 @@ from kdzoo_logits.dot import DISTILL, DOT, TASK, dot_step
 
 from kdzoo.engine.assemble import assemble
 from kdzoo.engine.feed import Feed
-from kdzoo.engine.loop import Position, train
+from kdzoo.engine.loop import train
 from kdzoo.engine.observers import Observer
+from kdzoo.engine.position import Position
 from kdzoo.engine.stages import StagePlan
 from kdzoo.functional.divergence import softened_kl
 from kdzoo.functional.labels import cross_entropy

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from kdzoo import registry
 from kdzoo.engine.run import Run
 from kdzoo.models.tap_names import StageTaps, name_taps
-from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Batch, Step
 from kdzoo.recipe.load import Recipe
 from kdzoo.tasks.image_classification import ImageClassification

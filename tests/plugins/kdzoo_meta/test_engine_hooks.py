@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kdzoo.engine.loop import _train_on
 from kdzoo.engine.run import Run
-from kdzoo.protocol.outputs import ENGINE, MAIN
+from kdzoo.engine.training_step import train_step
+from kdzoo.protocol.outputs import MAIN
 from kdzoo.testing import first_window, tiny_recipe, tiny_run
 
 
@@ -37,12 +37,12 @@ def test_answers_ahead_of_the_step_save_a_forward_and_change_nothing(monkeypatch
         with tiny_run(tiny_recipe("kd")) as run:
             (batch,) = first_window(run)
             if ahead:
-                run.precomputed[run.first, 0, 0] = {MAIN: run.forward(run.first, batch)}
+                run.precomputed[run.first, 0, 0] = {MAIN: run.forward(run.first, batch, commit=True)}
             seen = forwards(run, monkeypatch)
-            steps = _train_on(run, batch)
+            steps = train_step(run, batch)
             assert (run.first in seen) is not ahead
             assert not run.precomputed
-        losses.append(steps[0].stash[ENGINE]["kd.kd"])
+        losses.append(steps[0].values["kd.kd"])
         weights.append(run.student.state_dict())
     assert torch.equal(*losses)
     assert all(torch.equal(weights[0][name], value) for name, value in weights[1].items())

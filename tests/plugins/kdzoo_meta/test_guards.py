@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from kdzoo.engine.assemble import assemble
-from kdzoo.engine.loop import _update_teacher
+from kdzoo.engine.training_step import update_teacher
 from kdzoo.errors import CapabilityError, PluginError, RecipeError
-from kdzoo.protocol.method import Method, Needs, term
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Output, Step
 from kdzoo.testing import tiny_recipe
 
@@ -216,7 +217,7 @@ def test_a_loss_that_does_not_reach_the_teacher_is_an_error(methods: dict[str, A
         objective(settings={"backend": backend}, methods=methods) as (run, batches),
         pytest.raises(CapabilityError, match=r"no gradient for teacher 'teacher': no active term of hard_label.* lets one"),
     ):
-        _update_teacher(run, batches)
+        update_teacher(run, batches)
 
 
 def test_cached_answers_are_an_error() -> None:
@@ -224,7 +225,7 @@ def test_cached_answers_are_an_error() -> None:
         answer = run.answer
         run.answer = lambda *a, **k: answer(*a, **k).detach()  # type: ignore[method-assign]
         with pytest.raises(CapabilityError, match="they are detached, cached"):
-            _update_teacher(run, batches)
+            update_teacher(run, batches)
 
 
 @pytest.mark.parametrize(
@@ -240,7 +241,7 @@ def test_cached_answers_are_an_error() -> None:
 def test_a_loss_that_cannot_be_differentiated_twice_is_named(backend: str, sentence: str) -> None:
     settings, methods = {"backend": backend}, {"meta_test_custom": {}}
     with objective(settings=settings, methods=methods) as (run, batches), pytest.raises(CapabilityError, match=sentence):
-        _update_teacher(run, batches)
+        update_teacher(run, batches)
 
 
 def one_logit(losses: str) -> Any:
@@ -252,9 +253,9 @@ def test_the_softmax_of_one_logit_is_an_error(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("kdzoo_meta.teacher_monitor.measured", lambda run, teacher: 0.0)
     sentence = "has one logit and the softmax of one logit is always 1"
     with one_logit("softmax_mse") as (run, batches), pytest.raises(CapabilityError, match=sentence):
-        _update_teacher(run, batches)
+        update_teacher(run, batches)
     with one_logit("logit_mse") as (run, batches):
-        _update_teacher(run, batches)
+        update_teacher(run, batches)
 
 
 @pytest.mark.parametrize("methods", [{}, {"meta_test_argmax": {}}], ids=str)
@@ -264,27 +265,27 @@ def test_what_cannot_work_is_found_on_the_first_batch_though_the_teacher_is_stil
         objective(methods=methods, optimizers=optimizers) as (run, batches),
         pytest.raises(CapabilityError, match="no gradient"),
     ):
-        _update_teacher(run, batches)
+        update_teacher(run, batches)
     adadelta = {"student": "meta_test_adadelta", "teacher": {"use": "sgd", "lr": 0.0}}
     sentence, settings = "cannot imitate the student's optimizer Adadelta", {"inner": "student"}
     with objective(settings=settings, optimizers=adadelta) as (run, batches), pytest.raises(CapabilityError, match=sentence):
-        _update_teacher(run, batches)
+        update_teacher(run, batches)
 
 
 def test_that_rehearsal_happens_once_and_leaves_nothing() -> None:
     optimizers = {"student": "sgd", "teacher": {"use": "sgd", "lr": 0.0}}
     with objective(optimizers=optimizers) as (run, batches):
-        _update_teacher(run, batches)
+        update_teacher(run, batches)
         assert all(p.grad is None for p in run.model("teacher").parameters())
         assert not run.optimizers["teacher"].state
         run.forward = None  # type: ignore[assignment, method-assign]  nothing runs from now on
-        _update_teacher(run, batches)
+        update_teacher(run, batches)
 
 
 def test_a_meta_gradient_of_zero_is_warned_of() -> None:
     sentence = "the meta-gradient is exactly 0, so teacher 'teacher' does not move"
     with objective(settings={"inner_lr": 0.0}) as (run, batches), pytest.warns(UserWarning, match=sentence):
-        _update_teacher(run, batches)
+        update_teacher(run, batches)
 
 
 # -- modules and modes that the released code cannot use -------------------------------------------------------------

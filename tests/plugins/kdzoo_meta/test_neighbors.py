@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from kdzoo.engine.assemble import assemble
 from kdzoo.engine.launch import launch
-from kdzoo.engine.loop import _train_on, _update_teacher
 from kdzoo.engine.run import Run
+from kdzoo.engine.training_step import train_step, update_teacher
 from kdzoo.errors import CapabilityError, MissingError, RecipeError
 from kdzoo.protocol.outputs import Batch, Progress
 from kdzoo.recipe.load import Recipe
@@ -72,7 +72,7 @@ def teachers_loss(student: nn.Module, teacher: nn.Module, batch: Batch) -> Tenso
 def test_lgtm_is_the_released_difference_of_teacher_gradients(influence: float | None) -> None:
     """The pilot by torch's own AdamW, the directional derivative by two gradients of the teacher, as the code takes it."""
     with entered("lgtm", {"quiz": 0.3, "influence": influence}) as (run, batch):
-        _train_on(run, batch)  # moments
+        train_step(run, batch)  # moments
         teacher, pilot = run.model("teacher"), copy.deepcopy(run.student)
         optimizer = torch.optim.AdamW(pilot.parameters(), 0.01, weight_decay=0.01)
         optimizer.load_state_dict(copy.deepcopy(run.optimizers["student"].state_dict()))
@@ -97,7 +97,7 @@ def test_lgtm_is_the_released_difference_of_teacher_gradients(influence: float |
             p.detach() - 0.1 * (g - rate * (a - b) / (2 * radius))
             for p, g, a, b in zip(teacher.parameters(), own, *sides, strict=True)
         ]
-        _update_teacher(run, [batch])
+        update_teacher(run, [batch])
         for parameter, value in zip(teacher.parameters(), expected, strict=True):
             torch.testing.assert_close(parameter.detach(), value, rtol=1e-6, atol=1e-9)
 
@@ -111,7 +111,7 @@ def test_lgtm_without_influence_is_prokt() -> None:
         ("prokt", {}, {"quiz_holdout": {"quiz": 0.3}}),
     ):
         with entered(method, settings, methods=beside) as (run, batch):
-            _update_teacher(run, [batch])
+            update_teacher(run, [batch])
             ends.append(state(run.model("teacher")))
     for name in ends[0]:
         torch.testing.assert_close(ends[0][name], ends[1][name], rtol=1e-12, atol=1e-14)
@@ -147,9 +147,9 @@ def test_mpl_moves_the_teacher_by_labels_agreement_and_feedback(sign: str) -> No
             for part in (labels(teacher), agreement, hard)
         ]
         old = [p.detach().clone() for p in teacher.parameters()]
-        _update_teacher(run, [batch])
+        update_teacher(run, [batch])
         assert all(torch.equal(p, o) for p, o in zip(teacher.parameters(), old, strict=True)), "it only listens before the step"
-        _train_on(run, batch)
+        train_step(run, batch)
         change = labels(run.student).item() - before
         assert change != 0
         assert run.notes["mpl.feedback"] == pytest.approx(change, rel=1e-9)
@@ -179,10 +179,10 @@ def test_mpdistil_moves_only_the_classifier_and_only_between_epochs(loss: str) -
         model = run.model("teacher")
         start = state(model)
         run.progress = Progress(0, 2, 0, 2)
-        _train_on(run, batch)
+        train_step(run, batch)
         assert all(torch.equal(start[name], value) for name, value in state(model).items())
         run.progress = Progress(0, 2, 0, 1)
-        _train_on(run, batch)
+        train_step(run, batch)
         moved = {name for name, value in state(model).items() if not torch.equal(start[name], value)}
         assert moved == {"fc.weight", "fc.bias"}
         assert run.student.training
@@ -319,7 +319,7 @@ def test_fine_tuning_steps_the_teacher_on_its_own_loss(data: str) -> None:
         slopes = torch.autograd.grad(F.cross_entropy(teacher(seen.inputs), seen.target), list(teacher.parameters()))
         expected = [p.detach() - 0.1 * g for p, g in zip(teacher.parameters(), slopes, strict=True)]
         start = state(run.student)
-        _update_teacher(run, [batch])
+        update_teacher(run, [batch])
         for p, value in zip(teacher.parameters(), expected, strict=True):
             torch.testing.assert_close(p.detach(), value, rtol=1e-12, atol=1e-14)
         assert all(torch.equal(start[name], value) for name, value in state(run.student).items())

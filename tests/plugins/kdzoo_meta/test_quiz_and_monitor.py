@@ -17,10 +17,11 @@ from kdzoo.engine.assemble import assemble
 from kdzoo.engine.checkpoint import Checkpoints
 from kdzoo.engine.feed import Feed
 from kdzoo.engine.launch import launch
-from kdzoo.engine.loop import Position, _train_on, _update_teacher
 from kdzoo.engine.observers import Observer
+from kdzoo.engine.position import Position
 from kdzoo.engine.run import Run
 from kdzoo.engine.stages import StagePlan
+from kdzoo.engine.training_step import train_step, update_teacher
 from kdzoo.protocol.outputs import Batch
 
 ADAMW = {"use": "adamw", "lr": 0.01}
@@ -155,8 +156,8 @@ def test_teacher_optimizers_and_record_come_back_from_a_checkpoint(settings: dic
     windows = list(Feed(run).windows(0, start=0, size=1))
 
     def go(run: Run, window: list[Batch]) -> None:
-        _update_teacher(run, window)
-        _train_on(run, window[0])
+        update_teacher(run, window)
+        train_step(run, window[0])
 
     for window in windows[:2]:
         go(run, window)

@@ -17,10 +17,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from kdzoo.engine.assemble import assemble
 from kdzoo.engine.feed import Feed
-from kdzoo.engine.loop import Position, _train_on, _update_teacher, train
+from kdzoo.engine.loop import train
 from kdzoo.engine.observers import Observer
+from kdzoo.engine.position import Position
 from kdzoo.engine.run import Run
 from kdzoo.engine.stages import StagePlan
+from kdzoo.engine.training_step import train_step, update_teacher
 from kdzoo.protocol.outputs import ENGINE, MAIN, Step
 from kdzoo.recipe.build import build
 from kdzoo.recipe.load import Recipe
@@ -98,12 +100,12 @@ def test_a_meta_step_leaves_no_trace_in_the_student(settings: dict[str, Any]) ->
     student = {**NETS["batchnorm"][0], "dropout": 0.4}
     optimizers = {"student": ADAMW, "teacher": "sgd"}
     with objective("batchnorm", "features", settings, student=student, optimizers=optimizers) as (run, (batch,)):
-        _train_on(run, batch)  # so that there is state to spoil
+        train_step(run, batch)  # so that there is state to spoil
         run.student.body[0][1].eval()  # a frozen BatchNorm inside a training network
         modes = [module.training for module in run.student.modules()]
         before = copied(run.student.state_dict()), copied(run.optimizers["student"].state_dict()["state"])
         adapter, random = copied(run.methods["meta_test_hints"].state_dict()), torch.get_rng_state()
-        _update_teacher(run, [batch])
+        update_teacher(run, [batch])
         assert same(run.student.state_dict(), before[0])
         assert same(run.optimizers["student"].state_dict()["state"], before[1])
         assert same(run.methods["meta_test_hints"].state_dict(), adapter)
@@ -119,7 +121,7 @@ def test_only_the_teachers_parameters_move_and_all_of_them() -> None:
     with objective("batchnorm") as (run, batches):
         model = run.model("teacher")
         before = copied(model.state_dict())
-        _update_teacher(run, batches)
+        update_teacher(run, batches)
         buffers = {name for name, _ in model.named_buffers()}
         moved = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
         assert moved == set(before) - buffers
@@ -130,7 +132,7 @@ def test_only_the_teachers_parameters_move_and_all_of_them() -> None:
 def test_frozen_parts_of_the_teacher_stay_frozen(backend: str) -> None:
     with objective("batchnorm", settings={"moves": ["fc.*", "body.1.*"], "backend": backend}) as (run, batches):
         before = copied(run.model("teacher").state_dict())
-        _update_teacher(run, batches)
+        update_teacher(run, batches)
         after = run.model("teacher").state_dict()
         assert all(torch.equal(after[name], value) for name, value in before.items() if name.startswith("body.0"))
         assert not torch.equal(after["fc.weight"], before["fc.weight"])
@@ -158,7 +160,7 @@ def test_a_small_meta_step_lowers_the_quiz_loss_as_much_as_promised(nets: str) -
     with objective(nets, "kl", {"inner_lr": 0.3}, optimizers=optimizers) as (run, (batch,)):
         promised = rate * sum(float(g.square().sum()) for g in meta_gradient(run, [batch]).values())
         before = quiz_loss(run, batch)
-        _update_teacher(run, [batch])
+        update_teacher(run, [batch])
         assert before - quiz_loss(run, batch) == pytest.approx(promised, rel=0.01)
         assert promised > 0
 
@@ -170,7 +172,7 @@ def test_a_small_meta_step_lowers_the_quiz_loss_as_much_as_promised(nets: str) -
 def test_with_the_pilot_update_the_old_student_learns_from_the_new_teacher() -> None:
     with objective("mlp", "kl") as (run, (batch,)):
         start, old = copied(run.student.state_dict()), copied(run.model("teacher").state_dict())
-        _update_teacher(run, [batch])
+        update_teacher(run, [batch])
         assert not same(run.model("teacher").state_dict(), old)
         assert same(run.student.state_dict(), start)
         total, _ = run.objective(batch)
@@ -179,7 +181,7 @@ def test_with_the_pilot_update_the_old_student_learns_from_the_new_teacher() -> 
             name: p.detach() - 0.1 * (g + 5e-4 * p.detach())
             for (name, p), g in zip(run.student.named_parameters(), slopes, strict=True)
         }
-        _train_on(run, batch)
+        train_step(run, batch)
         for name, p in run.student.named_parameters():
             torch.testing.assert_close(p.detach(), expected[name], rtol=1e-12, atol=1e-14)
 
@@ -200,10 +202,10 @@ def test_without_it_the_student_keeps_the_pilots_step_and_the_teacher_moves_afte
         for batch in batches:
             theta, states = inner.step(theta, about.gradient(about.parts(batch), theta), states)
         promised = meta_gradient(run, batches)
-        _update_teacher(run, batches)
+        update_teacher(run, batches)
         for batch in batches:
             assert same(run.model("teacher").state_dict(), old), "the teacher moved before the student's last step"
-            _train_on(run, batch)
+            train_step(run, batch)
         for name, p in run.trainable().items():
             torch.testing.assert_close(p.detach(), theta[name], rtol=1e-11, atol=1e-13)
         for name, p in run.model("teacher").named_parameters():
@@ -218,8 +220,8 @@ def first_steps(settings: dict[str, Any], rate: float) -> list[dict[str, Tensor]
     run = assemble(recipe("mlp", "kl", settings, optimizers=optimizers).settings)
     with StagePlan.of(run, 1, {}).entered(run, 0):
         for window in itertools.islice(Feed(run).windows(0, start=0, size=1), 2):
-            _update_teacher(run, window)
-            _train_on(run, window[0])
+            update_teacher(run, window)
+            train_step(run, window[0])
             found.append(copied(run.student.state_dict()))
     return found
 

@@ -1,0 +1,137 @@
+"""The role of a task: what data mean, and how a model is run on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from kdzoo.protocol.needs import LABELS, ROWS, Needs
+from kdzoo.protocol.outputs import Batch, Output
+from kdzoo.random import Streams
+
+
+@runtime_checkable
+class Model(Protocol):
+    """A model that is not built yet: the task supplies what depends on the data (`classes`, `size`, `entities`, ...)."""
+
+    name: str
+
+    def __call__(self, **context: int) -> nn.Module: ...
+
+
+class Meter(Protocol):
+    """Accumulates one evaluation."""
+
+    def update(self, output: Output, batch: Batch) -> None: ...
+
+    def result(self) -> dict[str, float]:
+        """The metrics, the task's headline metric among them."""
+
+    def arrays(self) -> dict[str, Tensor]:
+        """What is kept of each sample, under names of the meter's own (`logits`, `ranks`); saved as `last.<name>` and so on."""
+
+
+class Task:
+    """Base of every task. Members without a body must be defined; the others have a usual default.
+
+    Attributes:
+        capabilities: what methods may ask for (`classes`, `features`, `index`, `views`, `quiz`, ...).
+        metric: the name of the headline metric in `Meter.result`; `higher_is_better` its direction.
+        unit: what a sample is called where speeds are shown: `images`, `queries`.
+        tells: names of the numbers that models are told by `build`; a model's parameters of these names are no settings.
+        evaluation_batch: samples of an evaluation batch, which keeps no graph.
+        fixed_inputs: whether a sample's inputs are the same in every epoch, so that a teacher's answers may be kept.
+    """
+
+    kdzoo_kind: ClassVar[str] = "tasks"
+    capabilities: frozenset[str] = frozenset()
+    metric: str
+    higher_is_better: bool = True
+    unit: ClassVar[str] = "samples"
+    tells: ClassVar[frozenset[str]] = frozenset()
+    evaluation_batch: int = 512
+    fixed_inputs: bool = False
+
+    # -- data --------------------------------------------------------------------------------------------------------
+
+    def fingerprint(self, root: Path | None) -> str:
+        """Hash of the data's content, part of a run's identity; `root` is where data sets are searched."""
+        raise NotImplementedError
+
+    def open(self, *, needs: Needs, streams: Streams, device: torch.device, root: Path | None) -> None:
+        """Load the data and fix the splits (`train`, `validation`, `test` and those of `needs.splits`)."""
+        raise NotImplementedError
+
+    def size(self, split: str) -> int:
+        """Samples in a split; 0 where it does not exist."""
+        raise NotImplementedError
+
+    def order(self, epoch: int, streams: Streams) -> Tensor:
+        """The training samples (N,) in an epoch's order, decided by the seed; batches are cut from it in turn."""
+        return streams.permutation(self.size("train"), "order", epoch)
+
+    def batches(self, split: str, order: Sequence[Tensor], *, epoch: int, train: bool) -> Iterator[Batch]:
+        """The batches whose sample indices `order` lists, on the device, augmented if `train`."""
+        raise NotImplementedError
+
+    def split(self, batch: Batch, parts: int) -> Sequence[Batch]:
+        """Cut a batch into at most `parts` micro-batches."""
+        raise NotImplementedError
+
+    def counts(self, batch: Batch) -> Mapping[str, float]:
+        """What losses average over in this batch, by name: `rows`, `labels` (rows that have one), and others (`tokens`).
+
+        Known without a look at the device. `samples` is added by the engine. For a head that is made of rows, `<head>.rows` and
+        `<head>.labels` count its own; without them a head counts like the main rows.
+        """
+        return {ROWS: batch.size, LABELS: batch.size}
+
+    def context(self) -> Any:
+        """Static data beside the batches (a graph), on the device."""
+        return None
+
+    def example(self) -> Batch:
+        """Two training samples, to find out shapes."""
+        raise NotImplementedError
+
+    # -- models ------------------------------------------------------------------------------------------------------
+
+    def build(self, model: Model) -> nn.Module:
+        """Build a model for this data."""
+        raise NotImplementedError
+
+    def forward(self, model: Callable[..., Any], batch: Batch, view: str) -> Output:
+        """Run a model on one view of a batch. `model` may carry substituted parameters: call it, nothing else."""
+        raise NotImplementedError
+
+    def align(self, student: nn.Module, teacher: nn.Module) -> None:
+        """Refuse, with a CapabilityError, a teacher whose rows cannot be compared with the student's (classes, tokenizers).
+
+        Asked for the teachers of methods that need it (`Needs.aligned`).
+        """
+
+    def supervised(self, output: Output) -> Tensor:
+        """The task's own loss against its labels, a scalar mean over the rows that have one."""
+        raise NotImplementedError
+
+    # -- results -----------------------------------------------------------------------------------------------------
+
+    def meter(self, split: str) -> Meter:
+        """A fresh accumulator for one evaluation."""
+        raise NotImplementedError
+
+    def facts(self) -> dict[str, Any]:
+        """What the results should say of the data, as JSON data: sizes, classes, fingerprints."""
+        return {}
+
+    def chance(self) -> float | None:
+        """The headline metric of guessing; None where nobody knows."""
+        return None
+
+    def class_names(self) -> Sequence[str] | None:
+        """Names of the classes, for reports and exports; None where there are none."""
+        return None

@@ -1,0 +1,48 @@
+"""The role of a teacher: whoever supplies reference outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from torch import nn
+
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.outputs import Batch, Output
+
+
+class Teacher(nn.Module):
+    """Base of every teacher.
+
+    Attributes:
+        frozen: its answers depend on the batch alone, so it is asked once for each micro-batch, whoever wants to know.
+        trains: it has an optimizer of its own (`optimizers: {<name>: ...}`), which a method's `update_teacher` steps.
+        model: the module behind it, if there is one.
+    """
+
+    kdzoo_kind: ClassVar[str] = "teachers"
+    frozen: ClassVar[bool] = True
+    trains: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name = ""
+        self.model: nn.Module | None = None
+
+    def build(self, run: RunContext) -> None:
+        """Build or load the model; the learners exist."""
+
+    def answer(
+        self, batch: Batch, run: RunContext, view: str, *, student: Output | None, peers: Mapping[str, Output]
+    ) -> Output:
+        """The teacher's output on one view of a batch. Whether gradients flow is the caller's business.
+
+        Args:
+            student: the learner's own answer, detached, for a teacher that corrects it; None for a frozen teacher, and where
+                a hook asks without having one.
+            peers: the other learners' answers, detached.
+        """
+        return run.forward(self.name, batch, view=view)
+
+    def after_step(self, run: RunContext) -> None:
+        """After the learners stepped (moving averages)."""
