@@ -117,7 +117,7 @@ def card(model: Deployed, module: nn.Module, task: Task, file: Path) -> dict[str
         "weights": file.name,
         "student": model.settings["student"],
         "parameters": sum(p.numel() for p in module.parameters()),
-        "data": task.facts() | _normalization(task),
+        "data": task.facts() | task.preprocessing(),
         "metric": task.metric,
         "test": model.test,
         "recipe": _portable(model.settings),
@@ -220,12 +220,6 @@ def _read(file: Path) -> dict[str, Any]:
     except ValueError:
         raise RecipeError(f"{file} is damaged: it is no JSON; export the run again.") from None
     return content
-
-
-def _normalization(task: Any) -> dict[str, Any]:
-    """How pixels in [0, 1] become inputs, where the task has images."""
-    images: Any = getattr(task, "set", None)
-    return {name: list(getattr(images, name)) for name in ("mean", "std") if hasattr(images, name)}
 
 
 def _portable(tree: Any) -> Any:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from torch.nn import ModuleList
+
 from kdzoo.engine.needs_check import check, check_teachers, merge
 from kdzoo.errors import PluginError, RecipeError, did_you_mean
 from kdzoo.protocol.method import Method
@@ -59,6 +61,7 @@ def method_of(label: str, spec: Mapping[str, Any], provenance: Mapping[str, str]
     method = build("methods", own, f"methods.{label}", provenance=provenance)
     if not isinstance(method, Method):
         raise PluginError(f"methods.{label}: {own['use']!r} is a {type(method).__name__}, not a kdzoo.Method.")
+    _check_attributes(method, own["use"])
     method.label, method.teacher, method.reads = label, reserved["teacher"], reserved["reads"]
     for kind in ("logits", "targets"):
         for number, transform in enumerate(reserved[kind]):
@@ -68,3 +71,21 @@ def method_of(label: str, spec: Mapping[str, Any], provenance: Mapping[str, str]
             raise RecipeError(f"methods.{label}.weights.{name}: there is no such term; {did_you_mean(name, method.weights)}")
         method.weights[name] = float(weight)
     return method
+
+
+def _check_attributes(method: Method, use: str) -> None:
+    """Refuse a method that keeps something of its own under a name that the engine uses."""
+    kinds = {
+        "label": str,
+        "teacher": type(None),
+        "reads": type(None),
+        "weights": dict,
+        "logits": ModuleList,
+        "targets": ModuleList,
+    }
+    for name, kind in kinds.items():
+        if not isinstance(getattr(method, name, None), kind):
+            raise PluginError(
+                f"method {use!r} sets its attribute {name!r}, which every method has for the engine's use "
+                f"({', '.join(kinds)} are taken); give it another name."
+            )

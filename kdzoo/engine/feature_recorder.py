@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,9 +24,9 @@ class FeatureRecorder:
         self.cloned: set[str] = set()
         self._features: dict[str, Tensor] | None = None
         self._versions: dict[str, int] = {}
-        for spec, (path, is_input) in self.paths.items():
-            module = model.get_submodule(path)
-            if is_input:
+        for spec, tap in self.paths.items():
+            module = model.get_submodule(tap.path)
+            if tap.is_input:
                 module.register_forward_pre_hook(lambda _, args, spec=spec: self._record(spec, args[0]))
             else:
                 module.register_forward_hook(lambda _, __, output, spec=spec: self._record(spec, output))
@@ -34,9 +34,12 @@ class FeatureRecorder:
     def _record(self, spec: str, value: Any) -> None:
         if self._features is None:
             return
+        for key in self.paths[spec].keys:
+            value = _entry(value, key, spec)
         if not isinstance(value, Tensor):
             raise CapabilityError(
-                f"tap {spec!r} gives a {type(value).__name__}, not a tensor; tap a module inside it whose output is one tensor."
+                f"tap {spec!r} gives a {type(value).__name__}, not a tensor; tap a module inside it whose output is one tensor, "
+                f"or an entry of it: {spec}[0]."
             )
         kept = value.clone() if spec in self.cloned else value
         self._features[spec] = kept
@@ -58,6 +61,17 @@ class FeatureRecorder:
         for spec in self.paths:
             if spec in features:
                 features[spec] = features.pop(spec)
+
+
+def _entry(value: Any, key: int | str, spec: str) -> Any:
+    try:
+        return value[key]
+    except (KeyError, IndexError, TypeError):
+        known = (
+            f"its keys are {', '.join(map(str, value))}" if isinstance(value, Mapping) else f"it is a {type(value).__name__}"
+        )
+        length = f" of length {len(value)}" if isinstance(value, tuple | list) else ""
+        raise CapabilityError(f"tap {spec!r}: there is no entry {key!r} in what the module gives; {known}{length}.") from None
 
 
 class Overwritten(Exception):

@@ -77,7 +77,8 @@ def _further(owner: str, arrays: Mapping[str, Tensor], known: Mapping[str, Tenso
 
 def teacher_rows(run: Run, split: str) -> tuple[dict[str, Any], dict[str, Mapping[str, Tensor]]]:
     """Each model-backed teacher's metrics on a split and its size; and its per-sample arrays."""
-    rows, arrays = {}, {}
+    rows: dict[str, Any] = {}
+    arrays: dict[str, Mapping[str, Tensor]] = {}
     for name, teacher in run.teachers.items():
         if teacher.model is None:
             continue
@@ -89,16 +90,16 @@ def teacher_rows(run: Run, split: str) -> tuple[dict[str, Any], dict[str, Mappin
 
 def warn_of_weak_teachers(run: Run) -> None:
     """A frozen teacher no better than guessing is most likely the wrong file; say so, with its number, before training."""
-    guess = getattr(run.task, "chance", None)
+    guess = run.task.chance()
     split = "validation" if run.task.size("validation") else "test"
     for name, teacher in run.teachers.items():
         if guess is None or teacher.model is None or not teacher.frozen:
             continue
         value = evaluate(run, teacher.model, split).metrics[run.task.metric]
-        if value < 1.5 * guess():
+        if value < 1.5 * guess:
             warnings.warn(
                 f"teacher {name!r} reaches {run.task.metric} {value:.1f} on {split}, about what guessing gives "
-                f"({guess():.1f}); check its checkpoint and its data set.",
+                f"({guess:.1f}); check its checkpoint and its data set.",
                 WeakTeacherWarning,
                 stacklevel=2,
             )

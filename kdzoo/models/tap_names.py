@@ -3,7 +3,7 @@
 A model may carry three plain attributes; all of them are optional:
 
 - `taps`: tap name -> module path, in forward order. The path means the output of that module, or its input where it ends in
-  `:input`; a module that runs several times in one forward is tapped at its last run. The usual names are `stem`, `stage1` ..
+  `:input`, or an entry of it in brackets (`[1]`, `[name]`) where it is a tuple or mapping; a module that runs several times in one forward is tapped at its last run. The usual names are `stem`, `stage1` ..
   `stageN` (the map after the stage's ReLU), `stage1.preact` .. (the same map before it), `pooled` (the vector (B, d) before
   the classifier) and `logits`.
 - `norms`: stage name -> path of the BatchNorm whose output enters that stage's `preact` (OFD's margins are computed from it).
@@ -51,23 +51,39 @@ def named_taps(module: nn.Module) -> dict[str, str]:
     return _names(module, "taps")
 
 
-def resolve(module: nn.Module, spec: str) -> tuple[str, bool]:
-    """The module path that `spec` means, and whether its input rather than its output is meant.
+class Tap(NamedTuple):
+    """Where a feature is found: the module, whether its input is meant, and the way into a tuple or mapping that it gives."""
 
-    `spec` is a tap name or a module path, optionally followed by `:input`. Raises RecipeError with the nearest names, and
+    path: str
+    is_input: bool
+    keys: tuple[int | str, ...] = ()
+
+
+def resolve(module: nn.Module, spec: str) -> Tap:
+    """Where the feature is that `spec` means.
+
+    `spec` is a tap name or a module path, optionally followed by `:input`, and by `[1]` or `[name]` for a module that gives a
+    tuple or a mapping: `encoder.layer.0.attention[1]`. Raises RecipeError with the nearest names, and
     PluginError if the model's own `taps` point nowhere.
     """
-    name = spec.removesuffix(INPUT)
+    outer, keys = _into(spec)
+    name = outer.removesuffix(INPUT)
     taps = named_taps(module)
-    target = taps.get(name, name)
+    target, inner = _into(taps.get(name, name))
     path = target.removesuffix(INPUT)
     if path in dict(module.named_modules()):
-        return path, spec.endswith(INPUT) or target.endswith(INPUT)
+        return Tap(path, outer.endswith(INPUT) or target.endswith(INPUT), inner + keys)
     if name in taps:
         raise PluginError(
             f"{_kind(module)} maps its tap {name!r} to {target!r}, which is none of its modules; correct its `taps`."
         )
     raise RecipeError(f"{_kind(module)} has neither a tap nor a module called {spec!r}; {_near(module, name)}")
+
+
+def _into(spec: str) -> tuple[str, tuple[int | str, ...]]:
+    """`path[1][name]` as the path and its keys."""
+    path, *keys = re.split(r"\[([^\]]*)\]", spec)
+    return path, tuple(int(key) if key.isdigit() else key for key in keys if key)
 
 
 def expand(module: nn.Module, specs: Sequence[str]) -> tuple[str, ...]:

@@ -135,3 +135,7 @@ class Task:
     def class_names(self) -> Sequence[str] | None:
         """Names of the classes, for reports and exports; None where there are none."""
         return None
+
+    def preprocessing(self) -> dict[str, Any]:
+        """How raw samples become inputs, as JSON data for an exported model (mean and sd per channel)."""
+        return {}

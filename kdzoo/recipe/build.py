@@ -14,7 +14,7 @@ from kdzoo import registry
 from kdzoo.errors import CapabilityError, RecipeError, did_you_mean
 from kdzoo.recipe.load import Recipe
 from kdzoo.recipe.paths import copied, join
-from kdzoo.recipe.schema import CONTEXT, RECIPE, USE, Field, schema_for, schema_of
+from kdzoo.recipe.schema import RECIPE, USE, Field, schema_for, schema_of, told_by_tasks
 from kdzoo.recipe.sections import Reserved
 from kdzoo.recipe.validate import worded
 
@@ -45,7 +45,8 @@ class ModelBuilder:
         if isinstance(self.factory, nn.Module):
             return copy.deepcopy(self.factory)
         names = inspect.signature(self.factory).parameters
-        lacking = [n for n in names if n in CONTEXT and n not in context and names[n].default is inspect.Parameter.empty]
+        told = told_by_tasks()
+        lacking = [n for n in names if n in told and n not in context and names[n].default is inspect.Parameter.empty]
         if lacking:
             raise CapabilityError(
                 f"{self.path}: model {self.name!r} needs {', '.join(lacking)}, but this task tells models only "

@@ -6,6 +6,7 @@ there, with settings of its own.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import inspect
@@ -27,8 +28,6 @@ from kdzoo.recipe.sections import Reserved
 KIND_OF: dict[Any, str] = {**SLOTS, Method: "methods"}
 RECIPE = "recipe"
 USE = "use"
-CONTEXT = frozenset({"classes", "channels", "size", "entities", "relations"})
-"""What tasks tell models of their data, each task those that it has; no settings."""
 REQUIRED: Any = inspect.Parameter.empty
 
 
@@ -121,11 +120,20 @@ def schema_for(kind: str, name: str) -> Schema:
     entry = registry.entry(kind, name)
     owner = f"{entry.name} ({f'{entry.distribution} {entry.version}'.strip()})"
     constructor: Any = registry.get(kind, name)
-    schema = schema_of(constructor, owner=owner, hidden=CONTEXT if kind == "models" else frozenset())
+    schema = schema_of(constructor, owner=owner, hidden=told_by_tasks() if kind == "models" else frozenset())
     taken = {USE} | (schema_of(Reserved).fields.keys() if kind == "methods" else set())
     for clash in sorted(taken & schema.fields.keys()):
         raise PluginError(f"The parameter '{clash}' of {owner} has a name that recipes reserve for all {kind}: rename it.")
     return dataclasses.replace(schema, fields={**schema.fields, **schema_of(Reserved).fields}) if kind == "methods" else schema
+
+
+def told_by_tasks() -> frozenset[str]:
+    """What installed tasks tell models of their data (`Task.tells`), each task those that it has; no settings."""
+    told: frozenset[str] = frozenset()
+    for name in registry.discover("tasks"):
+        with contextlib.suppress(PluginError):  # a broken task is another recipe's problem
+            told |= getattr(registry.get("tasks", name), "tells", frozenset())
+    return told
 
 
 @functools.lru_cache(maxsize=512)

@@ -256,6 +256,10 @@ class ImageClassification(Task):
         shape = list(self.set.shape)
         return {"classes": self.set.classes, "shape": shape, "sizes": sizes, "fingerprint": self.set.fingerprint}
 
+    def preprocessing(self) -> dict[str, Any]:
+        """Pixels in [0, 1] become inputs by `(pixel - mean) / std` for each channel."""
+        return {"mean": list(self.set.mean), "std": list(self.set.std)}
+
     def class_names(self) -> Sequence[str] | None:
         return self.set.class_names
 

@@ -70,7 +70,7 @@ def expanded(*, classes: int, channels: int = 3, size: int, base: Model, width: 
     """`base` with an `Expansion` to `copies * width` channels after its last stage, and the tap `expanded` inside it."""
     model = base(classes=classes, channels=channels, size=size)
     (last,) = expand(model, ("last",))
-    path, is_input = resolve(model, last)
+    path, is_input, _ = resolve(model, last)
     stage = model.get_submodule(path)
     shape = () if is_input else _shape(model, stage, torch.zeros(2, channels, size, size))
     if len(shape) != 4:

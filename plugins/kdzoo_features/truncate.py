@@ -53,8 +53,8 @@ def up_to(model: nn.Module, tap: str, example: Tensor) -> fx.GraphModule:
     Raises:
         CapabilityError: the model cannot be traced, because its code looks at values or is not written in torch.
     """
-    path, is_input = resolve(model, *expand(model, (tap,)))
-    others = {target for target, _ in (resolve(model, name) for name in named_taps(model))}
+    path, is_input, _ = resolve(model, *expand(model, (tap,)))
+    others = {resolve(model, name).path for name in named_taps(model)}
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

@@ -26,7 +26,7 @@ class Graft(nn.Module):
     def __init__(self, network: nn.Module, tap: str, *, channels: int, shape: tuple[int, int, int]) -> None:
         super().__init__()
         self.network, self.size = network, shape[1:]
-        self.path, _ = resolve(network, tap)
+        self.path = resolve(network, tap).path
         self.fit = nn.Sequential(nn.Conv2d(channels, shape[0], 1, bias=False), nn.BatchNorm2d(shape[0]), nn.ReLU())
 
     def forward(self, x: Tensor, features: Tensor) -> Tensor:
@@ -48,7 +48,7 @@ class Graft(nn.Module):
 @torch.no_grad()
 def shape_at(network: nn.Module, tap: str, example: Tensor) -> tuple[int, ...]:
     """Shape without the batch of the map at a tap."""
-    path, _ = resolve(network, tap)
+    path = resolve(network, tap).path
     shapes: list[tuple[int, ...]] = []
     hook = network.get_submodule(path).register_forward_hook(lambda _, __, output: shapes.append(tuple(output.shape[1:])))
     was = network.training

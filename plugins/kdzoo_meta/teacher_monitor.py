@@ -52,7 +52,7 @@ class TeacherMonitor(nn.Module):
     def _watch(self, run: RunContext, teacher: str, label: str, alarm: float) -> None:
         start, latest = float(self.start[0]), float(self.latest)
         worse = latest < alarm * start if run.task.higher_is_better else latest * alarm > start
-        guess = getattr(run.task, "chance", lambda: 0.0)()  # a teacher that only guesses cannot fall
+        guess = run.task.chance() or 0.0  # a teacher that only guesses cannot fall
         if alarm and (worse or latest != latest) and start >= 1.5 * guess and self.start[1] == 1:
             self.start[1] = 2
             warnings.warn(

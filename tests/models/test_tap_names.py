@@ -21,25 +21,25 @@ def own() -> nn.Module:
 
 
 def test_a_tap_name_resolves_to_its_module(net):
-    assert resolve(net, "stage2") == ("layer2", False)
+    assert resolve(net, "stage2")[:2] == ("layer2", False)
 
 
 def test_a_preact_tap_resolves_to_the_input_of_the_relu(net):
-    assert resolve(net, "stage2.preact") == ("layer2.0.relu2", True)
+    assert resolve(net, "stage2.preact")[:2] == ("layer2.0.relu2", True)
 
 
 def test_a_module_path_resolves_to_itself_or_its_input(net):
-    assert resolve(net, "layer1.0.bn1") == ("layer1.0.bn1", False)
-    assert resolve(net, "layer1.0.bn1:input") == ("layer1.0.bn1", True)
+    assert resolve(net, "layer1.0.bn1")[:2] == ("layer1.0.bn1", False)
+    assert resolve(net, "layer1.0.bn1:input")[:2] == ("layer1.0.bn1", True)
 
 
 def test_the_input_of_a_named_tap_can_be_asked_for(net):
-    assert resolve(net, "stage2:input") == ("layer2", True)
+    assert resolve(net, "stage2:input")[:2] == ("layer2", True)
 
 
 def test_a_module_without_taps_takes_module_paths(own):
     assert named_taps(own) == {}
-    assert resolve(own, "1:input") == ("1", True)
+    assert resolve(own, "1:input")[:2] == ("1", True)
 
 
 def test_a_misspelled_tap_gets_the_nearest_name(net):
