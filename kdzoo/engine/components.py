@@ -75,7 +75,7 @@ def method_of(label: str, spec: Mapping[str, Any], provenance: Mapping[str, str]
 
 def _check_attributes(method: Method, use: str) -> None:
     """Refuse a method that keeps something of its own under a name that the engine uses."""
-    kinds = {
+    kinds: dict[str, type[Any]] = {
         "label": str,
         "teacher": type(None),
         "reads": type(None),

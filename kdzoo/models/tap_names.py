@@ -3,9 +3,9 @@
 A model may carry three plain attributes; all of them are optional:
 
 - `taps`: tap name -> module path, in forward order. The path means the output of that module, or its input where it ends in
-  `:input`, or an entry of it in brackets (`[1]`, `[name]`) where it is a tuple or mapping; a module that runs several times in one forward is tapped at its last run. The usual names are `stem`, `stage1` ..
-  `stageN` (the map after the stage's ReLU), `stage1.preact` .. (the same map before it), `pooled` (the vector (B, d) before
-  the classifier) and `logits`.
+  `:input`, or an entry of it in brackets (`[1]`, `[name]`) where it is a tuple or mapping; a module that runs several times
+  in one forward is tapped at its last run. The usual names are `stem`, `stage1` .. `stageN` (the map after the stage's ReLU),
+  `stage1.preact` .. (the same map before it), `pooled` (the vector (B, d) before the classifier) and `logits`.
 - `norms`: stage name -> path of the BatchNorm whose output enters that stage's `preact` (OFD's margins are computed from it).
 - `classifier_path`: path of the last linear layer, for methods that reuse a teacher's classifier (SRRL, SimKD).
 """
