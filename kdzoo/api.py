@@ -11,10 +11,10 @@ from torch import nn
 
 from kdzoo import registry
 from kdzoo.benchmark.plan.rows import changed
-from kdzoo.benchmark.plan.teachers import nested
 from kdzoo.engine.launch import finished, launch
 from kdzoo.engine.results import Result
 from kdzoo.engine.run_identity import identify
+from kdzoo.engine.teacher_recipe import in_training_order
 from kdzoo.errors import RecipeError
 from kdzoo.recipe.layers import Origin
 from kdzoo.recipe.load import Recipe, resolved
@@ -87,12 +87,10 @@ def train(recipe: Recipe, *, folder: Path | None = None, force: bool = False, pr
 
 def _teachers_first(settings: Mapping[str, Any], *, progress: bool) -> None:
     """Train the teachers that are recipes of their own where one can see it; the engine would do it silently."""
-    for teacher in nested(settings):
-        if finished(teacher.folder, teacher.identity) is None:
-            _teachers_first(teacher.settings, progress=progress)
-            if progress and main_process():
-                say(f"First the teacher {teacher.name}: {teacher.folder}")
-            _launched(teacher.recipe, teacher.folder, progress=progress)
+    for teacher in in_training_order(settings, skip=lambda found: finished(found.folder, found.identity) is not None):
+        if progress and main_process():
+            say(f"First the teacher {teacher.name}: {teacher.folder}")
+        _launched(teacher.recipe, teacher.folder, progress=progress)
 
 
 def _launched(recipe: Recipe, folder: Path, *, force: bool = False, progress: bool) -> Result:

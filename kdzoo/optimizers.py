@@ -7,6 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
+from kdzoo.ranges import at_least, at_least_and_below
+
 
 class SGD:
     """SGD with momentum; defaults of the CIFAR protocol (lr 0.05, momentum 0.9, weight decay 5e-4, no Nesterov)."""
@@ -14,7 +16,10 @@ class SGD:
     kdzoo_kind = "optimizers"
 
     def __init__(self, *, lr: float = 0.05, momentum: float = 0.9, weight_decay: float = 5e-4, nesterov: bool = False) -> None:
-        self.lr = _checked(lr)
+        at_least(0, lr=lr, momentum=momentum, weight_decay=weight_decay)
+        if nesterov and momentum == 0:
+            raise ValueError("nesterov needs a momentum above 0, got momentum=0; set momentum, or leave nesterov out")
+        self.lr = lr
         self.momentum, self.weight_decay, self.nesterov = momentum, weight_decay, nesterov
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
@@ -31,7 +36,8 @@ class Adam:
     def __init__(
         self, *, lr: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0
     ) -> None:
-        self.lr = _checked(lr)
+        _adam_ranges(lr=lr, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay)
+        self.lr = lr
         self.betas, self.eps, self.weight_decay = (beta1, beta2), eps, weight_decay
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
@@ -46,14 +52,14 @@ class AdamW:
     def __init__(
         self, *, lr: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.01
     ) -> None:
-        self.lr = _checked(lr)
+        _adam_ranges(lr=lr, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay)
+        self.lr = lr
         self.betas, self.eps, self.weight_decay = (beta1, beta2), eps, weight_decay
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         return torch.optim.AdamW(parameters, lr=self.lr, betas=self.betas, eps=self.eps, weight_decay=self.weight_decay)
 
 
-def _checked(lr: float) -> float:
-    if lr < 0:
-        raise ValueError(f"lr must be >= 0, got {lr}")
-    return lr
+def _adam_ranges(*, lr: float, beta1: float, beta2: float, eps: float, weight_decay: float) -> None:
+    at_least(0, lr=lr, eps=eps, weight_decay=weight_decay)
+    at_least_and_below(0, 1, beta1=beta1, beta2=beta2)

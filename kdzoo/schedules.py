@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from kdzoo.protocol.outputs import Progress
+from kdzoo.ranges import at_least, finite
 
 Unit = Literal["epoch", "step"]
 
@@ -41,6 +42,7 @@ class Constant(Schedule):
 
     def __init__(self, *, value: float | None = None) -> None:
         super().__init__()
+        finite(value=value)
         self.constant = value
 
     def value(self, base: float, progress: Progress) -> float:
@@ -52,6 +54,7 @@ class Ramp(Schedule):
 
     def __init__(self, *, end: float, start: float | None, after: int, until: int | None, unit: Unit) -> None:
         super().__init__(unit)
+        finite(end=end, start=start, after=after, until=until)
         if after < 0 or (until is not None and until <= after):
             raise ValueError(f"after must be >= 0 and until above it, got after={after}, until={until}")
         self.start, self.end, self.after, self.until = start, end, after, until
@@ -97,6 +100,8 @@ class Steps(Schedule):
 
     def __init__(self, *, at: Sequence[int], factor: float = 0.1, unit: Unit = "epoch") -> None:
         super().__init__(unit)
+        at_least(0, at=at)
+        finite(factor=factor)
         self.at, self.factor = tuple(at), factor
 
     def value(self, base: float, progress: Progress) -> float:
@@ -108,7 +113,8 @@ class Warmup(Schedule):
 
     def __init__(self, *, until: int, unit: Unit = "epoch") -> None:
         super().__init__(unit)
-        self.until = _positive(until) or 1
+        at_least(1, until=until)
+        self.until = until
 
     def value(self, base: float, progress: Progress) -> float:
         return base * min((self.done(progress) + 1) / self.until, 1.0)
@@ -119,6 +125,8 @@ class Piecewise(Schedule):
 
     def __init__(self, *, at: Sequence[int], values: Sequence[float], unit: Unit = "epoch") -> None:
         super().__init__(unit)
+        at_least(0, at=at)
+        finite(values=values)
         if len(at) != len(values) or list(at) != sorted(at):
             raise ValueError(f"at must ascend and match values one to one, got at={list(at)}, values={list(values)}")
         self.at, self.values = tuple(at), tuple(values)
@@ -126,9 +134,3 @@ class Piecewise(Schedule):
     def value(self, base: float, progress: Progress) -> float:
         passed = sum(self.done(progress) >= milestone for milestone in self.at)
         return self.values[passed - 1] if passed else base
-
-
-def _positive(until: int | None) -> int | None:
-    if until is not None and until < 1:
-        raise ValueError(f"until must be >= 1, got {until}")
-    return until

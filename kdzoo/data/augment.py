@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kdzoo.ranges import at_least, between
+
 
 class Augment(Protocol):
     """One augmentation: images (B, C, H, W) and uniform numbers (B, draws) in [0, 1) to images of the same shape and type."""
@@ -33,7 +35,7 @@ class Crop:
     draws: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
-        _at_least("crop", self.padding, 1)
+        at_least(1, crop=self.padding)
 
     def __call__(self, images: Tensor, uniform: Tensor) -> Tensor:
         height, width = images.shape[-2:]
@@ -66,7 +68,7 @@ class Cutout:
     draws: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
-        _at_least("cutout", self.size, 1)
+        at_least(1, cutout=self.size)
 
     def __call__(self, images: Tensor, uniform: Tensor) -> Tensor:
         height, width = images.shape[-2:]
@@ -91,9 +93,7 @@ class Jitter:
     draws: ClassVar[int] = 3
 
     def __post_init__(self) -> None:
-        for name in ("brightness", "contrast", "saturation"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must lie between 0 and 1, got {getattr(self, name)}.")
+        between(0, 1, brightness=self.brightness, contrast=self.contrast, saturation=self.saturation)
 
     def __call__(self, images: Tensor, uniform: Tensor) -> Tensor:
         strength = uniform.new_tensor([self.brightness, self.contrast, self.saturation])
@@ -133,8 +133,7 @@ def augmentation(*, crop: int = 0, flip: bool = False, cutout: int = 0, fill: Se
 
     Raises ValueError for a negative number.
     """
-    _at_least("crop", crop, 0)
-    _at_least("cutout", cutout, 0)
+    at_least(0, crop=crop, cutout=cutout)
     steps: list[Augment | None] = [
         Crop(crop) if crop else None,
         Flip() if flip else None,
@@ -183,8 +182,3 @@ def _gray(pixels: Tensor) -> Tensor:
         return pixels.mean(1, keepdim=True)
     red, green, blue = pixels.chunk(3, dim=1)
     return 0.299 * red + 0.587 * green + 0.114 * blue
-
-
-def _at_least(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}.")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from kdzoo import digests
 from kdzoo.data.augment import Augmentation
 from kdzoo.errors import RecipeError
 
@@ -134,13 +135,15 @@ def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, 
 
 def fingerprint(*parts: Images | None) -> str:
     """SHA-256 over the parts' pixels and labels with their shapes; of streamed images, what `Streamed.summary` says."""
-    digest = hashlib.sha256()
+    return digests.of_stream(_content(parts))
+
+
+def _content(parts: Sequence[Images | None]) -> Iterator[bytes | memoryview]:
     for part in parts:
         for item in (part.images, part.labels) if part else ():
             if isinstance(item, Tensor):
-                digest.update(f"{item.dtype} {tuple(item.shape)}".encode())
-                digest.update(item.cpu().contiguous().numpy().data)
+                yield f"{item.dtype} {tuple(item.shape)}".encode()
+                yield item.cpu().contiguous().numpy().data
             else:
-                digest.update(item.summary())
-        digest.update(b"|")
-    return digest.hexdigest()
+                yield item.summary()
+        yield b"|"

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from kdzoo.random import Streams
+from kdzoo.ranges import finite
 
 FIXED_SEED = 0
 RESERVED = ("train", "validation", "test")
@@ -110,6 +111,7 @@ def _subset(labels: Tensor, pool: Tensor, size: int, seed: int) -> Tensor:
 
 def _count(name: str, size: float, available: int) -> int:
     """A fraction or a number of samples as a number of samples."""
+    finite(**{name: size})
     count = size if isinstance(size, int) else round(size * available)
     if isinstance(size, float) and not 0 < size < 1:
         raise ValueError(f"{name} is the fraction {size}: give one between 0 and 1, or a whole number of samples.")

@@ -5,7 +5,6 @@ torchvision reads what it has downloaded before; nothing is downloaded here.
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kdzoo import digests
 from kdzoo.data.decoding import decoded_set
 from kdzoo.data.search_paths import Availability, places
 from kdzoo.data.sets import ImageSet
@@ -182,10 +182,8 @@ class _Items:
     def summary(self) -> bytes:
         """The labels and every so many-th image: reading all of a large set takes too long."""
         some = range(0, len(self.labels), max(1, len(self.labels) // 64))
-        digest = hashlib.sha256(self.labels.numpy().tobytes())
-        for index in some:
-            digest.update(self.image(index).numpy().tobytes())
-        return digest.digest()
+        found = digests.of_stream([self.labels.numpy().tobytes(), *(self.image(index).numpy().tobytes() for index in some)])
+        return bytes.fromhex(found)
 
 
 def _labels(data: Any, name: str) -> Tensor:

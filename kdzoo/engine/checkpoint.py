@@ -18,7 +18,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from kdzoo.engine.files import digest, replace_folder
+from kdzoo import digests
+from kdzoo.engine.files import replace_folder
 from kdzoo.engine.observers import Observer
 from kdzoo.engine.position import Position
 from kdzoo.engine.run import Run
@@ -109,8 +110,8 @@ def _write(folder: Path, run: Run, position: Position, observer: Observer) -> No
         torch.save(state, folder / "state.pt")
     except RuntimeError as error:  # how torch reports a write that the disk refused
         raise OSError(f"state.pt could not be written ({error})") from None
-    digests = {file.name: digest(file) for file in folder.iterdir()}
-    (folder / "manifest.json").write_text(json.dumps({"format": FORMAT, "sha256": digests}))
+    found = {file.name: digests.of_file(file) for file in folder.iterdir()}
+    (folder / "manifest.json").write_text(json.dumps({"format": FORMAT, "sha256": found}))
 
 
 def _problem(folder: Path) -> str | None:
@@ -118,7 +119,7 @@ def _problem(folder: Path) -> str | None:
     try:
         manifest = json.loads((folder / "manifest.json").read_text())
         for name, expected in manifest["sha256"].items():
-            if digest(folder / name) != expected:
+            if digests.of_file(folder / name) != expected:
                 return f"{name} is damaged"
         if manifest["format"] != FORMAT:
             return f"its format is {manifest['format']}, this kdzoo reads {FORMAT}"

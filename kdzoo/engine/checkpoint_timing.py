@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from kdzoo import signals
 from kdzoo.engine.checkpoint import Checkpoints
 from kdzoo.engine.observers import Observer
 from kdzoo.engine.position import Position
@@ -45,19 +44,9 @@ class CheckpointTimer(Observer):
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Take SIGINT and SIGTERM politely for the length of a block; a second one acts at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-        def heard(number: int, _: object) -> None:
+        def heard(number: int) -> None:
             self.signal = number
-            signal.signal(number, before[signal.Signals(number)])
 
-        for number in before:
-            signal.signal(number, heard)
-        try:
+        with signals.listening(heard):
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)

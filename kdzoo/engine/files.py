@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -66,12 +65,6 @@ def replace_folder(path: Path, fill: Callable[[Path], object]) -> None:
         os.replace(beside, path)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from kdzoo import digests
 from kdzoo.recipe.build import build
 from kdzoo.recipe.identity import identity
 
@@ -21,7 +21,7 @@ def identify(settings: Mapping[str, Any]) -> str:
     files = dict(_files({key: settings[key] for key in ("student", "learners", "teachers")}, ""))
     base = identity(settings, files=files)
     data = _data(settings["task"], settings["paths"].get("data"))
-    return hashlib.sha256(f"{base} {data}".encode()).hexdigest()[:16]
+    return digests.of_text(f"{base} {data}")[: digests.SHORT]
 
 
 def _data(task: Mapping[str, Any], root: str | None) -> str:

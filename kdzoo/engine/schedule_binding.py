@@ -10,6 +10,7 @@ from typing import Any
 from kdzoo.engine.run import Run
 from kdzoo.errors import RecipeError, did_you_mean
 from kdzoo.protocol.outputs import Progress
+from kdzoo.ranges import admissible
 from kdzoo.schedules import Schedule
 
 
@@ -21,9 +22,19 @@ class Binding:
     schedule: Schedule
     base: float
     put: Callable[[float], None]
+    owner: Any = None
 
     def apply(self, progress: Progress) -> None:
-        self.put(self.schedule.value(self.base, progress))
+        """Put the value that holds now. Raises RecipeError for one that a constructor would not have taken."""
+        value = self.schedule.value(self.base, progress)
+        try:
+            admissible(self.owner, self.path.rpartition(".")[2], value)
+        except ValueError as error:
+            raise RecipeError(
+                f"schedules.{self.path} reaches an inadmissible value at epoch {progress.epoch}, step {progress.step}: "
+                f"{error}; change the schedule."
+            ) from None
+        self.put(value)
 
 
 def bind(run: Run, schedules: Mapping[str, Schedule]) -> list[Binding]:
@@ -59,7 +70,7 @@ def _number(path: str, owner: Any, attribute: str, schedule: Schedule) -> Bindin
         else:
             setattr(owner, last, value)
 
-    return Binding(path, schedule, float(base), put)
+    return Binding(path, schedule, float(base), put, owner)
 
 
 def _get(owner: Any, part: str, path: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,3 +30,21 @@ class TeacherRecipe:
     @property
     def recipe(self) -> Recipe:
         return Recipe(dict(self.settings), "a teacher's recipe", {})
+
+
+def nested(settings: Mapping[str, Any]) -> Iterator[TeacherRecipe]:
+    """The teachers that `settings` describes by a recipe, without those that these have in turn."""
+    for spec in settings["teachers"].values():
+        if spec.get("recipe") is not None:
+            yield TeacherRecipe.of(spec["recipe"], settings)
+
+
+def in_training_order(settings: Mapping[str, Any], *, skip: Callable[[TeacherRecipe], bool]) -> Iterator[TeacherRecipe]:
+    """All teachers that are recipes of their own, each after its own teachers.
+
+    `skip` is asked before the teachers of a teacher are looked at; they are left out with it.
+    """
+    for teacher in nested(settings):
+        if not skip(teacher):
+            yield from in_training_order(teacher.settings, skip=skip)
+            yield teacher

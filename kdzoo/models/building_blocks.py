@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from kdzoo.errors import RecipeError
+from kdzoo.ranges import at_least_and_below
 
 
 def conv(wide_in: int, wide_out: int, kernel: int = 3, *, stride: int = 1, groups: int = 1) -> nn.Conv2d:
@@ -30,9 +30,8 @@ def stack(block: Callable[[int, int, int], nn.Module], *, depth: int, wide_in: i
 
 
 def drop(rate: float) -> nn.Dropout:
-    """Dropout at `rate`; RecipeError unless 0 <= rate < 1."""
-    if not 0 <= rate < 1:
-        raise RecipeError(f"`dropout` of a model must be at least 0 and below 1, got {rate}.")
+    """Dropout at `rate`; ValueError unless 0 <= rate < 1."""
+    at_least_and_below(0, 1, dropout=rate)
     return nn.Dropout(rate)
 
 

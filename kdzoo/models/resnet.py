@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from kdzoo.errors import RecipeError
 from kdzoo.models.building_blocks import GlobalPool, conv, kaiming_convolutions, stack
 from kdzoo.models.tap_names import StageTaps, name_taps
+from kdzoo.ranges import at_least
 
 NARROW = (16, 16, 32, 64)
 WIDE = (32, 64, 128, 256)
@@ -45,6 +46,7 @@ class ResNet(nn.Module):
             raise RecipeError(f"a resnet of depth {depth} does not exist: depth must be 6n + 2 (8, 14, 20, 26, 32, ...).")
         if len(widths) != 4:
             raise RecipeError(f"a resnet needs 4 widths (the stem and three stages), got {list(widths)}.")
+        at_least(1, widths=widths)
         stem, first, second, third = widths
         blocks = (depth - 2) // 6
         self.conv1, self.bn1, self.relu = conv(channels, stem), nn.BatchNorm2d(stem), nn.ReLU()

@@ -7,16 +7,15 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from kdzoo.errors import RecipeError
 from kdzoo.models.building_blocks import GlobalPool, conv_bn_relu, drop, kaiming_convolutions
 from kdzoo.models.tap_names import StageTaps, name_taps
+from kdzoo.ranges import at_least
 
 
-def _positive(widths: Sequence[int], name: str) -> None:
-    if not widths or min(widths) < 1:
-        raise RecipeError(
-            f"`{name}` must name at least one width, each at least 1, got {list(widths)}; give e.g. {name}: [64]."
-        )
+def _some(widths: Sequence[int], name: str) -> None:
+    at_least(1, **{name: widths})
+    if not widths:
+        raise ValueError(f"{name} must name at least one width, got []; give e.g. {name}: [64]")
 
 
 class LinearNet(nn.Module):
@@ -39,7 +38,7 @@ class MLP(nn.Module):
         self, *, classes: int, channels: int = 3, size: int, hidden: Sequence[int] = (64,), dropout: float = 0.0
     ) -> None:
         super().__init__()
-        _positive(hidden, "hidden")
+        _some(hidden, "hidden")
         widths = [channels * size * size, *hidden]
         self.flatten = nn.Flatten()
         self.body = nn.Sequential(*(nn.Sequential(nn.Linear(a, b), nn.ReLU(), drop(dropout)) for a, b in pairwise(widths)))
@@ -59,7 +58,7 @@ class TinyCNN(nn.Module):
 
     def __init__(self, *, classes: int, channels: int = 3, widths: Sequence[int] = (8, 16, 32), dropout: float = 0.0) -> None:
         super().__init__()
-        _positive(widths, "widths")
+        _some(widths, "widths")
         sizes = [channels, *widths]
         self.body = nn.Sequential(*(nn.Sequential(*conv_bn_relu(a, b, stride=2)) for a, b in pairwise(sizes)))
         self.pool = nn.Sequential(GlobalPool(), drop(dropout))

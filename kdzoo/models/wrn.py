@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from kdzoo.errors import RecipeError
 from kdzoo.models.building_blocks import GlobalPool, conv, drop, kaiming_convolutions, stack
 from kdzoo.models.tap_names import StageTaps, name_taps
+from kdzoo.ranges import at_least
 
 
 class WideBlock(nn.Module):
@@ -50,15 +51,14 @@ class WideStage(nn.Module):
 class WideResNet(nn.Module):
     """`dropout` acts between the two convolutions of a block (0: none, as in the tables).
 
-    Raises RecipeError unless depth = 6n + 4, widen >= 1 and 0 <= dropout < 1.
+    Raises RecipeError unless depth = 6n + 4, ValueError unless widen >= 1 and 0 <= dropout < 1.
     """
 
     def __init__(self, *, classes: int, channels: int = 3, depth: int = 40, widen: int = 2, dropout: float = 0.0) -> None:
         super().__init__()
         if depth < 10 or (depth - 4) % 6:
             raise RecipeError(f"a wide resnet of depth {depth} does not exist: depth must be 6n + 4 (10, 16, 22, 28, 40, ...).")
-        if widen < 1:
-            raise RecipeError(f"`widen` of a wide resnet must be at least 1, got {widen}.")
+        at_least(1, widen=widen)
         blocks = (depth - 4) // 6
         first, second, third = 16 * widen, 32 * widen, 64 * widen
         self.conv1 = conv(channels, 16)

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from kdzoo import registry
+from kdzoo import ranges, registry
 from kdzoo.errors import CapabilityError, RecipeError, did_you_mean
 from kdzoo.recipe.load import Recipe
 from kdzoo.recipe.paths import copied, join
@@ -108,7 +108,7 @@ def _argument(field: Field, value: Any, path: str, provenance: Provenance) -> An
 
 def _called(constructor: Callable[..., Any], arguments: Mapping[str, Any], path: str, provenance: Provenance) -> Any:
     try:
-        return constructor(**arguments)
+        return ranges.constructed(lambda: constructor(**arguments))
     except ValueError as error:
         where = {known: f" (from {text})" for known, text in provenance.items()}
         raise RecipeError(worded(error, path, arguments, lambda at: where.get(at, ""))) from error

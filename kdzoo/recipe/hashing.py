@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from kdzoo import digests
 
 
 def content(obj: Any) -> Any:
@@ -19,9 +20,9 @@ def content(obj: Any) -> Any:
     """
     if isinstance(obj, Tensor):
         flat = obj.detach().cpu().contiguous().reshape(-1)
-        return [str(obj.dtype), list(obj.shape), hashlib.sha256(flat.view(torch.uint8).numpy().tobytes()).hexdigest()]
+        return [str(obj.dtype), list(obj.shape), digests.of_bytes(flat.view(torch.uint8).numpy().tobytes())]
     if isinstance(obj, np.ndarray):
-        return [str(obj.dtype), list(obj.shape), hashlib.sha256(np.ascontiguousarray(obj).tobytes()).hexdigest()]
+        return [str(obj.dtype), list(obj.shape), digests.of_bytes(np.ascontiguousarray(obj).tobytes())]
     if isinstance(obj, nn.Module):
         parts = [[name, type(part).__qualname__, part.extra_repr()] for name, part in obj.named_modules()]
         return [_code(type(obj)), parts, dict(obj.state_dict())]
@@ -39,15 +40,9 @@ def content(obj: Any) -> Any:
 def source_hash(obj: Any) -> str:
     """SHA-256 of the source of a class or function; '' where there is none to read."""
     try:
-        return hashlib.sha256(inspect.getsource(obj).encode()).hexdigest()
+        return digests.of_text(inspect.getsource(obj))
     except (OSError, TypeError):
         return ""
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _code(obj: Any) -> list[str]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kdzoo import registry
+from kdzoo import digests, registry
 from kdzoo.errors import RecipeError
-from kdzoo.recipe.hashing import content, file_hash, source_hash
+from kdzoo.recipe.hashing import content, source_hash
 from kdzoo.recipe.paths import child, copied, keys
 from kdzoo.recipe.schema import RECIPE, USE, Schema, schema_for, schema_of
 from kdzoo.recipe.sections import Layout
@@ -35,7 +34,7 @@ def identity(settings: Mapping[str, Any], *, files: Mapping[str, Path]) -> str:
         RecipeError: a Python object among the settings that cannot be hashed.
     """
     tree = copied(_recipe(settings))  # files are replaced in it, the caller's lists must stay
-    others = {path: file_hash(file) for path, file in files.items() if not _replaced(tree, path.lstrip("."), file)}
+    others = {path: digests.of_file(file) for path, file in files.items() if not _replaced(tree, path.lstrip("."), file)}
     whole = {"protocol": registry.PROTOCOL, "recipe": tree, "files": others}
     try:
         text = json.dumps(whole, sort_keys=True, separators=(",", ":"), default=content)
@@ -44,7 +43,7 @@ def identity(settings: Mapping[str, Any], *, files: Mapping[str, Path]) -> str:
             f"The run has no identity, for a Python object in its recipe cannot be hashed ({error}): "
             "register it as a plugin and name it instead."
         ) from error
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return digests.of_text(text)[: digests.SHORT]
 
 
 def relevant(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,7 +75,7 @@ def _plugin(kind: str, spec: Any, *_place: object) -> Any:
         return _recipe(spec)
     entry = registry.entry(kind, spec[USE])
     file = locate(entry.target.partition(":")[0])
-    code = file_hash(file) if file and file.is_file() else source_hash(registry.get(kind, spec[USE]))
+    code = digests.of_file(file) if file and file.is_file() else source_hash(registry.get(kind, spec[USE]))
     settings = {name: value for name, value in spec.items() if name != USE}
     return {**_section(schema_for(kind, spec[USE]), settings), USE: [entry.name, entry.distribution, entry.version, code]}
 
@@ -88,5 +87,5 @@ def _replaced(tree: Any, path: str, file: Path) -> bool:
         tree = child(tree, key)
     if child(tree, last) is None:
         return False
-    tree[last] = file_hash(file)
+    tree[last] = digests.of_file(file)
     return True

@@ -10,6 +10,7 @@ from kdzoo.protocol.method import Method
 from kdzoo.protocol.roles import Optimizer, Schedule, Tracker, Transform
 from kdzoo.protocol.task import Model, Task
 from kdzoo.protocol.teacher import Teacher
+from kdzoo.ranges import above
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,8 @@ class Train:
     patience: int | None = None
 
     def __post_init__(self) -> None:
-        _positive(self, "epochs", "batch_size", "accumulate", "clip", "evaluate_every", "patience")
+        above(0, epochs=self.epochs, batch_size=self.batch_size, accumulate=self.accumulate, clip=self.clip)
+        above(0, evaluate_every=self.evaluate_every, patience=self.patience)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +55,7 @@ class Runtime:
     trackers: Sequence[Tracker] = ()
 
     def __post_init__(self) -> None:
-        _positive(self, "threads", "log_every", "checkpoint_every", "keep")
+        above(0, threads=self.threads, log_every=self.log_every, checkpoint_every=self.checkpoint_every, keep=self.keep)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,10 +115,3 @@ class Layout:
     paths: Paths = field(default_factory=Paths)
     reference: Reference | None = None
     bench: Mapping[str, Any] | None = None
-
-
-def _positive(section: object, *names: str) -> None:
-    for name in names:
-        value = getattr(section, name)
-        if value is not None and value <= 0:
-            raise ValueError(f"{name} must be > 0, got {value}")

@@ -13,7 +13,7 @@ from kdzoo.errors import PluginError, RecipeError, did_you_mean
 from kdzoo.recipe.layers import Layers, Origin
 from kdzoo.recipe.paths import copied, join
 from kdzoo.recipe.schema import RECIPE, REQUIRED, USE, Field, Schema, schema_for, schema_of
-from kdzoo.recipe.values import holds_object
+from kdzoo.recipe.values import all_finite, holds_object
 
 LABELED = "methods"  # their label is their name, unless they say otherwise
 EXPANDING = "teachers"  # their `expand` may turn settings into nested recipes
@@ -52,9 +52,12 @@ class Checker:
         if holds_object(value):
             return value
         try:
-            return field.parse(value)
+            found = field.parse(value)
         except ValueError:
             raise RecipeError(f"{path} must be {field.expected}, got {_shown(value)}{self.layers.where(path)}.") from None
+        if not all_finite(found):
+            raise RecipeError(f"{path} must be finite, got {_shown(value)}{self.layers.where(path)}.")
+        return found
 
     def slot(self, field: Field, value: Any, path: str, key: str | None = None) -> Any:
         """A plugin with its settings; a Python object in its place is left alone."""

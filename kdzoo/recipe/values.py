@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections.abc
 import copy
 import functools
+import math
 import operator
 import types
 from collections.abc import Mapping, Sequence
@@ -122,6 +123,13 @@ def holds_object(value: Any) -> bool:
     if isinstance(value, dict | list):
         return any(holds_object(item) for item in (value.values() if isinstance(value, dict) else value))
     return not isinstance(value, NONE | bool | int | float | str | bytes)
+
+
+def all_finite(value: Any) -> bool:
+    """Whether no number in a plain value is NaN or infinite."""
+    if isinstance(value, dict | list):
+        return all(all_finite(item) for item in (value.values() if isinstance(value, dict) else value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _is_word(annotation: Any) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import re
 import sys
@@ -10,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 
+from kdzoo import digests
 from kdzoo.errors import PluginError, did_you_mean
 from kdzoo.registry.entries import IN_PROCESS, KINDS, LOCAL, Entry
 
@@ -43,7 +43,7 @@ def load_file(path: str | Path) -> list[Entry]:
             f"The plugin file {path} holds no plugin: define a subclass of Method (or another class with `kdzoo_kind`), "
             f'or a table {TABLE} = {{"methods": {{"name": object}}}}.'
         )
-    version = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    version = digests.of_file(path)[:12]
     for stale in [entry for entry in LOCAL if entry.distribution == path.name]:
         del LOCAL[stale]
     target = f"{module.__name__}:"

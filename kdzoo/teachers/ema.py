@@ -13,6 +13,7 @@ from torch import Tensor
 
 from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.teacher import Teacher
+from kdzoo.ranges import at_least_and_below
 
 
 class EMA(Teacher):
@@ -26,8 +27,7 @@ class EMA(Teacher):
 
     def __init__(self, *, momentum: float = 0.999) -> None:
         super().__init__()
-        if not 0.0 <= momentum < 1.0:
-            raise ValueError(f"momentum must be in [0, 1), got {momentum}")
+        at_least_and_below(0, 1, momentum=momentum)
         self.momentum = momentum
 
     def build(self, run: RunContext) -> None:

@@ -15,6 +15,7 @@ from kdzoo.errors import CapabilityError
 from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.outputs import Batch, Output, Rows
 from kdzoo.protocol.teacher import Teacher
+from kdzoo.ranges import strictly_between
 
 
 class Virtual(Teacher):
@@ -26,8 +27,7 @@ class Virtual(Teacher):
 
     def __init__(self, *, correct: float = 0.99) -> None:
         super().__init__()
-        if not 0.0 < correct < 1.0:
-            raise ValueError(f"correct must be in (0, 1), got {correct}")
+        strictly_between(0, 1, correct=correct)
         self.correct = correct
 
     def build(self, run: RunContext) -> None:

@@ -22,7 +22,8 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, Stage, term
 from kdzoo.protocol.outputs import Step
-from kdzoo_features.checks import at_least, map_pairs, pairs, positive
+from kdzoo.ranges import above, at_least
+from kdzoo_features.tap_checks import map_pairs, pairs
 
 SCALE = 3 / 1000
 
@@ -39,7 +40,7 @@ class AB(Method):
         teacher_taps: Sequence[str] = ("stages.preact",),
     ) -> None:
         super().__init__()
-        positive(margin=margin)
+        above(0, margin=margin)
         at_least(0, boundary_epochs=boundary_epochs)
         self.margin, self.epochs = margin, boundary_epochs
         self.student_taps, self.teacher_taps = student_taps, teacher_taps

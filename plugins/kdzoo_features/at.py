@@ -23,7 +23,8 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
-from kdzoo_features.checks import map_pairs, pairs, positive
+from kdzoo.ranges import above
+from kdzoo_features.tap_checks import map_pairs, pairs
 
 
 class AT(Method):
@@ -37,7 +38,7 @@ class AT(Method):
         teacher_taps: Sequence[str] = ("stages",),
     ) -> None:
         super().__init__()
-        positive(power=power)
+        above(0, power=power)
         self.power, self.student_taps, self.teacher_taps = power, student_taps, teacher_taps
 
     def needs(self) -> Needs:

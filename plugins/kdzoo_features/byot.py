@@ -35,7 +35,8 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
-from kdzoo_features.checks import Shape, positive, several_samples
+from kdzoo.ranges import above
+from kdzoo_features.tap_checks import Shape, several_samples
 
 
 def separable(channels: int, out: int, *, stride: int) -> nn.Sequential:
@@ -79,7 +80,7 @@ class BYOT(Method):
 
     def __init__(self, *, temperature: float = 3.0, taps: str = "stages", pooled_tap: str = "pooled") -> None:
         super().__init__()
-        positive(temperature=temperature)
+        above(0, temperature=temperature)
         self.temperature, self.taps, self.pooled_tap = temperature, taps, pooled_tap
 
     def needs(self) -> Needs:

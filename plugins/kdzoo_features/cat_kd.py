@@ -27,7 +27,8 @@ from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo.protocol.task import Model
-from kdzoo_features.checks import at_least, map_pairs, pairs, teacher_classifier
+from kdzoo.ranges import at_least
+from kdzoo_features.tap_checks import map_pairs, pairs, teacher_classifier
 from kdzoo_features.truncate import up_to
 
 

@@ -20,7 +20,7 @@ from kdzoo.functional.relations import correlation_congruence, neighbor_correlat
 from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.needs import term
 from kdzoo.protocol.outputs import Step
-from kdzoo_features.checks import at_least, positive
+from kdzoo.ranges import above, at_least
 from kdzoo_features.relational import Relational
 
 
@@ -29,7 +29,7 @@ class Embedding(Relational):
 
     def __init__(self, *, width: int = 128, student_tap: str = "pooled", teacher_tap: str = "pooled") -> None:
         super().__init__(student_tap=student_tap, teacher_tap=teacher_tap)
-        positive(width=width)
+        above(0, width=width)
         self.width = width
 
     def setup(self, run: RunContext) -> None:
@@ -56,7 +56,7 @@ class CC(Embedding):
         teacher_tap: str = "pooled",
     ) -> None:
         super().__init__(width=width, student_tap=student_tap, teacher_tap=teacher_tap)
-        positive(gamma=gamma)
+        above(0, gamma=gamma)
         at_least(1, order=order)
         self.gamma, self.order = gamma, order
 

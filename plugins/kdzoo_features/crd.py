@@ -31,7 +31,8 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Batch, Step
-from kdzoo_features.checks import at_least, pairs, positive, shape_pairs
+from kdzoo.ranges import above, at_least, at_least_and_below
+from kdzoo_features.tap_checks import pairs, shape_pairs
 
 SIDES = ("student", "teacher")
 UNKNOWN = -1
@@ -72,9 +73,8 @@ class CRD(Method):
     ) -> None:
         super().__init__()
         at_least(1, negatives=negatives, width=width)
-        positive(temperature=temperature)
-        if not 0 <= momentum < 1:
-            raise ValueError(f"momentum must be at least 0 and below 1, got {momentum:g}")
+        above(0, temperature=temperature)
+        at_least_and_below(0, 1, momentum=momentum)
         self.negatives, self.temperature, self.momentum, self.width = negatives, temperature, momentum, width
         self.student_tap, self.teacher_tap = student_tap, teacher_tap
 

@@ -19,7 +19,8 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
-from kdzoo_features.checks import map_pairs, pairs, positive
+from kdzoo.ranges import above
+from kdzoo_features.tap_checks import map_pairs, pairs
 
 
 class CWD(Method):
@@ -27,7 +28,7 @@ class CWD(Method):
 
     def __init__(self, *, temperature: float = 1.0, student_tap: str = "last", teacher_tap: str = "last") -> None:
         super().__init__()
-        positive(temperature=temperature)
+        above(0, temperature=temperature)
         self.temperature, self.student_tap, self.teacher_tap = temperature, student_tap, teacher_tap
 
     def needs(self) -> Needs:

@@ -26,7 +26,8 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, Stage, term
 from kdzoo.protocol.outputs import Step
-from kdzoo_features.checks import at_least, equal_channels
+from kdzoo.ranges import at_least
+from kdzoo_features.tap_checks import equal_channels
 
 
 class FSP(Method):

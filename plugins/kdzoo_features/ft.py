@@ -25,7 +25,8 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, Stage, term
 from kdzoo.protocol.outputs import Step
-from kdzoo_features.checks import at_least, map_pairs, pairs, positive, still
+from kdzoo.ranges import above, at_least
+from kdzoo_features.tap_checks import map_pairs, pairs, still
 
 
 class FT(Method):
@@ -43,8 +44,8 @@ class FT(Method):
         teacher_tap: str = "last",
     ) -> None:
         super().__init__()
-        positive(rate=rate)
-        at_least(0, paraphraser_epochs=paraphraser_epochs)
+        above(0, rate=rate)
+        at_least(0, paraphraser_epochs=paraphraser_epochs, paraphraser_lr=paraphraser_lr)
         self._rate, self.epochs, self.stage_lr = rate, paraphraser_epochs, paraphraser_lr
         self.student_tap, self.teacher_tap = student_tap, teacher_tap
 

@@ -17,7 +17,7 @@ from kdzoo.functional.information import correlation_information, mutual_informa
 from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.needs import term
 from kdzoo.protocol.outputs import Step
-from kdzoo_features.checks import positive
+from kdzoo.ranges import above
 from kdzoo_features.relational import Relational
 
 
@@ -26,7 +26,7 @@ class ITRD(Relational):
 
     def __init__(self, *, alpha: float = 1.5, student_tap: str = "pooled", teacher_tap: str = "pooled") -> None:
         super().__init__(student_tap=student_tap, teacher_tap=teacher_tap)
-        positive(alpha=alpha)
+        above(0, alpha=alpha)
         self.alpha = alpha
 
     def setup(self, run: RunContext) -> None:

@@ -24,7 +24,8 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
-from kdzoo_features.checks import at_least, equal_channels, map_pairs, pairs
+from kdzoo.ranges import at_least
+from kdzoo_features.tap_checks import equal_channels, map_pairs, pairs
 
 
 class KDSVD(Method):

@@ -19,7 +19,8 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
-from kdzoo_features.checks import map_pairs, pairs
+from kdzoo.ranges import at_least_and_below
+from kdzoo_features.tap_checks import map_pairs, pairs
 
 
 class MGD(Method):
@@ -27,8 +28,7 @@ class MGD(Method):
 
     def __init__(self, *, ratio: float = 0.15, student_tap: str = "last", teacher_tap: str = "last") -> None:
         super().__init__()
-        if not 0 <= ratio < 1:
-            raise ValueError(f"ratio must be at least 0 and below 1, got {ratio:g}")
+        at_least_and_below(0, 1, ratio=ratio)
         self.ratio, self.student_tap, self.teacher_tap = ratio, student_tap, teacher_tap
 
     def needs(self) -> Needs:

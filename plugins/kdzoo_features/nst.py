@@ -20,7 +20,7 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
-from kdzoo_features.checks import map_pairs, pairs
+from kdzoo_features.tap_checks import map_pairs, pairs
 
 
 class NST(Method):

@@ -23,7 +23,7 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
-from kdzoo_features.checks import pairs, shape_pairs
+from kdzoo_features.tap_checks import pairs, shape_pairs
 
 
 @in_float32

@@ -22,7 +22,7 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
-from kdzoo_features.checks import map_pairs, pairs, several_samples
+from kdzoo_features.tap_checks import map_pairs, pairs, several_samples
 
 
 class PearsonKD(Method):

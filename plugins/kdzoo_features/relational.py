@@ -10,7 +10,7 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs
 from kdzoo.protocol.outputs import Step
-from kdzoo_features.checks import pairs, several_samples, shape_pairs
+from kdzoo_features.tap_checks import pairs, several_samples, shape_pairs
 
 
 class Relational(Method):

@@ -33,7 +33,8 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
-from kdzoo_features.checks import at_least, map_pairs, pairs, positive, teacher_classifier
+from kdzoo.ranges import above, at_least
+from kdzoo_features.tap_checks import map_pairs, pairs, teacher_classifier
 
 
 def regions(maps: Tensor, scales: Sequence[int] = (1, 2, 4)) -> Tensor:
@@ -63,9 +64,9 @@ class SDD(Method):
 
     def __init__(self, *, temperature: float = 4.0, scales: Sequence[int] = (1, 2, 4), teacher_tap: str = "last") -> None:
         super().__init__()
-        positive(temperature=temperature)
-        at_least(1, scales=min(scales, default=0))
-        if scales[0] != 1:
+        above(0, temperature=temperature)
+        at_least(1, scales=scales)
+        if not scales or scales[0] != 1:
             raise ValueError(f"scales must begin with 1, the whole image, got {list(scales)}")
         self.temperature, self.scales, self.teacher_tap = temperature, tuple(scales), teacher_tap
 

@@ -30,7 +30,7 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
-from kdzoo_features.checks import maps_only
+from kdzoo_features.tap_checks import maps_only
 
 SHRINK = 4
 

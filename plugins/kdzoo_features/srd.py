@@ -19,7 +19,7 @@ from kdzoo.functional.float32 import in_float32
 from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.needs import term
 from kdzoo.protocol.outputs import Step
-from kdzoo_features.checks import positive
+from kdzoo.ranges import above
 from kdzoo_features.relational import Relational
 
 
@@ -39,7 +39,7 @@ class SRD(Relational):
 
     def __init__(self, *, exponent: float = 4.0, student_tap: str = "pooled", teacher_tap: str = "pooled") -> None:
         super().__init__(student_tap=student_tap, teacher_tap=teacher_tap)
-        positive(exponent=exponent)
+        above(0, exponent=exponent)
         self.exponent = exponent
 
     def setup(self, run: RunContext) -> None:

@@ -34,7 +34,8 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, Stage, term
 from kdzoo.protocol.outputs import Batch, Step
-from kdzoo_features.checks import at_least, pairs, positive, shape_pairs, still
+from kdzoo.ranges import above, at_least
+from kdzoo_features.tap_checks import pairs, shape_pairs, still
 
 TURNS = 4
 
@@ -83,7 +84,7 @@ class SSKD(Method):
         teacher_tap: str = "pooled",
     ) -> None:
         super().__init__()
-        positive(temperature=temperature, similarity_temperature=similarity_temperature)
+        above(0, temperature=temperature, similarity_temperature=similarity_temperature)
         at_least(0, keep_transformed=keep_transformed, keep_similarity=keep_similarity, head_epochs=head_epochs)
         self.temperature, self.similarity_temperature = temperature, similarity_temperature
         self.keep_transformed, self.keep_similarity = keep_transformed, keep_similarity

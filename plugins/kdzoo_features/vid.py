@@ -22,7 +22,8 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
-from kdzoo_features.checks import map_pairs, pairs, positive
+from kdzoo.ranges import above
+from kdzoo_features.tap_checks import map_pairs, pairs
 
 
 class VID(Method):
@@ -36,7 +37,7 @@ class VID(Method):
         teacher_taps: Sequence[str] = ("stages",),
     ) -> None:
         super().__init__()
-        positive(initial_variance=initial_variance)
+        above(0, initial_variance=initial_variance)
         self._initial, self.student_taps, self.teacher_taps = initial_variance, student_taps, teacher_taps
 
     def needs(self) -> Needs:

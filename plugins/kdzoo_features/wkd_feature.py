@@ -20,7 +20,8 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
-from kdzoo_features.checks import at_least, map_pairs, pairs
+from kdzoo.ranges import at_least
+from kdzoo_features.tap_checks import map_pairs, pairs
 
 
 class WKDFeature(Method):

@@ -16,7 +16,8 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
-from kdzoo_graph.auto_distill import AutoDistill, Head, Projection, asked, checked
+from kdzoo.ranges import at_least_and_below
+from kdzoo_graph.auto_distill import AutoDistill, Head, Projection, asked
 from kdzoo_graph.entity_identification import apart
 from kdzoo_graph.self_table import TABLE, table_of
 
@@ -46,7 +47,7 @@ class AutoDistillL2(Method):
         items: str = "entities",
     ) -> None:
         super().__init__()
-        checked(dropout=dropout)
+        at_least_and_below(0, 1, dropout=dropout)
         self.head, self.dropout, self.representation, self.items = head, dropout, representation, items
 
     def needs(self) -> Needs:

@@ -29,6 +29,7 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
+from kdzoo.ranges import above, at_least, at_least_and_below
 from kdzoo_graph.entity_identification import identify, identify_in_batch, identify_sampled
 from kdzoo_graph.sampling import SAMPLERS
 from kdzoo_graph.self_table import TABLE
@@ -78,7 +79,9 @@ class AutoDistill(Method):
         items: str = "entities",
     ) -> None:
         super().__init__()
-        checked(count=count, temperature=temperature, dropout=dropout)
+        at_least(1, count=count)
+        above(0, temperature=temperature)
+        at_least_and_below(0, 1, dropout=dropout)
         self.negatives, self.count, self.sampler, self.temperature = negatives, count, sampler, temperature
         self.head, self.dropout, self.representation, self.items = head, dropout, representation, items
 
@@ -136,13 +139,3 @@ def asked(step: Step, representation: str, items: str) -> tuple[Tensor, Tensor]:
     """The tapped representations (R, D) and the numbers of their rows (R,)."""
     features = step.student.features
     return features[representation].flatten(0, -2), features[items].flatten()
-
-
-def checked(*, count: int = 1, temperature: float = 1.0, dropout: float = 0.0) -> None:
-    """Refuse settings out of range. Raises ValueError; the recipe names the place."""
-    if count < 1:
-        raise ValueError(f"count must be at least 1, got {count}")
-    if not temperature > 0:
-        raise ValueError(f"temperature must be > 0, got {temperature:g}")
-    if not 0 <= dropout < 1:
-        raise ValueError(f"dropout must be at least 0 and below 1, got {dropout:g}")

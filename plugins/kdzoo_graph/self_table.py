@@ -17,6 +17,7 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.forms import Absent
 from kdzoo.protocol.outputs import Batch, Output, Rows
 from kdzoo.protocol.teacher import Teacher
+from kdzoo.ranges import at_least_and_below
 
 TABLE = "table"
 
@@ -33,8 +34,7 @@ class SelfTable(Teacher):
 
     def __init__(self, *, table: str | None = None, momentum: float | None = None) -> None:
         super().__init__()
-        if momentum is not None and not 0 <= momentum < 1:
-            raise ValueError(f"momentum must be at least 0 and below 1, got {momentum:g}")
+        at_least_and_below(0, 1, momentum=momentum)
         self.table, self.momentum = table, momentum
 
     def build(self, run: RunContext) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from kdzoo.protocol.teacher import Teacher
-from kdzoo_logits.checks import positive
+from kdzoo.ranges import above
 from kdzoo_logits.plans import earlier, with_teacher
 
 LABELS = "hard_label"
@@ -39,7 +39,7 @@ class BornAgain(Teacher):
     def expand(settings: dict[str, Any], recipe: dict[str, Any]) -> dict[str, Any]:
         """The frozen teacher that the settings stand for, given the recipe around them. Raises ValueError."""
         left = settings["generations"] - 1
-        positive(generations=left + 1)
+        above(0, generations=left + 1)
         plan = {**settings, "generations": left}
         changes = {"teachers": with_teacher(recipe, settings["use"], plan)} if left else labels_alone(recipe)
         named = {"name": f"generation{left}", "seed": settings["seed"] + left}

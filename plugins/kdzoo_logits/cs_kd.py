@@ -19,7 +19,7 @@ from kdzoo.functional.divergence import softened_kl
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
-from kdzoo_logits.checks import positive
+from kdzoo.ranges import above
 
 VIEW = "same_class"
 
@@ -29,7 +29,7 @@ class CSKD(Method):
 
     def __init__(self, *, temperature: float = 4.0) -> None:
         super().__init__()
-        positive(temperature=temperature)
+        above(0, temperature=temperature)
         self.temperature = temperature
 
     def needs(self) -> Needs:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from kdzoo.functional.gradient import scale_gradient
 from kdzoo.protocol.method import Transform
 from kdzoo.protocol.outputs import Pair, Rows, Step
-from kdzoo_logits.checks import positive
+from kdzoo.ranges import above
 
 
 def reversal(epoch: int, *, loops: int = 10, first: float = 0.0, last: float = -1.0) -> float:
@@ -40,7 +40,7 @@ class CurriculumTemperature(Transform):
 
     def __init__(self, *, start: float = 1.0, end: float = 20.0, loops: int = 10) -> None:
         super().__init__()
-        positive(start=start, end=end, loops=loops)
+        above(0, start=start, end=end, loops=loops)
         self.start, self.end, self.loops = start, end, loops
         self.theta = nn.Parameter(torch.ones(()))
 

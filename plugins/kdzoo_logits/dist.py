@@ -21,7 +21,7 @@ from kdzoo.functional.row_mean import row_mean
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
-from kdzoo_logits.checks import positive
+from kdzoo.ranges import above
 
 
 def pearson(a: Tensor, b: Tensor, *, weight: Tensor | None = None, eps: float = 1e-8) -> Tensor:
@@ -52,7 +52,7 @@ class DIST(Method):
 
     def __init__(self, *, temperature: float = 4.0, beta: float = 1.0, gamma: float = 1.0) -> None:
         super().__init__()
-        positive(temperature=temperature)
+        above(0, temperature=temperature)
         self.temperature, self.beta, self.gamma = temperature, beta, gamma
 
     def needs(self) -> Needs:

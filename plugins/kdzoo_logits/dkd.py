@@ -26,7 +26,8 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
-from kdzoo_logits.checks import labels, other_classes_there, positive
+from kdzoo.ranges import above
+from kdzoo_logits.task_checks import labels, other_classes_there
 
 
 @in_float32
@@ -53,7 +54,7 @@ class DKD(Method):
 
     def __init__(self, *, temperature: float = 4.0, alpha: float = 1.0, beta: float = 8.0) -> None:
         super().__init__()
-        positive(temperature=temperature)
+        above(0, temperature=temperature)
         self.temperature, self.alpha, self.beta = temperature, alpha, beta
 
     def needs(self) -> Needs:

@@ -29,7 +29,8 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Batch, Step
-from kdzoo_logits.checks import classes, positive
+from kdzoo.ranges import above
+from kdzoo_logits.task_checks import classes
 
 SHARE = "dlb_share"
 
@@ -61,7 +62,7 @@ class DLB(Method):
 
     def __init__(self, *, temperature: float = 3.0) -> None:
         super().__init__()
-        positive(temperature=temperature)
+        above(0, temperature=temperature)
         self.temperature = temperature
 
     def needs(self) -> Needs:

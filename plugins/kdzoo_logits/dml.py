@@ -18,7 +18,7 @@ from kdzoo.functional.divergence import kl_divergence
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
-from kdzoo_logits.checks import several_learners
+from kdzoo.ranges import at_least
 
 
 class DML(Method):
@@ -26,7 +26,7 @@ class DML(Method):
 
     def __init__(self, *, learners: int = 2) -> None:
         super().__init__()
-        several_learners(learners)
+        at_least(2, learners=learners)
         self.learners = learners
 
     def needs(self) -> Needs:

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from kdzoo.protocol.roles import REST
+from kdzoo.ranges import at_least, finite
 
 TASK, DISTILL = "task", REST
 
@@ -104,8 +105,8 @@ class DOT:
         weight_decay: float = 5e-4,
         task: Sequence[str] = ("hard_label",),
     ) -> None:
-        if lr < 0:
-            raise ValueError(f"lr must be >= 0, got {lr:g}")
+        at_least(0, lr=lr, momentum=momentum, weight_decay=weight_decay)
+        finite(delta=delta)
         if not task:
             raise ValueError("task must name at least one method, got none")
         if not 0 <= delta <= momentum < 1 - delta:

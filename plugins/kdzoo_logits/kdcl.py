@@ -28,7 +28,8 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
-from kdzoo_logits.checks import labeled, labels, positive, several_learners
+from kdzoo.ranges import above, at_least
+from kdzoo_logits.task_checks import labeled, labels
 
 
 @in_float32
@@ -60,8 +61,8 @@ class KDCL(Method):
         self, *, learners: int = 2, combine: Literal["min_logit", "naive"] = "min_logit", temperature: float = 1.0
     ) -> None:
         super().__init__()
-        positive(temperature=temperature)
-        several_learners(learners)
+        above(0, temperature=temperature)
+        at_least(2, learners=learners)
         self.learners, self.combined, self.temperature = learners, COMBINED[combine], temperature
 
     def needs(self) -> Needs:

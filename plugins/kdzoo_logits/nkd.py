@@ -26,7 +26,8 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
-from kdzoo_logits.checks import labels, other_classes_there, positive
+from kdzoo.ranges import above
+from kdzoo_logits.task_checks import labels, other_classes_there
 
 
 @in_float32
@@ -51,7 +52,7 @@ class NKD(Method):
 
     def __init__(self, *, temperature: float = 1.0, gamma: float = 1.5) -> None:
         super().__init__()
-        positive(temperature=temperature)
+        above(0, temperature=temperature)
         self.temperature, self.gamma = temperature, gamma
 
     def needs(self) -> Needs:

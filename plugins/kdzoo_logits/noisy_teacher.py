@@ -20,7 +20,7 @@ from torch import Tensor
 from kdzoo.errors import CapabilityError
 from kdzoo.protocol.method import Transform
 from kdzoo.protocol.outputs import Pair, Step
-from kdzoo_logits.checks import fraction
+from kdzoo.ranges import at_least, between
 
 HALF = 2.0**-25  # half the spacing of the uniform numbers: 0 and 1 have no normal quantile
 
@@ -36,9 +36,8 @@ class NoisyTeacher(Transform):
 
     def __init__(self, *, alpha: float = 0.5, variance: float = 0.1) -> None:
         super().__init__()
-        fraction(alpha=alpha)
-        if not variance >= 0:
-            raise ValueError(f"variance must be >= 0, got {variance:g}")
+        between(0, 1, alpha=alpha)
+        at_least(0, variance=variance)
         self.alpha, self.variance = alpha, variance
 
     def forward(self, pair: Pair, step: Step) -> Pair:

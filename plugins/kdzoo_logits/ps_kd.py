@@ -24,7 +24,8 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Progress, Step
-from kdzoo_logits.checks import classes, fraction, labeled, labels
+from kdzoo.ranges import between
+from kdzoo_logits.task_checks import classes, labeled, labels
 
 
 def progressive_targets(target: Tensor, past: Tensor, *, share: float) -> Tensor:
@@ -46,7 +47,7 @@ class PSKD(Method):
 
     def __init__(self, *, alpha: float = 0.8) -> None:
         super().__init__()
-        fraction(alpha=alpha)
+        between(0, 1, alpha=alpha)
         self.alpha = alpha
 
     def needs(self) -> Needs:

@@ -29,7 +29,8 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
-from kdzoo_logits.checks import labels, other_classes_there, positive
+from kdzoo.ranges import above
+from kdzoo_logits.task_checks import labels, other_classes_there
 
 
 @in_float32
@@ -66,7 +67,7 @@ class RLD(Method):
         beta: float = 8.0,
     ) -> None:
         super().__init__()
-        positive(temperature=temperature, confidence_temperature=confidence_temperature)
+        above(0, temperature=temperature, confidence_temperature=confidence_temperature)
         self.temperature, self.confidence_temperature = temperature, confidence_temperature
         self.alpha, self.beta = alpha, beta
 

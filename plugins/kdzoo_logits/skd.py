@@ -24,7 +24,7 @@ from kdzoo.functional.float32 import in_float32
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
-from kdzoo_logits.checks import positive
+from kdzoo.ranges import above
 from kdzoo_logits.mlkd import unsure_classes, unsure_samples
 
 
@@ -44,7 +44,7 @@ class SKD(Method):
 
     def __init__(self, *, temperature: float = 4.0, tikhonov: float = 0.1) -> None:
         super().__init__()
-        positive(temperature=temperature, tikhonov=tikhonov)
+        above(0, temperature=temperature, tikhonov=tikhonov)
         self.temperature, self.tikhonov = temperature, tikhonov
 
     def needs(self) -> Needs:

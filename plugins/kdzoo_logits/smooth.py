@@ -18,7 +18,7 @@ from torch import Tensor
 from kdzoo.functional.labels import smooth_labels, smooth_off_label
 from kdzoo.protocol.method import Transform
 from kdzoo.protocol.outputs import Pair, Step
-from kdzoo_logits.checks import fraction
+from kdzoo.ranges import between
 
 
 class Smooth(Transform):
@@ -26,7 +26,7 @@ class Smooth(Transform):
 
     def __init__(self, *, alpha: float = 0.1) -> None:
         super().__init__()
-        fraction(alpha=alpha)
+        between(0, 1, alpha=alpha)
         self.alpha = alpha
 
     def forward(self, pair: Pair, step: Step) -> Pair:

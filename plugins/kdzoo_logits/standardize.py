@@ -16,7 +16,7 @@ from dataclasses import replace
 from kdzoo.functional.standardize import standardize
 from kdzoo.protocol.method import Transform
 from kdzoo.protocol.outputs import Pair, Rows, Step
-from kdzoo_logits.checks import positive
+from kdzoo.ranges import above
 
 
 class Standardize(Transform):
@@ -24,7 +24,7 @@ class Standardize(Transform):
 
     def __init__(self, *, eps: float = 1e-7) -> None:
         super().__init__()
-        positive(eps=eps)
+        above(0, eps=eps)
         self.eps = eps
 
     def forward(self, pair: Pair, step: Step) -> Pair:

@@ -27,7 +27,8 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import term
 from kdzoo.protocol.outputs import Step
-from kdzoo_logits.checks import fraction, labeled, labels, positive
+from kdzoo.ranges import above, between
+from kdzoo_logits.task_checks import labeled, labels
 
 
 @in_float32
@@ -49,8 +50,8 @@ class TfKD(Method):
 
     def __init__(self, *, correct: float = 0.99, temperature: float = 20.0) -> None:
         super().__init__()
-        fraction(correct=correct)
-        positive(temperature=temperature)
+        between(0, 1, correct=correct)
+        above(0, temperature=temperature)
         self.correct, self.temperature = correct, temperature
 
     def setup(self, run: RunContext) -> None:

@@ -18,7 +18,7 @@ from kdzoo.functional.row_mean import row_mean
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
-from kdzoo_logits.checks import positive
+from kdzoo.ranges import above
 
 
 @in_float32
@@ -32,7 +32,7 @@ class TTM(Method):
 
     def __init__(self, *, power: float = 0.1) -> None:
         super().__init__()
-        positive(power=power)
+        above(0, power=power)
         self.power = power
 
     def needs(self) -> Needs:

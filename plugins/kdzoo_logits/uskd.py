@@ -28,7 +28,7 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
-from kdzoo_logits.checks import classes, labels, other_classes_there
+from kdzoo_logits.task_checks import classes, labels, other_classes_there
 
 
 @in_float32

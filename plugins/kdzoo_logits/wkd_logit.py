@@ -31,8 +31,9 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
-from kdzoo_logits.checks import labels, other_classes_there, positive
+from kdzoo.ranges import above
 from kdzoo_logits.nkd import confident_label_loss
+from kdzoo_logits.task_checks import labels, other_classes_there
 
 
 @in_float32
@@ -90,7 +91,7 @@ class WKDLogit(Method):
         sharpness: float = 1.0,
     ) -> None:
         super().__init__()
-        positive(temperature=temperature, regularization=regularization, iterations=iterations, sharpness=sharpness)
+        above(0, temperature=temperature, regularization=regularization, iterations=iterations, sharpness=sharpness)
         self.temperature, self.gamma = temperature, gamma
         self.regularization, self.iterations, self.sharpness = regularization, iterations, sharpness
 

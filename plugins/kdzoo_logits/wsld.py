@@ -21,7 +21,8 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
-from kdzoo_logits.checks import labeled, labels, positive
+from kdzoo.ranges import above
+from kdzoo_logits.task_checks import labeled, labels
 
 
 @in_float32
@@ -46,7 +47,7 @@ class WSLD(Method):
 
     def __init__(self, *, temperature: float = 4.0) -> None:
         super().__init__()
-        positive(temperature=temperature)
+        above(0, temperature=temperature)
         self.temperature = temperature
 
     def needs(self) -> Needs:

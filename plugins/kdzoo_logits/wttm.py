@@ -17,7 +17,7 @@ from kdzoo.functional.row_mean import row_mean
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
-from kdzoo_logits.checks import positive
+from kdzoo.ranges import above
 from kdzoo_logits.ttm import transformed_kl_rows
 
 
@@ -32,7 +32,7 @@ class WTTM(Method):
 
     def __init__(self, *, power: float = 0.2) -> None:
         super().__init__()
-        positive(power=power)
+        above(0, power=power)
         self.power = power
 
     def needs(self) -> Needs:

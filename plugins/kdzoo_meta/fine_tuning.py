@@ -16,9 +16,9 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import LABELS, Needs
 from kdzoo.protocol.outputs import Batch
+from kdzoo.ranges import at_least, strictly_between
 from kdzoo_meta import preconditions
 from kdzoo_meta import quiz as quizzes
-from kdzoo_meta.checks import at_least, between
 
 
 class TeacherFineTuning(Method):
@@ -30,7 +30,7 @@ class TeacherFineTuning(Method):
 
     def __init__(self, *, data: Literal["quiz", "train"] = "quiz", quiz: float = 0.1, quiz_batch: int | None = None) -> None:
         super().__init__()
-        between(0, 1, quiz=quiz)
+        strictly_between(0, 1, quiz=quiz)
         at_least(0, quiz_batch=quiz_batch)
         self.data, self.quiz, self.quiz_batch = data, quiz, quiz_batch
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs
-from kdzoo_meta.checks import between
+from kdzoo.ranges import strictly_between
 from kdzoo_meta.quiz import QUIZ
 
 
@@ -17,7 +17,7 @@ class Holdout(Method):
 
     def __init__(self, *, quiz: float = 0.1) -> None:
         super().__init__()
-        between(0, 1, quiz=quiz)
+        strictly_between(0, 1, quiz=quiz)
         self.quiz = quiz
 
     def needs(self) -> Needs:

@@ -27,9 +27,9 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import LABELS, Needs, term
 from kdzoo.protocol.outputs import MAIN, Batch, Step
+from kdzoo.ranges import above, at_least, between, strictly_between
 from kdzoo_meta import preconditions
 from kdzoo_meta import quiz as quizzes
-from kdzoo_meta.checks import above, at_least, between
 from kdzoo_meta.gradients.inner_objective import Answers, InnerObjective, Part
 from kdzoo_meta.gradients.inner_step import InnerStep
 from kdzoo_meta.gradients.optimizer_rules import mirrored
@@ -57,10 +57,9 @@ class LGTM(Method):
         quiz_batch: int | None = None,
     ) -> None:
         super().__init__()
-        if not 0 <= pull <= 1:
-            raise ValueError(f"pull must be between 0 and 1, got {pull:g}")
+        between(0, 1, pull=pull)
         above(0, temperature=temperature)
-        between(0, 1, quiz=quiz)
+        strictly_between(0, 1, quiz=quiz)
         at_least(0, quiz_batch=quiz_batch, influence=influence)
         self.pull, self.temperature, self.influence = pull, temperature, influence
         self.quiz, self.quiz_batch = quiz, quiz_batch

@@ -31,9 +31,9 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import MAIN_STAGE, Needs
 from kdzoo.protocol.outputs import Batch, Step
+from kdzoo.ranges import above, at_least, strictly_between
 from kdzoo_meta import preconditions
 from kdzoo_meta import quiz as quizzes
-from kdzoo_meta.checks import above, at_least, between
 from kdzoo_meta.gradients.double_backward import double_backward
 from kdzoo_meta.gradients.inner_objective import InnerObjective
 from kdzoo_meta.gradients.inner_step import InnerStep
@@ -94,7 +94,7 @@ class MetaDistil(Method):
         alarm: float = 0.9,
     ) -> None:
         super().__init__()
-        between(0, 1, quiz=quiz)
+        strictly_between(0, 1, quiz=quiz)
         at_least(1, window=window, every=every)
         at_least(0, start_epoch=start_epoch, inner_lr=inner_lr, alarm=alarm, quiz_batch=quiz_batch)
         above(0, inner_clip=inner_clip, teacher_clip=teacher_clip)

@@ -32,9 +32,9 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import MAIN_STAGE, Needs, term
 from kdzoo.protocol.outputs import Batch, Output, Step
+from kdzoo.ranges import above, strictly_between
 from kdzoo_meta import preconditions
 from kdzoo_meta import quiz as quizzes
-from kdzoo_meta.checks import above, between
 from kdzoo_meta.gradients.parameter_swap import in_eval_mode
 
 POOLED = "pooled"
@@ -65,7 +65,7 @@ class MPDistil(Method):
     ) -> None:
         super().__init__()
         above(0, temperature=temperature, clip=clip)
-        between(0, 1, quiz=quiz)
+        strictly_between(0, 1, quiz=quiz)
         self.loss, self.temperature, self.clip, self.quiz = loss, temperature, clip, quiz
 
     def needs(self) -> Needs:

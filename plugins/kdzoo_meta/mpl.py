@@ -32,9 +32,9 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import MAIN_STAGE, Needs, term
 from kdzoo.protocol.outputs import Batch, Step
+from kdzoo.ranges import above, at_least, strictly_between
 from kdzoo_meta import preconditions
 from kdzoo_meta import quiz as quizzes
-from kdzoo_meta.checks import above, at_least, between
 
 STRONG = "strong"
 
@@ -62,7 +62,7 @@ class MPL(Method):
         above(0, temperature=temperature)
         at_least(0, threshold=threshold, consistency=consistency, quiz_batch=quiz_batch)
         at_least(1, ramp=ramp)
-        between(0, 1, quiz=quiz)
+        strictly_between(0, 1, quiz=quiz)
         self.temperature, self.threshold, self.consistency, self.ramp = temperature, threshold, consistency, ramp
         self.sign, self.quiz, self.quiz_batch = sign, quiz, quiz_batch
         self.labeled: list[tuple[Batch, float]] = []

@@ -23,6 +23,7 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Batch, Step
+from kdzoo.ranges import at_least, between, finite
 
 
 class ProKT(Method):
@@ -33,8 +34,7 @@ class ProKT(Method):
 
     def __init__(self, *, pull: float = 0.4) -> None:
         super().__init__()
-        if not 0 <= pull <= 1:
-            raise ValueError(f"pull must be between 0 and 1, got {pull}")
+        between(0, 1, pull=pull)
         self.pull = pull
 
     def needs(self) -> Needs:
@@ -85,6 +85,8 @@ class ProKTDual(ProKT):
 
     def __init__(self, *, epsilon: float = 1.0, rate: float = 0.001, start: float = 1.0) -> None:
         super().__init__(pull=0.0)
+        at_least(0, rate=rate, start=start)
+        finite(epsilon=epsilon)
         self.epsilon, self.rate = epsilon, rate
         self.register_buffer("beta", torch.tensor(start))
 

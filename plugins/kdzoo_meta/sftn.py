@@ -29,7 +29,7 @@ from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo.protocol.task import Model
-from kdzoo_meta.checks import above
+from kdzoo.ranges import above
 from kdzoo_meta.graft import Graft, shape_at
 
 

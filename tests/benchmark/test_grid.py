@@ -107,7 +107,7 @@ def test_a_value_out_of_range_fails_before_training(tiny):
     [
         ({"teacher": {"model": "linear"}}, r"teachers\.teacher\.recipe brings the model and its weights: remove model and"),
         ({"teacher": {"recipe": None}}, r"teachers\.teacher: a model is missing: give one"),
-        ({"optimizers": {"student": {"use": "dot", "lr": -1.0}}}, r"optimizers\.student\.lr must be >= 0, got -1"),
+        ({"optimizers": {"student": {"use": "dot", "lr": -1.0}}}, r"optimizers\.student\.lr must be at least 0, got -1"),
         (
             {"schedules": {"optimizers.student.lr": {"use": "cosine", "after": 5, "until": 5}}},
             r"schedules\.optimizers\.student\.lr\.after must be >= 0 and until above it",

@@ -130,7 +130,7 @@ def test_normalization_is_torchvisions(images):
         (lambda: augmentation(crop=-1), "crop must be at least 0, got -1"),
         (lambda: augmentation(cutout=-2), "cutout must be at least 0, got -2"),
         (lambda: Crop(0), "crop must be at least 1, got 0"),
-        (lambda: Jitter(contrast=2), "contrast must lie between 0 and 1, got 2"),
+        (lambda: Jitter(contrast=2), "contrast must be between 0 and 1, got 2"),
     ],
 )
 def test_impossible_settings_are_refused(make, sentence):

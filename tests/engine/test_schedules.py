@@ -53,7 +53,7 @@ def test_constant_is_the_given_or_the_configured_number() -> None:
 
 
 def test_impossible_schedules_are_refused() -> None:
-    with pytest.raises(ValueError, match="until must be >= 1, got 0"):
+    with pytest.raises(ValueError, match="until must be at least 1, got 0"):
         Warmup(until=0)
     for schedule in (Cosine, Linear):
         with pytest.raises(ValueError, match="after must be >= 0 and until above it, got after=5, until=5"):

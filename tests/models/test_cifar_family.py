@@ -228,9 +228,9 @@ def test_an_impossible_resnet_depth_is_refused(depth):
 def test_an_impossible_wide_resnet_is_refused():
     with pytest.raises(RecipeError, match=r"depth 20 does not exist: depth must be 6n \+ 4"):
         wrn.WideResNet(classes=10, depth=20)
-    with pytest.raises(RecipeError, match="`widen` of a wide resnet must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="widen must be at least 1, got 0"):
         wrn.WideResNet(classes=10, widen=0)
-    with pytest.raises(RecipeError, match=r"`dropout` of a model must be at least 0 and below 1, got 1\.5"):
+    with pytest.raises(ValueError, match=r"dropout must be at least 0 and below 1, got 1\.5"):
         wrn.WideResNet(classes=10, dropout=1.5)
 
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kdzoo.errors import RecipeError
 from kdzoo.models.tiny import MLP, LinearNet, TinyCNN
 
 
@@ -66,7 +65,7 @@ def test_the_logits_are_the_classifier_of_the_pooled_vector_even_under_dropout(f
 
 
 def test_no_width_at_all_is_refused():
-    with pytest.raises(RecipeError, match=r"`hidden` must name at least one width, each at least 1, got \[\]"):
+    with pytest.raises(ValueError, match=r"hidden must name at least one width, got \[\]"):
         MLP(classes=3, size=8, hidden=())
-    with pytest.raises(RecipeError, match=r"`widths` must name at least one width, each at least 1, got \[8, 0\]"):
+    with pytest.raises(ValueError, match=r"widths must be at least 1, got 0 in \[8, 0\]"):
         TinyCNN(classes=3, widths=(8, 0))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -16,6 +15,7 @@ from multiprocessing.synchronize import Event as Flag
 from pathlib import Path
 from typing import Protocol
 
+from kdzoo import signals
 from kdzoo.benchmark.execute.events import Event, OnEvent
 from kdzoo.benchmark.execute.job import Job, Outcome, carry_out
 
@@ -97,7 +97,7 @@ class _Worker:
 def _begin(events: SimpleQueue[Event], flag: Flag, threads: int, plugins: Sequence[str]) -> None:
     for name in THREAD_SETTINGS:  # read when torch is imported, which is later
         os.environ[name] = str(threads)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # between runs the parent decides; in a run the engine listens
+    signals.ignore_interrupts()  # between runs the parent decides; in a run the engine listens
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _Worker.events, _Worker.flag = events, flag
     from kdzoo import registry

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import traceback
 import warnings
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kdzoo import signals
 from kdzoo.benchmark.execute.events import CellProgress, CellStarted, OnEvent
 from kdzoo.errors import Interrupted, KdzooError
 
@@ -104,4 +104,4 @@ class _Listener:
             self.tell(CellProgress(self.job.row, self.job.seed, fraction))
         if not self.stopped and self.stopping():
             self.stopped = True
-            signal.raise_signal(signal.SIGTERM)
+            signals.stop_this_process()

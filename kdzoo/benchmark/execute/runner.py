@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kdzoo import registry
+from kdzoo import registry, signals
 from kdzoo.benchmark.execute.events import BenchStarted, OnEvent
 from kdzoo.benchmark.execute.executor import Executor, Inline, Pool
 from kdzoo.benchmark.execute.job import ERROR
@@ -104,19 +103,5 @@ def _executor(workers: int, threads: int, plugins: Sequence[str | Path], tell: O
 def _signals() -> Iterator[threading.Event]:
     """An event that the first SIGINT or SIGTERM sets; a second one acts as it did before."""
     stopped = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
+    with signals.listening(lambda _: stopped.set()):
         yield stopped
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def heard(number: int, _: object) -> None:
-        stopped.set()
-        signal.signal(number, before[signal.Signals(number)])
-
-    for number in before:
-        signal.signal(number, heard)
-    try:
-        yield stopped
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from kdzoo import digests
 from kdzoo.benchmark.execute.job import Job, Outcome
 from kdzoo.benchmark.plan.grid import Cell, Grid, expand, slug
 from kdzoo.benchmark.plan.strangers import strangers
-from kdzoo.benchmark.plan.teachers import nested
 from kdzoo.benchmark.report.records import FORMAT, PLAN
 from kdzoo.engine.assemble import device_of
 from kdzoo.engine.files import locked, write_json, writing
 from kdzoo.engine.launch import finished
 from kdzoo.engine.run_identity import identify
+from kdzoo.engine.teacher_recipe import TeacherRecipe, in_training_order, nested
 from kdzoo.recipe.load import Recipe
 
 
@@ -62,7 +62,7 @@ class BenchPlan:
             "format": FORMAT,
             "name": grid.name,
             "description": grid.description,
-            "identity": hashlib.sha256(" ".join(sorted(self.identities.values())).encode()).hexdigest()[:16],
+            "identity": digests.of_text(" ".join(sorted(self.identities.values())))[: digests.SHORT],
             "command": grid.command,
             "recipe": grid.text,
             "baseline": grid.baseline,
@@ -116,15 +116,15 @@ def _placed(recipe: Recipe, root: Path) -> Recipe:
 
 def _teachers(settings: Mapping[str, Any], jobs: dict[str, Job], identities: dict[str, str], *, force: bool) -> frozenset[str]:
     """The names of the jobs that train these settings' teachers, which are added to `jobs`, their own teachers first."""
-    names = set()
-    for found in nested(settings):
-        name = f"teacher {found.folder.name}"
-        names.add(name)
-        if name not in jobs:
-            after = _teachers(found.settings, jobs, identities, force=force)
-            jobs[name] = Job(name, found.name, None, found.recipe, found.folder, after, force)
-            identities[name] = found.identity
-    return frozenset(names)
+    for found in in_training_order(settings, skip=lambda teacher: _job_name(teacher) in jobs):
+        name, after = _job_name(found), frozenset(map(_job_name, nested(found.settings)))
+        jobs[name] = Job(name, found.name, None, found.recipe, found.folder, after, force)
+        identities[name] = found.identity
+    return frozenset(map(_job_name, nested(settings)))
+
+
+def _job_name(teacher: TeacherRecipe) -> str:
+    return f"teacher {teacher.folder.name}"
 
 
 def _row(cell: Cell) -> dict[str, Any]:

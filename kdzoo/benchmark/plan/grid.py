@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import re
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kdzoo import digests
 from kdzoo.benchmark.plan.rows import BARE_STUDENT, Overrides, changed, is_alone
 from kdzoo.benchmark.plan.section import NAME, Section, read_section
 from kdzoo.engine.components import make
@@ -44,7 +44,7 @@ class Cell:
     def folder(self) -> str:
         """Its run folder within the bench's."""
         values = json.dumps(self.point, sort_keys=True, default=str)
-        grid = f"-{hashlib.sha256(values.encode()).hexdigest()[:8]}" if self.point else ""
+        grid = f"-{digests.of_text(values)[:8]}" if self.point else ""
         return f"cells/{slug(self.label)}/seed{self.seed}{grid}"
 
 

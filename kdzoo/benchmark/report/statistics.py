@@ -11,6 +11,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from kdzoo.ranges import at_least, strictly_between
+
 LEVEL = 0.95
 K = TypeVar("K", bound=Hashable)
 
@@ -43,27 +45,10 @@ def paired(values: Mapping[K, float], baseline: Mapping[K, float], *, level: flo
     return summarize([value - baseline[key] for key, value in values.items() if key in baseline], level=level)
 
 
-def t_cdf(t: float, degrees: int) -> float:
-    """Student's t distribution for a whole number of degrees of freedom (Abramowitz and Stegun, 26.7.3 and 26.7.4)."""
-    angle = math.atan(t / math.sqrt(degrees))
-    sine, cosine = math.sin(angle), math.cos(angle)
-    odd = degrees % 2
-    total, term = 0.0, cosine if odd else 1.0
-    for k in range(1, (degrees - odd) // 2 + 1):
-        total += term
-        term *= cosine**2 * (2 * k / (2 * k + 1) if odd else (2 * k - 1) / (2 * k))
-    inside = 2 / math.pi * (angle + sine * total) if odd else sine * total
-    return 0.5 + inside / 2
-
-
 def t_quantile(probability: float, degrees: int) -> float:
-    """The value that Student's t stays below with `probability`, by bisection. `probability` in [0.5, 1), `degrees` >= 1."""
-    if not 0.5 <= probability < 1 or degrees < 1:
-        raise ValueError(f"probability must be in [0.5, 1) and degrees >= 1, got {probability} and {degrees}")
-    low, high = 0.0, 1.0
-    while t_cdf(high, degrees) < probability:
-        low, high = high, 2 * high
-    for _ in range(80):
-        middle = (low + high) / 2
-        low, high = (middle, high) if t_cdf(middle, degrees) < probability else (low, middle)
-    return (low + high) / 2
+    """The value that Student's t stays below with `probability`, in (0, 1), for `degrees` >= 1 of freedom."""
+    strictly_between(0, 1, probability=probability)
+    at_least(1, degrees=degrees)
+    from scipy import stats  # takes a while, and only reports need it
+
+    return float(stats.t.ppf(probability, degrees))

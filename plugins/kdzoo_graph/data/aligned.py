@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from kdzoo import digests
 from kdzoo.errors import RecipeError
 
 SIDES = ("triples_1", "triples_2")
@@ -96,7 +96,5 @@ def _inside(pairs: Tensor, of_side: list[Tensor], where: str) -> None:
 
 
 def _hash(tensors: list[Tensor]) -> str:
-    digest = hashlib.sha256()
-    for tensor in tensors:
-        digest.update(f"{tuple(tensor.shape)}".encode() + tensor.numpy().tobytes())
-    return digest.hexdigest()[:16]
+    parts = (f"{tuple(tensor.shape)}".encode() + tensor.numpy().tobytes() for tensor in tensors)
+    return digests.of_stream(parts)[: digests.SHORT]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from kdzoo import digests
 from kdzoo.errors import RecipeError
 
 Fact = tuple[str, str, str]
@@ -79,9 +79,11 @@ def _by_frequency(counted: Iterable[str], names: Iterable[str]) -> list[str]:
 
 
 def _hash(parts: Iterable[Iterable[Fact]]) -> str:
-    digest = hashlib.sha256()
+    return digests.of_stream(_content(parts))[: digests.SHORT]
+
+
+def _content(parts: Iterable[Iterable[Fact]]) -> Iterator[bytes]:
     for part in parts:
         for fact in part:
-            digest.update("\t".join(fact).encode() + b"\n")
-        digest.update(b"\0")
-    return digest.hexdigest()[:16]
+            yield "\t".join(fact).encode() + b"\n"
+        yield b"\0"

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from kdzoo.ranges import at_least, at_least_and_below
 from kdzoo_graph.models.baselines import GATEncoder, GCNEncoder, TableEncoder
 from kdzoo_graph.models.dan import Combine, DANEncoder
 from kdzoo_graph.models.graph import Graph
@@ -76,7 +77,8 @@ def dan(
         combine: how the relations act on what the neighbors say.
         layer_norm: a LayerNorm after each layer. hops: 2 alternates neighbors and two-hop neighbors. self_loop: as released.
     """
-    _checked(width=width, layers=layers, dropout=dropout, decoder_dropout=decoder_dropout)
+    at_least(1, width=width, layers=layers)
+    at_least_and_below(0, 1, dropout=dropout, decoder_dropout=decoder_dropout)
     encoder = DANEncoder(
         relations=relations,
         width=width,
@@ -105,7 +107,8 @@ def gcn(
     decoder_dropout: float = 0.5,
 ) -> GraphModel:
     """Graph convolutions; settings as `dan`, dropout of each layer's input."""
-    _checked(width=width, layers=layers, dropout=dropout, decoder_dropout=decoder_dropout)
+    at_least(1, width=width, layers=layers)
+    at_least_and_below(0, 1, dropout=dropout, decoder_dropout=decoder_dropout)
     head = _head(classes, relations, width_of(width, layers=layers, readout=readout), decoder, decoder_dropout)
     encoder = GCNEncoder(width=width, layers=layers, dropout=dropout)
     return GraphModel(InputTable(entities, width), encoder, head, readout=readout)
@@ -124,7 +127,8 @@ def gat(
     decoder_dropout: float = 0.5,
 ) -> GraphModel:
     """Graph attention with one head; settings as `dan`, dropout of each layer's input."""
-    _checked(width=width, layers=layers, dropout=dropout, decoder_dropout=decoder_dropout)
+    at_least(1, width=width, layers=layers)
+    at_least_and_below(0, 1, dropout=dropout, decoder_dropout=decoder_dropout)
     head = _head(classes, relations, width_of(width, layers=layers, readout=readout), decoder, decoder_dropout)
     encoder = GATEncoder(width=width, layers=layers, dropout=dropout)
     return GraphModel(InputTable(entities, width), encoder, head, readout=readout)
@@ -140,7 +144,8 @@ def entity_table(
     decoder_dropout: float = 0.5,
 ) -> GraphModel:
     """No encoder: each entity is its row of the input table. Settings as `dan`."""
-    _checked(width=width, decoder_dropout=decoder_dropout)
+    at_least(1, width=width)
+    at_least_and_below(0, 1, decoder_dropout=decoder_dropout)
     head = _head(classes, relations, width, decoder, decoder_dropout)
     return GraphModel(InputTable(entities, width), TableEncoder(), head, readout="last")
 
@@ -149,11 +154,3 @@ def _head(classes: int, relations: int, width: int, decoder: Decoder, dropout: f
     if not classes:
         return SimilarityHead()
     return LinkHead(entities=classes, relations=relations, width=width, decoder=decoder, dropout=dropout)
-
-
-def _checked(**settings: float) -> None:
-    for name, value in settings.items():
-        if "dropout" in name and not 0 <= value < 1:
-            raise ValueError(f"{name} must be at least 0 and below 1, got {value:g}")
-        if "dropout" not in name and value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value:g}")

@@ -22,6 +22,7 @@ from kdzoo.protocol.outputs import Batch, Output, Rows
 from kdzoo.protocol.roles import Data
 from kdzoo.protocol.task import Model, Task
 from kdzoo.random import Streams
+from kdzoo.ranges import above, at_least_and_below, finite
 from kdzoo_graph.data.aligned import Aligned
 from kdzoo_graph.data.enrich import enriched
 from kdzoo_graph.data.hops import two_hops
@@ -67,11 +68,9 @@ class EntityAlignment(Task):
         negative_weight: float = 0.1,
         csls_neighbors: int = 2,
     ) -> None:
-        for name, value in {"negatives": negatives, "margin": margin, "csls_neighbors": csls_neighbors}.items():
-            if not value > 0:
-                raise ValueError(f"{name} must be > 0, got {value:g}")
-        if not 0 <= validation < 1:
-            raise ValueError(f"validation must be at least 0 and below 1, got {validation:g}")
+        above(0, negatives=negatives, margin=margin, csls_neighbors=csls_neighbors)
+        at_least_and_below(0, 1, validation=validation)
+        finite(negative_weight=negative_weight)
         self.data, self.validation, self.negatives = data, validation, negatives
         self.margin, self.negative_weight, self.csls_neighbors = margin, negative_weight, csls_neighbors
 

@@ -22,6 +22,7 @@ from kdzoo.protocol.outputs import Batch, Output, Rows
 from kdzoo.protocol.roles import Data
 from kdzoo.protocol.task import Model, Task
 from kdzoo.random import Streams
+from kdzoo.ranges import at_least, at_least_and_below
 from kdzoo_graph.data.open_world import World, closed, opened
 from kdzoo_graph.data.reachability import check
 from kdzoo_graph.data.triples import Triples
@@ -61,10 +62,8 @@ class LinkPrediction(Task):
         negatives: int | None = None,
         unseen: Literal["refuse", "keep"] = "refuse",
     ) -> None:
-        if not 0 <= open_world < 1:
-            raise ValueError(f"open_world must be at least 0 and below 1, got {open_world:g}")
-        if negatives is not None and negatives < 1:
-            raise ValueError(f"negatives must be at least 1, got {negatives}")
+        at_least_and_below(0, 1, open_world=open_world)
+        at_least(1, negatives=negatives)
         self.data, self.open_world, self.open_split = data, open_world, open_split
         self.negatives, self.unseen = negatives, unseen
         self.capabilities = frozenset({"features", "index", "graph"} | ({"classes"} if negatives is None else set()))

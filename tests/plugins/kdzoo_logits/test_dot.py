@@ -159,7 +159,7 @@ class TestKDUnderDOT(MethodContract):
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({"lr": -1.0}, "lr must be >= 0, got -1"),
+        ({"lr": -1.0}, "lr must be at least 0, got -1"),
         ({"task": ()}, "task must name at least one method"),
         ({"delta": -0.1}, "must lie between 0 and 1, got momentum 0.9 and delta -0.1"),
         ({"delta": 0.1}, "must lie between 0 and 1, got momentum 0.9 and delta 0.1"),

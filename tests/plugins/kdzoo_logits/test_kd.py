@@ -58,7 +58,7 @@ def test_three_learners_average_over_their_two_peers(make_step, rows) -> None:
 
 @pytest.mark.parametrize("method", [DML, KDCL])
 def test_a_single_learner_is_refused_in_words(method) -> None:
-    with pytest.raises(ValueError, match="learners must be >= 2"):
+    with pytest.raises(ValueError, match="learners must be at least 2"):
         method(learners=1)
 
 

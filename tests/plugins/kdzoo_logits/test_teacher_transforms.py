@@ -110,7 +110,7 @@ def test_a_method_without_a_teacher_is_left_alone(transform, make_step, rows) ->
 
 @pytest.mark.parametrize(
     ("settings", "text"),
-    [({"alpha": 1.5}, "alpha must be between 0 and 1, got 1.5"), ({"variance": -1.0}, "variance must be >= 0, got -1")],
+    [({"alpha": 1.5}, "alpha must be between 0 and 1, got 1.5"), ({"variance": -1.0}, "variance must be at least 0, got -1")],
 )
 def test_values_out_of_range_are_refused_in_words(settings, text) -> None:
     with pytest.raises(ValueError, match=text):

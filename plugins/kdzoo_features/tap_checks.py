@@ -100,19 +100,5 @@ def still(module: nn.Module, x: Tensor) -> Tensor:
     return found
 
 
-def at_least(minimum: float, **values: float) -> None:
-    """Refuse a value below `minimum`. Raises ValueError; the recipe names the place."""
-    for name, value in values.items():
-        if not value >= minimum:
-            raise ValueError(f"{name} must be at least {minimum:g}, got {value:g}")
-
-
-def positive(**values: float) -> None:
-    """Refuse a value that is not above zero. Raises ValueError."""
-    for name, value in values.items():
-        if not value > 0:
-            raise ValueError(f"{name} must be > 0, got {value:g}")
-
-
 def _listed(shapes: Mapping[str, Shape]) -> str:
     return ", ".join(shapes) or "none"

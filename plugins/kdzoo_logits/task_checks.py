@@ -1,4 +1,4 @@
-"""Checks that the methods of this family share: ranges in the words of a recipe, labels and class counts."""
+"""What the methods of this family ask of a task: labels and class counts."""
 
 from __future__ import annotations
 
@@ -9,26 +9,6 @@ from kdzoo.errors import CapabilityError
 from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.outputs import Rows, Step
-
-
-def positive(**values: float) -> None:
-    """Refuse a value that is not above zero. Raises ValueError; the recipe names the place."""
-    for name, value in values.items():
-        if not value > 0:
-            raise ValueError(f"{name} must be > 0, got {value:g}")
-
-
-def several_learners(learners: int) -> None:
-    """Refuse a method of peers that would have none. Raises ValueError."""
-    if learners < 2:
-        raise ValueError(f"learners must be >= 2, as each learns from the others, got {learners}")
-
-
-def fraction(**values: float) -> None:
-    """Refuse a value outside 0 to 1. Raises ValueError."""
-    for name, value in values.items():
-        if not 0 <= value <= 1:
-            raise ValueError(f"{name} must be between 0 and 1, got {value:g}")
 
 
 def look(run: RunContext) -> Rows:

@@ -1,0 +1,44 @@
+"""SIGINT and SIGTERM for the length of a block: the first is noted, so that work can end in order; a second acts at once."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def listening(heard: Callable[[int], object]) -> Iterator[None]:
+    """Call `heard(number)` for the first of these signals, and put the handlers of before back then, and after the block.
+
+    Outside the main thread, where Python allows no handlers, nothing is installed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in STOPPING}
+
+    def handler(number: int, _: object) -> None:
+        heard(number)
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in STOPPING:
+        signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+def stop_this_process() -> None:
+    """Raise SIGTERM here, which whoever listens in this process takes as the wish to end in order."""
+    signal.raise_signal(signal.SIGTERM)
+
+
+def ignore_interrupts() -> None:
+    """Leave Ctrl-C, which a terminal sends to a whole group of processes, to the parent process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
