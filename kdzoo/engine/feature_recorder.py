@@ -38,8 +38,8 @@ class FeatureRecorder:
             value = _entry(value, key, spec)
         if not isinstance(value, Tensor):
             raise CapabilityError(
-                f"tap {spec!r} gives a {type(value).__name__}, not a tensor; tap an entry of it ({spec}[0]), or a module inside it "
-                "whose output is one tensor."
+                f"tap {spec!r} gives a {type(value).__name__}, not a tensor; tap an entry of it ({spec}[0]), "
+                "or a module inside it whose output is one tensor."
             )
         kept = value.clone() if spec in self.cloned else value
         self._features[spec] = kept
