@@ -14,7 +14,8 @@ from kdzoo.benchmark.execute.events import (
     TeacherDone,
 )
 from kdzoo.benchmark.execute.runner import bench
-from kdzoo.benchmark.report.board import Leaderboard, Row
+from kdzoo.benchmark.report.board import Row
+from kdzoo.benchmark.report.leaderboard import Leaderboard
 from kdzoo.benchmark.report.page import write_report
 
 __all__ = [

@@ -14,7 +14,7 @@ from kdzoo.benchmark.execute.executor import Executor, Inline, Pool
 from kdzoo.benchmark.execute.job import ERROR
 from kdzoo.benchmark.execute.scheduler import carry_out_all, tell_end
 from kdzoo.benchmark.execute.workers import default_workers
-from kdzoo.benchmark.report.board import Leaderboard
+from kdzoo.benchmark.report.leaderboard import Leaderboard
 from kdzoo.benchmark.report.page import write_report
 from kdzoo.benchmark.report.records import read_records
 from kdzoo.benchmark.report.samples import save_samples

@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kdzoo import digests
+from kdzoo import digests, registry
 from kdzoo.benchmark.execute.job import Job, Outcome
 from kdzoo.benchmark.plan.grid import Cell, Grid, expand, slug
-from kdzoo.benchmark.plan.strangers import strangers
 from kdzoo.benchmark.report.records import FORMAT, PLAN
 from kdzoo.engine.assemble import device_of
 from kdzoo.engine.files import locked, write_json, writing
@@ -134,7 +133,7 @@ def _row(cell: Cell) -> dict[str, Any]:
         "row": cell.row,
         "label": cell.label,
         "point": dict(cell.point),
-        "unpackaged": strangers(settings),
+        "unpackaged": unpackaged_plugins(settings),
         "budget": {
             "train.epochs": settings["train"]["epochs"],
             "train.batch_size": settings["train"]["batch_size"],
@@ -145,3 +144,13 @@ def _row(cell: Cell) -> dict[str, Any]:
 
 def _inside(job: Job, folder: Path) -> str:
     return job.folder.relative_to(folder).as_posix()
+
+
+def unpackaged_plugins(settings: Mapping[str, Any]) -> list[str]:
+    """The plugins of this recipe that are in no installed package, so that others cannot simply repeat the result."""
+    specs = [("methods", spec) for spec in settings["methods"].values()]
+    specs += [("transforms", t) for _, spec in specs[:] for kind in ("logits", "targets") for t in spec[kind]]
+    specs += [("teachers", spec) for spec in settings["teachers"].values()]
+    specs += [("models", settings["student"]), ("tasks", settings["task"])]
+    named = {(kind, spec["use"]) for kind, spec in specs if isinstance(spec, Mapping)}
+    return sorted(name for kind, name in named if registry.is_local(registry.entry(kind, name)))

@@ -44,7 +44,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Leaderboard:
+class Board:
     """All rows, the best mean first, and what a reader should know about them.
 
     Attributes:
@@ -73,12 +73,6 @@ class Leaderboard:
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
         return {**asdict(self), "folder": str(self.folder)}
-
-    def markdown(self) -> str:
-        """As a table in Markdown, with what belongs under it."""
-        from kdzoo.benchmark.report.formats import markdown
-
-        return markdown(self)
 
 
 def further(tests: Iterable[Mapping[str, float]], names: Sequence[str]) -> dict[str, Summary]:

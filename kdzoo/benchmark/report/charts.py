@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from kdzoo.benchmark.report.board import Leaderboard, Row
+from kdzoo.benchmark.report.board import Board, Row
 from kdzoo.benchmark.report.formats import spread
 
 WIDTH, HEIGHT = 860, 28
@@ -42,7 +42,7 @@ def ticks(low: float, high: float, *, most: int = 6) -> list[float]:
     return [round(number * step, 10) for number in range(first, max(last, first + 1) + 1)]
 
 
-def bars(board: Leaderboard, places: int) -> str:
+def bars(board: Board, places: int) -> str:
     """One bar a row from the axis to its mean, with the mean's 95 % interval and a dot for each seed."""
     rows = [row for row in board.rows if row.kind != "teacher" and row.last.mean is not None]
     if not rows:

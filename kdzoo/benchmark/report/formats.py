@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from kdzoo.benchmark.report.board import Leaderboard, Row
+from kdzoo.benchmark.report.board import Board, Row
 from kdzoo.benchmark.report.records import FORMAT, Records
 from kdzoo.benchmark.report.statistics import Summary
 
@@ -19,7 +19,7 @@ EXPLAINED = (
 )
 
 
-def markdown(board: Leaderboard) -> str:
+def markdown(board: Board) -> str:
     """Table, explanation, warnings, failures and notes."""
     headers, rows = table(board)
     lines = [f"# {board.name}", "", _line(headers), _line(["---", *["---:"] * (len(headers) - 1)]), *map(_line, rows)]
@@ -29,7 +29,7 @@ def markdown(board: Leaderboard) -> str:
     return "\n".join(lines)
 
 
-def sections(board: Leaderboard) -> dict[str, list[str]]:
+def sections(board: Board) -> dict[str, list[str]]:
     """What stands under the table, by title; nothing empty."""
     said = board.failures.items()
     failed = {sentence: [cell for cell, own in said if own == sentence] for _, sentence in said}
@@ -51,7 +51,7 @@ def sections(board: Leaderboard) -> dict[str, list[str]]:
     return {title: items for title, items in found.items() if items}
 
 
-def table(board: Leaderboard) -> tuple[list[str], list[list[str]]]:
+def table(board: Board) -> tuple[list[str], list[list[str]]]:
     """The headers and a line a row; without the column of published numbers where there is none."""
     places = digits([row.last for row in board.rows])
     columns: dict[str, Callable[[Row], str]] = {
@@ -102,7 +102,7 @@ def digits(column: Iterable[Summary]) -> int:
     return 2 if any(abs(summary.mean or 0) >= 10 for summary in column) else 4
 
 
-def results_json(board: Leaderboard, records: Records) -> dict[str, Any]:
+def results_json(board: Board, records: Records) -> dict[str, Any]:
     """Everything, for machines. `format` counts up when a key changes its meaning."""
     return {
         "format": FORMAT,

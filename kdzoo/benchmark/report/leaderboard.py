@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kdzoo.benchmark.report.board import Leaderboard, Row, further
+from kdzoo.benchmark.report.board import Board, Row, further
 from kdzoo.benchmark.report.fairness import notes, warnings
+from kdzoo.benchmark.report.formats import markdown
 from kdzoo.benchmark.report.records import Record, Records
 from kdzoo.benchmark.report.statistics import paired, summarize
 from kdzoo.benchmark.report.teacher_rows import teacher_rows
+
+
+class Leaderboard(Board):
+    """A board that a script prints: `print(kdzoo.bench("quickstart").markdown())`."""
+
+    def markdown(self) -> str:
+        """As a table in Markdown, with what belongs under it."""
+        return markdown(self)
 
 
 def leaderboard(records: Records) -> Leaderboard:

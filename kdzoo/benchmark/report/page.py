@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from kdzoo.benchmark.report import charts
-from kdzoo.benchmark.report.board import Leaderboard
 from kdzoo.benchmark.report.formats import EXPLAINED, digits, markdown, results_csv, results_json, sections, spread, table
-from kdzoo.benchmark.report.leaderboard import leaderboard
+from kdzoo.benchmark.report.leaderboard import Leaderboard, leaderboard
 from kdzoo.benchmark.report.png import data_uri
 from kdzoo.benchmark.report.records import Records, read_records
 from kdzoo.benchmark.report.samples import read_samples

@@ -11,7 +11,7 @@ from kdzoo.terminal.bench_progress import watching
 from kdzoo.terminal.console import say, show_json, show_table
 
 if TYPE_CHECKING:
-    from kdzoo.benchmark.report.board import Leaderboard
+    from kdzoo.benchmark.report.leaderboard import Leaderboard
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -8,16 +8,13 @@ alone. No loss is differentiated in forward mode, and the graph is that of a fir
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from kdzoo_meta.gradients.inner_objective import InnerObjective, Part
 from kdzoo_meta.gradients.surrogate import Surrogate
 from kdzoo_meta.gradients.vectors import Vector, floats
-
-if TYPE_CHECKING:
-    from kdzoo_meta.gradients.inner_objective import InnerObjective, Part
 
 
 def add_hessian(

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -17,10 +16,8 @@ from torch import Tensor
 
 from kdzoo.protocol.context import RunContext, Weights
 from kdzoo.protocol.outputs import MAIN, Batch, Output, map_tensors
-from kdzoo_meta.gradients.hessian import add_hessian
 from kdzoo_meta.gradients.parameter_swap import held, in_eval_mode
-from kdzoo_meta.gradients.surrogate import surrogate
-from kdzoo_meta.gradients.vectors import Vector, below, length
+from kdzoo_meta.gradients.vectors import Vector, below
 
 R = TypeVar("R")
 Answers = dict[str, Output]
@@ -143,26 +140,6 @@ class InnerObjective:
         self.held(leaves, passes)
         found = self.collected(leaves)
         return {name: found[name] if name in found else torch.zeros_like(p) for name, p in theta.items()}
-
-    def pull(self, parts: Sequence[Part], theta: Vector, along: dict[str, Tensor], *, onward: bool) -> dict[str, Tensor]:
-        """Add d/dphi <d total / d theta, along> to the `.grad` of the teacher's parameters.
-
-        With `onward` also return d/dtheta of it, the Hessian times `along`. `along` is used up: it is brought to length 1,
-        which keeps tangents in the range of half precision, and the length is given back in full precision.
-        """
-        size = length(along)
-        torch._foreach_div_(list(along.values()), size.clamp_min(torch.finfo(size.dtype).tiny))
-        along = {name: along[name] if name in along else torch.zeros_like(p) for name, p in theta.items()}
-        own = self.own(theta)
-        extra = {name: p for name, p in theta.items() if name not in own}
-        passed = {name: p.detach().requires_grad_() for name, p in theta.items()}
-        for part in parts:
-            answers, tangents = self.tangents(partial(self.answers, part), own, along)
-            found = surrogate(partial(self.total, part, graph=True), answers, tangents, extra, along)
-            self.backward(found.value * size)
-            if onward:
-                add_hessian(self, part, found, along, size, into=passed)
-        return self.collected(passed) if onward else {}
 
     def held(self, theta: Vector, passes: Callable[[], R]) -> R:
         """Forward and backward with these parameters in the student: activation checkpointing runs it again in between."""

@@ -19,6 +19,7 @@ from torch import Tensor
 from kdzoo.protocol.outputs import Batch
 from kdzoo_meta.gradients.inner_objective import InnerObjective, Part
 from kdzoo_meta.gradients.inner_step import InnerStep, States
+from kdzoo_meta.gradients.mixed_gradient import mixed_gradient
 from kdzoo_meta.gradients.share import shared_gradient
 from kdzoo_meta.gradients.vectors import Vector
 
@@ -50,7 +51,7 @@ def unrolled(
         to_theta, along, to_states = inner.pull(theta, known, states, to_theta, to_states)  # type: ignore[arg-type]
         if not trail:
             to_theta = {}  # a copy of the student less while the teacher's graph is alive
-        passed = objective.pull(parts, theta, along, onward=bool(trail))
+        passed = mixed_gradient(objective, parts, theta, along, onward=bool(trail))
         to_theta = {name: v + passed[name] if name in passed else v for name, v in to_theta.items()}
 
 
