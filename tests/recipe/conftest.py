@@ -18,6 +18,8 @@ from kdzoo.registry.entries import LOCAL
 
 
 class Task:
+    tells = frozenset({"classes", "channels", "size", "entities", "relations"})
+
     def __init__(self, *, data: Data | None = None, folds: int = 1):
         self.data, self.folds = data, folds
 

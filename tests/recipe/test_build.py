@@ -113,4 +113,4 @@ def test_an_unknown_setting_is_refused_even_unchecked():
 def test_reserved_settings_are_split_off_complete():
     own, reserved = split_reserved({"use": "soft", "temperature": 2.0, "weights": {"soft": 0.5}})
     assert own == {"use": "soft", "temperature": 2.0}
-    assert reserved == {"teacher": None, "logits": [], "targets": [], "weights": {"soft": 0.5}}
+    assert reserved == {"teacher": None, "reads": None, "logits": [], "targets": [], "weights": {"soft": 0.5}}

@@ -183,7 +183,7 @@ def test_what_the_task_tells_a_model_is_no_setting():
 
 
 def test_a_method_also_takes_the_reserved_settings():
-    assert list(schema_for("methods", "plain").fields) == ["teacher", "logits", "targets", "weights"]
+    assert list(schema_for("methods", "plain").fields) == ["teacher", "reads", "logits", "targets", "weights"]
 
 
 def named_weights(*, weights: str = ""): ...
