@@ -48,8 +48,10 @@ class Precision:
 
 def full_rows(output: Output) -> Output:
     """Logits in float32 if they came out in half precision: every loss starts from full numbers."""
+    rows = _full(output.rows)
     heads = {name: _full(head) if isinstance(head, Rows) else head for name, head in output.heads.items()}
-    return replace(output, rows=_full(output.rows), heads=heads)
+    same = rows is output.rows and all(heads[name] is head for name, head in output.heads.items())
+    return output if same else replace(output, rows=rows, heads=heads)
 
 
 def _full(rows: Rows) -> Rows:

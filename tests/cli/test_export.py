@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from kdzoo import Method, Run, Step, registry, term
+from kdzoo import Method, RunContext, Step, registry, term
 from kdzoo.cli import main
 from kdzoo.data.digits import Digits
 
@@ -178,7 +178,7 @@ class Doubled(Method):
     def doubled(self, step: Step) -> torch.Tensor:
         return self.layer(step.student.rows.logits).square().mean()
 
-    def deploy(self, run: Run) -> torch.nn.Module:
+    def deploy(self, run: RunContext) -> torch.nn.Module:
         return torch.nn.Sequential(run.student, self.layer)
 
 

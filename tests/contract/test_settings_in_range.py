@@ -13,7 +13,7 @@ from kdzoo import registry
 from kdzoo.errors import RecipeError
 from kdzoo.ranges import NEVER_NEGATIVE
 from kdzoo.recipe.layers import Layers
-from kdzoo.recipe.schema import CONTEXT, Field, schema_for, schema_of
+from kdzoo.recipe.schema import Field, schema_for, schema_of, told_by_tasks
 from kdzoo.recipe.validate import Checker
 from kdzoo.testing.tiny import registered
 
@@ -64,7 +64,7 @@ def test_rates_momenta_decays_and_temperatures_are_refused_by_the_constructor(
     kind: str, name: str, path: str, value: float
 ) -> None:
     constructor = registry.get(kind, name)
-    context = dict.fromkeys(CONTEXT & inspect.signature(constructor).parameters.keys(), 3)
+    context = dict.fromkeys(told_by_tasks() & inspect.signature(constructor).parameters.keys(), 3)
     with pytest.raises(ValueError, match=rf"^{path} must be "):
         constructor(**context, **REQUIRED.get((kind, name), {}), **{path: value})
 

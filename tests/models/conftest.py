@@ -24,7 +24,7 @@ def features() -> Callable[[nn.Module, Tensor], Features]:
             found[name], versions[name] = value, value._version
 
         for name in named_taps(net):
-            path, is_input = resolve(net, name)
+            path, is_input, _ = resolve(net, name)
             module = net.get_submodule(path)
             if is_input:
                 module.register_forward_pre_hook(lambda _, args, name=name: record(name, args[0]))
