@@ -75,7 +75,7 @@ def test_a_record_is_one_line_and_reaches_the_listeners(tmp_path: Path) -> None:
 
 def test_a_loss_that_is_no_number_is_named(tmp_path: Path) -> None:
     recorder = MetricsLog(tmp_path / "metrics.jsonl", 1)
-    recorder.waiting.append((1.0, {"kd.kd": torch.tensor(math.nan)}))
+    recorder.waiting.append([({"kd.kd": 1.0}, {"kd.kd": torch.tensor(math.nan)})])
     with pytest.raises(RunFailed, match=r"no longer a number: methods\.kd\.kd = nan"):
         recorder.state()
 
