@@ -104,7 +104,7 @@ def _write(folder: Path, run: Run, position: Position, observer: Observer) -> No
         "scaler": run.precision.scaler.state_dict() if run.precision.scaler is not None else None,
         "observers": json.dumps(observer.state()),
         "extra": extra,
-        "notes": dict(run.notes),
+        "notes": {name: float(value) for name, value in run.notes.items()},
     }
     try:
         torch.save(state, folder / "state.pt")

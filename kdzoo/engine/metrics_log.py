@@ -42,7 +42,8 @@ class MetricsLog(Observer):
     def epoch_done(self, run: Run, position: Position) -> None:
         self._write_losses(run, position)
         if run.notes:
-            self.write({"event": "notes", "stage": run.stage, "epoch": position.epoch, **run.notes})
+            notes = {name: float(value) for name, value in run.notes.items()}
+            self.write({"event": "notes", "stage": run.stage, "epoch": position.epoch, **notes})
             run.notes = {}
 
     def state(self) -> dict[str, Any]:

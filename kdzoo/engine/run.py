@@ -82,7 +82,7 @@ class Run:
     widths: dict[str, int] = field(default_factory=dict)
     feature_shapes: dict[str, dict[str, tuple[int, ...]]] = field(default_factory=dict)
     compiled: dict[str, Callable[..., Any]] = field(default_factory=dict)
-    notes: dict[str, float] = field(default_factory=dict)
+    notes: dict[str, float | Tensor] = field(default_factory=dict)
     norms: dict[str, Tensor] = field(default_factory=dict)
     precomputed: dict[tuple[str, int, int], Mapping[str, Output]] = field(default_factory=dict)
     training: bool = False
@@ -408,8 +408,8 @@ class Run:
         """A tensor over all processes, concatenated along its first dimension; differentiable."""
         return self.processes.gather(tensor)
 
-    def note(self, **values: float) -> None:
-        """Numbers a method wants in the log of this epoch (a meta-gradient's norm, a temperature)."""
+    def note(self, **values: float | Tensor) -> None:
+        """Numbers a method wants in the log of this epoch (a meta-gradient's norm, a temperature); tensors are read then."""
         self.notes |= values
 
     def deployed(self) -> nn.Module:

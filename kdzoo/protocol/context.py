@@ -254,5 +254,5 @@ class RunContext(Protocol):
     def gather(self, tensor: Tensor) -> Tensor:
         """A tensor over all processes, concatenated along its first dimension; differentiable."""
 
-    def note(self, **values: float) -> None:
+    def note(self, **values: float | Tensor) -> None:
         """Numbers a method wants in the log of this epoch (a meta-gradient's norm, a temperature)."""

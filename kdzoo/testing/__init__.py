@@ -6,8 +6,19 @@ class TestMine(MethodContract):
     method = "mine"
 """
 
-from kdzoo.testing.method import MethodContract
+from kdzoo.testing.components import DataContract, ModelContract, TaskContract, TeacherContract
+from kdzoo.testing.laws import MethodContract
 from kdzoo.testing.tiny import first_window, tiny_recipe, tiny_run
 from kdzoo.testing.transform import TransformContract
 
-__all__ = ["MethodContract", "TransformContract", "first_window", "tiny_recipe", "tiny_run"]
+__all__ = [
+    "DataContract",
+    "MethodContract",
+    "ModelContract",
+    "TaskContract",
+    "TeacherContract",
+    "TransformContract",
+    "first_window",
+    "tiny_recipe",
+    "tiny_run",
+]

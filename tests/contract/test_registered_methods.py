@@ -25,7 +25,13 @@ def moved_by(**teacher: Any) -> dict[str, Any]:
 CONTRACTS: dict[str, dict[str, Any]] = {
     "byot": {"recipe": {"student": {"use": "tiny_cnn", "widths": [4, 6, 8]}}},
     "mean_teacher": {"recipe": {"teacher": {"use": "ema"}}},
-    "metadistil": {"settings": {"quiz": 0.3}, "recipe": {"methods": {"kd": {}}}, "fixed": frozenset({"quiz"})},
+    # Its monitor of the teacher reads at each update whether an epoch began, and once that the meta-gradient is not 0.
+    "metadistil": {
+        "settings": {"quiz": 0.3},
+        "recipe": {"methods": {"kd": {}}},
+        "fixed": frozenset({"quiz"}),
+        "reads_back": True,
+    },
     "lgtm": {"settings": {"quiz": 0.3}, "fixed": frozenset({"quiz"})},
     # No BatchNorm in a teacher that is in train mode: it would see each micro-batch by itself.
     "mpl": {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +13,10 @@ from kdzoo import testing
 from kdzoo.engine.feed import Feed
 from kdzoo.engine.launch import DEPLOYED, launch
 from kdzoo.engine.training_step import train_step
-from kdzoo.testing.method import Killed, Killer
+from kdzoo.testing.laws.helpers import Killed, Killer
+from kdzoo.testing.tiny import registered
+
+from ..contract.test_registered_methods import CONTRACTS, OF_OTHER_TASKS
 
 RUNTIME = {"device": "cuda", "log_every": 1}
 pytestmark = [
@@ -29,19 +32,14 @@ def recipe(method: str, out: Path, **train: Any) -> Any:
     return testing.tiny_recipe(method, settings, recipe=sections)
 
 
-class TestKD(testing.MethodContract):
-    method = "kd"
-    recipe: ClassVar[dict[str, Any]] = {"runtime": RUNTIME}
+def contract(name: str) -> type:
+    """All laws of a registered method, on the GPU."""
+    own = dict(CONTRACTS.get(name, {}))
+    own["recipe"] = {**own.get("recipe", {}), "runtime": RUNTIME}
+    return type(f"Test_{name}", (testing.MethodContract,), {"method": name, **own})
 
 
-class TestAT(testing.MethodContract):
-    method = "at"
-    recipe: ClassVar[dict[str, Any]] = {"runtime": RUNTIME}
-
-
-class TestDML(testing.MethodContract):
-    method = "dml"
-    recipe: ClassVar[dict[str, Any]] = {"runtime": RUNTIME}
+globals().update({f"Test_{name}": contract(name) for name in registered("methods") if name not in OF_OTHER_TASKS})
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])

@@ -70,7 +70,7 @@ def test_a_signal_writes_a_checkpoint_and_the_same_command_goes_on(tmp_path: Pat
 
 @pytest.mark.parametrize("damage", ["truncate", "corrupt", "remove"])
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(damage: str, tmp_path: Path) -> None:
-    from kdzoo.testing.method import Killed, Killer
+    from kdzoo.testing.laws.helpers import Killed, Killer
 
     whole = launch(tiny_recipe("kd", out=tmp_path / "whole"))
     broken = tiny_recipe("kd", out=tmp_path / "broken")

@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from kdzoo.testing import MethodContract
+from kdzoo.testing import MethodContract, TaskContract
 
 STUDENT = {"use": "dan", "width": 4, "dropout": 0.0, "decoder_dropout": 0.0, "decoder": "distmult"}
 TEACHER = {"use": "frozen", "model": {"use": "gcn", "width": 6, "decoder": "distmult"}}
@@ -48,6 +48,7 @@ class TestAutoDistillOnLinks(_Links):
     method = "auto_distill"
     settings: ClassVar = {"count": 4}
     recipe: ClassVar = {**LINKS, "teacher": OWN}
+    reads_back = True  # draws until enough different entities came up
 
 
 class TestAutoDistillAgainstAllOnLinks(_Links):
@@ -65,6 +66,7 @@ class TestAutoDistillInBatchOnLinks(_Links):
 class TestInfoNCEOnLinks(_Links):
     method = "auto_distill_infonce"
     settings: ClassVar = {"count": 4}
+    reads_back = True  # draws until enough different entities came up
 
 
 class TestL2OnLinks(_Links):
@@ -90,3 +92,14 @@ class TestAutoDistillOnPairs(_Links):
     method = "auto_distill"
     settings: ClassVar = {"count": 4, "sampler": "uniform"}
     recipe: ClassVar = {**PAIRS, "teacher": OWN}
+
+
+class TestLinkPrediction(TaskContract):
+    task: ClassVar[Any] = LINKS["task"]
+    student: ClassVar[Any] = STUDENT
+
+
+class TestEntityAlignment(TaskContract):
+    task: ClassVar[Any] = PAIRS["task"]
+    student: ClassVar[Any] = PAIRS["student"]
+    batch_size = 2

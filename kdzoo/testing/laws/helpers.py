@@ -1,0 +1,109 @@
+"""What several groups of laws use: training without files, comparing states, a kill in the middle of a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from kdzoo.engine.feed import Feed
+from kdzoo.engine.loop import train
+from kdzoo.engine.observers import Observer
+from kdzoo.engine.position import Position
+from kdzoo.engine.run import Run
+from kdzoo.engine.stages import StagePlan
+from kdzoo.protocol.outputs import map_tensors
+from kdzoo.recipe.build import build
+from kdzoo.recipe.load import Recipe
+
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+class Shift(nn.Module):
+    """A transform that nothing should mistake for the identity."""
+
+    kdzoo_kind: ClassVar[str] = "transforms"
+
+    def forward(self, pair: Any, step: Any = None, *, inner: Tensor | None = None) -> Any:
+        def shifted(logits: Tensor) -> Tensor:
+            return logits * torch.linspace(0.5, 2.0, logits.shape[1], dtype=logits.dtype)
+
+        if inner is not None:
+            return shifted(inner)
+        return replace(pair, student=replace(pair.student, scores=shifted(pair.student.logits)))
+
+
+class Killed(Exception):
+    """Raised in the middle of a run, as a kill would end it."""
+
+
+class Killer:
+    """A listener that ends the run at its n-th record."""
+
+    def __init__(self, records: int) -> None:
+        self.left = records
+
+    def __call__(self, record: Mapping[str, Any]) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise Killed
+
+
+class Losses(Observer):
+    def __init__(self) -> None:
+        self.values: list[float] = []
+
+    def stepped(self, run: Run, position: Position, trained: Any) -> None:
+        self.values += [float(v) for micro in trained for v in micro.values.values()]
+
+
+def train_run(run: Run, recipe: Recipe | None = None, *, epochs: int = 1) -> tuple[list[float], dict[str, Tensor]]:
+    """Train for a few epochs; every term of every step, and the final state."""
+    settings: Any = recipe.settings if recipe else run.settings
+    schedules: Any = {path: build("schedules", spec, path) for path, spec in settings["schedules"].items()}
+    losses = Losses()
+    train(run, StagePlan.of(run, epochs, schedules), Feed(run), losses, Position())
+    return losses.values, state_of({**run.learners, **run.methods})
+
+
+def state_of(modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    return {
+        f"{name}.{key}": value.detach().clone()
+        for name, module in modules.items()
+        for key, value in module.state_dict().items()
+        if isinstance(value, Tensor)
+    }
+
+
+def assert_equal(a: Mapping[str, Tensor], b: Mapping[str, Tensor], message: str, ignore: tuple[str, ...] = ()) -> None:
+    different = [k for k in a if not k.endswith(ignore or ("\0",)) and not torch.equal(a[k], b[k])]
+    assert a.keys() == b.keys(), message
+    assert not different, f"{message}: {', '.join(different[:3])}"
+
+
+def logged_losses(folder: Path) -> list[tuple[Any, ...]]:
+    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [(r["stage"], r["epoch"], r["step"], r["loss"]) for r in records if r["event"] == "step"]
+
+
+def leaves(tree: Any) -> list[Tensor]:
+    """Every tensor of a tree (the inputs of a batch, whatever their structure), in order."""
+    found: list[Tensor] = []
+
+    def keep(tensor: Tensor) -> Tensor:
+        found.append(tensor)
+        return tensor
+
+    map_tensors(keep, tree)
+    return found
+
+
+def same_tree(a: Any, b: Any) -> bool:
+    """Whether two trees hold equal tensors."""
+    ours, theirs = leaves(a), leaves(b)
+    return len(ours) == len(theirs) and all(torch.equal(x, y) for x, y in zip(ours, theirs, strict=True))

@@ -1,0 +1,45 @@
+"""Laws of reproducibility: one seed, one trajectory, killed or not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from kdzoo.engine.assemble import assemble
+from kdzoo.engine.launch import DEPLOYED, launch
+from kdzoo.protocol.method import overrides
+from kdzoo.testing.laws.base import Laws
+from kdzoo.testing.laws.helpers import Killed, Killer, assert_equal, logged_losses, same_tree, state_of
+from kdzoo.testing.tiny import first_window
+
+
+class ReproducibilityLaws(Laws):
+    """A run is a function of its recipe and seed."""
+
+    # 3
+    def test_one_seed_gives_one_trajectory_and_the_samples_of_every_other_method(self) -> None:
+        first, second = self.trajectory(), self.trajectory()
+        assert first[0] == second[0], "two runs at one seed gave different losses"
+        assert_equal(first[1], second[1], "two runs at one seed gave different weights")
+        run, plain = assemble(self.make().settings), assemble(self.plain().settings)
+        assert_equal(
+            state_of(plain.learners), state_of({n: run.learners[n] for n in plain.learners}), "the student starts elsewhere"
+        )
+        if not overrides(run.methods[self.method], "prepare") and not run.needs.splits:
+            ours, theirs = first_window(run)[0], first_window(plain)[0]
+            assert same_tree(ours.inputs, theirs.inputs), "the method changes which samples are seen"
+
+    # 4
+    @pytest.mark.parametrize("records", [2, 5])
+    def test_a_killed_run_resumes_bit_for_bit(self, records: int, tmp_path: Path) -> None:
+        whole = launch(self.make(tmp_path / "whole"))
+        broken = self.make(tmp_path / "broken")
+        broken.settings["runtime"]["checkpoint_every"] = 1
+        with pytest.raises(Killed):
+            launch(broken, listeners=[Killer(records)])
+        resumed = launch(broken)
+        a, b = load_file(whole.folder / DEPLOYED), load_file(resumed.folder / DEPLOYED)
+        assert_equal(a, b, "the resumed run ends elsewhere")
+        assert logged_losses(whole.folder) == logged_losses(resumed.folder), "the resumed run logged other losses"

@@ -1,0 +1,70 @@
+"""Laws of terms: pure, weighed, behind their transforms, and following schedules."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from kdzoo import registry
+from kdzoo.testing.laws.base import Laws
+from kdzoo.testing.laws.helpers import STATISTICS, Shift, assert_equal, state_of
+from kdzoo.testing.tiny import first_window, tiny_recipe, tiny_run
+
+
+class TermLaws(Laws):
+    """A term is a pure function of its step and of the method's hyper-parameters."""
+
+    # 1
+    def test_a_term_evaluated_twice_gives_equal_numbers(self) -> None:
+        for run in self.stages():
+            step = run.step(first_window(run)[0])
+            before = state_of(run.methods)
+            first = self.terms(run, step)
+            assert first == self.terms(run, step), "a term gave two values on one step; take randomness from step.generator"
+            assert_equal(before, state_of(run.methods), "evaluating a term on cloned buffers changed the method's state")
+            run.total(step)
+            assert_equal(before, state_of(run.methods), "a term moved more than running statistics", ignore=STATISTICS)
+
+    # 2
+    def test_the_total_is_the_weighted_sum_and_weights_touch_only_their_own_term(self) -> None:
+        for run in self.stages():
+            step = run.step(first_window(run)[0])
+            values = self.terms(run, step)
+            weights = {f"{label}.{name}": w for label, own in run.weights_now.items() for name, w in own.items() if w}
+            total = run.total(step, commit=False).item()
+            assert total == pytest.approx(sum(weights[name] * values[name] for name in weights), rel=1e-5, abs=1e-7)
+            for name in weights:
+                label, term = name.split(".")
+                without = {
+                    k: {n: 0.0 if (k, n) == (label, term) else w for n, w in v.items()} for k, v in run.weights_now.items()
+                }
+                rest = self.terms(run, step, without)
+                assert name not in rest, f"term {name} is evaluated although its weight is 0"
+                assert rest == {n: v for n, v in values.items() if n != name}, f"the weight of {name} changes another term"
+
+    # 9
+    def test_a_transform_reaches_its_method_and_no_other(self) -> None:
+        """A method that looks at logits sees the transformed ones; hard labels next to it do not."""
+        registry.register("transforms", "kdzoo_testing_shift", Shift)
+        with tiny_run(self.make()) as run:
+            values = self.terms(run, run.step(first_window(run)[0]))
+        own = {**self.settings, "logits": ["kdzoo_testing_shift"]}
+        with tiny_run(tiny_recipe(self.method, own, recipe=self.recipe)) as run:
+            step = run.step(first_window(run)[0])
+            shifted = self.terms(run, step)
+            if self.method != "hard_label":
+                assert shifted["hard_label.hard_label"] == values["hard_label.hard_label"]
+            method = run.methods[self.method]
+            seen, _ = method._transformed(run.view(step, method))
+            assert torch.equal(seen.student.rows.logits, Shift()(seen.student.rows.logits, inner=step.student.rows.logits))
+            if self.uses_logits(run, step):
+                mine = [name for name in values if name.startswith(f"{self.method}.")]
+                assert any(shifted[n] != values[n] for n in mine), "the method reads logits past its transforms"
+
+    # 10
+    def test_a_constant_schedule_equals_constructing_with_that_value(self) -> None:
+        for name, value in self.floats():
+            schedules = {f"methods.{self.method}.{name}": {"use": "constant", "value": value}}
+            built = self.losses(tiny_recipe(self.method, {**self.settings, name: value}, recipe=self.recipe))
+            bound = self.losses(self.make(schedules=schedules))
+            assert bound == built, f"{name} is captured at construction: a schedule on it has no effect (or another one)"
