@@ -113,13 +113,13 @@ class Committed(Squares):
 
     def update_teacher(self, window: Sequence[Batch], run: Run) -> None:
         with torch.no_grad():
-            run.forward("student", window[0])
+            run.forward("student", window[0], commit=True)
 
 
 class LooksTwice(Squares):
     def update_teacher(self, window: Sequence[Batch], run: Run) -> None:
         with torch.no_grad():
-            run.forward("student", window[0], commit=False)
+            run.forward("student", window[0])
 
 
 class Decays(Squares):
@@ -130,7 +130,7 @@ class Decays(Squares):
 
 class Prepares(Squares):
     def prepare(self, batch: Batch, run: Run) -> Batch:
-        run.forward("student", batch)
+        run.forward("student", batch, commit=True)
         return batch
 
 

@@ -47,8 +47,8 @@ class Uneven(Mapped):
         assert batch.index is not None
         return 1 + batch.index % 3
 
-    def rows(self, batch: Batch) -> int:
-        return int(self.repeats(batch).sum())
+    def counts(self, batch: Batch) -> dict[str, float]:
+        return dict.fromkeys(("rows", "labels"), int(self.repeats(batch).sum()))
 
     def forward(self, model: Callable[..., Any], batch: Batch, view: str) -> Output:
         samples = super().forward(model, batch, view).rows
@@ -76,4 +76,4 @@ class TestLabelsOnUnevenRows(MethodContract):
 
 def test_rows_are_no_samples_there() -> None:
     batch = Batch(inputs=None, size=3, index=torch.tensor([0, 1, 2]))
-    assert Uneven.rows(Uneven.__new__(Uneven), batch) == 6
+    assert Uneven.counts(Uneven.__new__(Uneven), batch)["rows"] == 6
