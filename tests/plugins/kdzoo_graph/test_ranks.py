@@ -68,7 +68,7 @@ def test_the_meter_leaves_out_known_answers_however_the_queries_are_batched() ->
             index = torch.tensor(list(part))
             meter.update(Output(Rows(scores[index], target[index])), Batch(None, len(index), target[index], index))
         assert meter.result() == pytest.approx(summary(brute(scores, target, others)))
-        assert meter.arrays()["logits"].shape == (6,)
+        assert meter.arrays()["ranks"].shape == (6,)
 
 
 def test_answers_that_are_no_candidates_do_not_count() -> None:
