@@ -23,7 +23,7 @@ from kdzoo.engine.position import Position
 from kdzoo.engine.run import Run
 from kdzoo.engine.stages import StagePlan
 from kdzoo.engine.training_step import train_step, update_teacher
-from kdzoo.protocol.outputs import ENGINE, MAIN, Step
+from kdzoo.protocol.outputs import MAIN, Step
 from kdzoo.recipe.build import build
 from kdzoo.recipe.load import Recipe
 from kdzoo.testing import tiny_recipe
@@ -39,7 +39,7 @@ class Losses(Observer):
         self.values: list[float] = []
 
     def stepped(self, run: Run, place: Position, steps: list[Step]) -> None:  # type: ignore[override]
-        self.values += [float(v) for step in steps for v in step.stash[ENGINE].values()]
+        self.values += [float(v) for micro in steps for v in micro.values.values()]
 
 
 def trained(recipe: Recipe, *, epochs: int = 2) -> tuple[Run, list[float]]:
