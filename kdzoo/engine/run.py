@@ -354,12 +354,14 @@ class Run:
         Args:
             counts: denominators of the step over all micro-batches and processes; None for a micro-batch that stands alone.
         """
-        if micro is None:
-            return self.weights_now
+        return self.weights_now if micro is None else self.weighted(self.shares(micro, counts))
+
+    def weighted(self, shares: Weights) -> Weights:
+        """The weights that hold now, times a micro-batch's shares."""
         now = self.weights_now
         return {
             label: {name: now[label][name] * share for name, share in own.items() if name in now[label]}
-            for label, own in self.shares(micro, counts).items()
+            for label, own in shares.items()
         }
 
     # -- moving ------------------------------------------------------------------------------------------------------

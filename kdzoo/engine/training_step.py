@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from kdzoo.engine.run import Run
-from kdzoo.protocol.context import Counts
+from kdzoo.protocol.context import Counts, Weights
 from kdzoo.protocol.method import overrides
 from kdzoo.protocol.needs import MAIN_STAGE
 from kdzoo.protocol.outputs import ENGINE, Batch, Output, Step
@@ -79,15 +79,15 @@ def _learn(run: Run, group: Sequence[str], micro: Batch, counts: Counts) -> list
     for name in group if len(run.learners) > 1 else ():
         with _training(run, name, micro):
             outputs[name] = run.forward(name, micro)
-    kept = []
+    kept, shares = [], run.shares(micro, counts)
     for name in group:
         with _training(run, name, micro):
             peers = {o: outputs[o].detach() for o in outputs if o != name} if len(outputs) > 1 else None
             student = run.precomputed.pop((name, micro.number, micro.part), None) or outputs.get(name)
             step = run.step(micro, learner=name, student=student, peers=peers)
-            run.backward(step, run.weights(micro, counts))
+            run.backward(step, run.weighted(shares))
         if name == run.first:
-            kept.append(_kept(run, step, micro, counts))
+            kept.append(_kept(run, step, micro, shares))
     return kept
 
 
@@ -102,12 +102,12 @@ def _training(run: Run, learner: str, micro: Batch) -> Iterator[None]:
             run.training = False
 
 
-def _kept(run: Run, step: Step, micro: Batch, counts: Counts) -> TrainedMicro:
+def _kept(run: Run, step: Step, micro: Batch, shares: Weights) -> TrainedMicro:
     readers = [method for method in run.methods.values() if overrides(method, "after_step")]
-    shares = {f"{label}.{name}": share for label, own in run.shares(micro, counts).items() for name, share in own.items()}
+    flat = {f"{label}.{name}": share for label, own in shares.items() for name, share in own.items()}
     with torch.no_grad():
         views = {method.label: _detached(run.view(step, method)) for method in readers}
-    return TrainedMicro(micro.size, micro.whole, step.stash.get(ENGINE, {}), shares, views)
+    return TrainedMicro(micro.size, micro.whole, step.stash.get(ENGINE, {}), flat, views)
 
 
 @torch.no_grad()

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 DEVICES = [device for device in ("cpu", "cuda", "mps", "xpu") if torch.amp.is_autocast_available(device)]
+HALF = (torch.float16, torch.bfloat16)
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -29,19 +30,26 @@ def in_float32(loss: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(loss)
     def computed(*args: P.args, **kwargs: P.kwargs) -> R:
+        casting = [device for device in DEVICES if torch.is_autocast_enabled(device)]
+        if not casting and not any(map(_may_hold_half, (*args, *kwargs.values()))):
+            return loss(*args, **kwargs)
         with ExitStack() as off:
-            for device in DEVICES:
-                if torch.is_autocast_enabled(device):
-                    off.enter_context(torch.autocast(device, enabled=False))
+            for device in casting:
+                off.enter_context(torch.autocast(device, enabled=False))
             return loss(*_raise(args), **_raise(kwargs))
 
     return computed
 
 
+def _may_hold_half(value: Any) -> bool:
+    """Whether there is anything to cast, or a container to look into."""
+    return value.dtype in HALF if isinstance(value, Tensor) else type(value) in (list, tuple, dict)
+
+
 def _raise(value: Any) -> Any:
     """The same nest of containers with every half-precision tensor as float32."""
     if isinstance(value, Tensor):
-        return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
+        return value.float() if value.dtype in HALF else value
     if type(value) in (list, tuple):
         return type(value)(_raise(item) for item in value)
     if type(value) is dict:

@@ -76,6 +76,12 @@ class Rows:
     def device(self) -> torch.device:
         return self.scores.device
 
+    def detach(self) -> Rows:
+        """The same without gradients."""
+        scores = self.scores.detach() if isinstance(self.scores, Tensor) else map_tensors(Tensor.detach, self.scores)
+        target, weight, label_weight = (v if v is None else v.detach() for v in (self.target, self.weight, self.label_weight))
+        return Rows(scores, target, weight, label_weight)
+
     @property
     def weight_of_labels(self) -> Tensor | None:
         """What each row counts in a loss against its label."""
@@ -91,7 +97,9 @@ class Output:
     heads: Mapping[str, Tensor | Rows] = field(default_factory=dict)
 
     def detach(self) -> Output:
-        return map_tensors(Tensor.detach, self)
+        """The same without gradients."""
+        features = {name: feature.detach() for name, feature in self.features.items()}
+        return Output(self.rows.detach(), features, {name: head.detach() for name, head in self.heads.items()})
 
     def tensor(self, head: str) -> Tensor:
         """A head that is a plain tensor."""
