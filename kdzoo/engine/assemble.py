@@ -18,6 +18,7 @@ from kdzoo.engine.precision import Precision
 from kdzoo.engine.run import Run, TrainRecipe
 from kdzoo.errors import CapabilityError, PluginError, RecipeError
 from kdzoo.models.tap_names import expand, resolve
+from kdzoo.protocol.blame import hook_of
 from kdzoo.protocol.method import overrides
 from kdzoo.protocol.outputs import MAIN
 from kdzoo.protocol.task import Model
@@ -71,7 +72,8 @@ def assemble(
         train_recipe=train_recipe,
     )
     root = settings["paths"].get("data")
-    run.task.open(needs=run.needs, streams=run.streams, device=device, root=Path(root) if root else None)
+    with hook_of("task", "open"):
+        run.task.open(needs=run.needs, streams=run.streams, device=device, root=Path(root) if root else None)
     _learners(run)
     _teachers(run, made.teachers)
     gradient_groups.check(run.makers, run.learners, run.methods)
@@ -97,7 +99,7 @@ def _teachers(run: Run, made: Mapping[str, Teacher]) -> None:
         if name in run.learners:
             raise RecipeError(f"teachers.{name} has the name of a learner; give it another name.")
         run.teachers[name] = teacher
-        with run.streams.applied(torch.device("cpu"), "init", name):
+        with run.streams.applied(torch.device("cpu"), "init", name), hook_of(f"teachers.{name}", "build"):
             teacher.build(run)
         _placed(run, teacher)
         if teacher.model is not None and _compared(run, name):
@@ -171,7 +173,7 @@ def _setup(run: Run) -> None:
     """Let methods build what they need, then make sure that they kept no model inside (law 8)."""
     models = {id(p) for m in [*run.learners.values(), *run.teachers.values()] for p in m.parameters()}
     for label, method in run.methods.items():
-        with run.streams.applied(torch.device("cpu"), "init", "method", label):
+        with run.streams.applied(torch.device("cpu"), "init", "method", label), hook_of(f"methods.{label}", "setup"):
             method.setup(run)
         _placed(run, method)
         caught = [name for name, p in method.named_parameters() if id(p) in models]

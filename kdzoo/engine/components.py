@@ -10,6 +10,7 @@ from torch.nn import ModuleList
 
 from kdzoo.engine.needs_check import check, check_teachers, merge
 from kdzoo.errors import PluginError, RecipeError, did_you_mean
+from kdzoo.protocol.blame import hook_of, returned
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs
 from kdzoo.protocol.roles import Optimizer
@@ -44,7 +45,7 @@ def make(settings: Mapping[str, Any], provenance: Mapping[str, str] | None = Non
         return {name: build(kind, spec, f"{kind}.{name}", provenance=provenance) for name, spec in settings[kind].items()}
 
     methods = {label: method_of(label, spec, provenance) for label, spec in settings["methods"].items()}
-    own = {label: method.needs() for label, method in methods.items()}
+    own = {label: needs_of(label, method) for label, method in methods.items()}
     needs = merge(own)
     task: Task = build("tasks", settings["task"], "task", provenance=provenance)
     check(own, task.capabilities, task=settings["task"]["use"], accumulate=settings["train"]["accumulate"])
@@ -53,6 +54,12 @@ def make(settings: Mapping[str, Any], provenance: Mapping[str, str] | None = Non
         teacher.name = name
     check_teachers(methods, own, teachers)
     return Made(methods, own, needs, task, teachers, named("optimizers"), named("schedules"))
+
+
+def needs_of(label: str, method: Method) -> Needs:
+    """What a method needs."""
+    with hook_of(f"methods.{label}", "needs"):
+        return returned(method.needs(), Needs, f"methods.{label}", "needs")
 
 
 def method_of(label: str, spec: Mapping[str, Any], provenance: Mapping[str, str] | None = None) -> Method:

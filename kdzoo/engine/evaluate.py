@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from kdzoo.engine.precision import full_rows
+from kdzoo.errors import PluginError
+from kdzoo.protocol.blame import returned
 from kdzoo.protocol.context import RunContext
-from kdzoo.protocol.outputs import MAIN
+from kdzoo.protocol.outputs import MAIN, Output
 
 
 @dataclass(frozen=True)
@@ -30,9 +32,13 @@ def evaluate(run: RunContext, model: nn.Module, split: str) -> Evaluation:
         order = torch.arange(run.task.size(split)).split(run.task.evaluation_batch)
         for batch in run.task.batches(split, order, epoch=0, train=False):
             with run.precision.autocast():
-                output = run.task.forward(model, batch, MAIN)
+                output = returned(run.task.forward(model, batch, MAIN), Output, "task", "forward")
             meter.update(full_rows(output), batch)
-        return Evaluation(meter.result(), meter.arrays())
+        metrics = returned(meter.result(), dict, "task", "the meter's result")
+        if run.task.metric not in metrics:
+            found = ", ".join(metrics) or "nothing"
+            raise PluginError(f"task: the meter's result must have the task's metric {run.task.metric!r}, it has {found}.")
+        return Evaluation(metrics, meter.arrays())
     finally:
         for module, was in modes:
             module.training = was

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from kdzoo.engine.run import Run
 from kdzoo.errors import PluginError
+from kdzoo.protocol.blame import hook_of, returned
 from kdzoo.protocol.method import Method, overrides
 from kdzoo.protocol.outputs import Batch
 
@@ -69,7 +70,8 @@ def prepared(batch: Batch, run: Run) -> Batch:
     for label, method in run.methods.items():
         if not overrides(method, "prepare"):
             continue
-        changed = method.prepare(batch, run)
+        with hook_of(f"methods.{label}", "prepare"):
+            changed = returned(method.prepare(batch, run), Batch, f"methods.{label}", "prepare")
         for thing in _changes(batch, changed):
             if thing in writers:
                 raise PluginError(

@@ -22,6 +22,7 @@ from kdzoo.engine.feature_recorder import FeatureRecorder, Overwritten
 from kdzoo.engine.gradient_groups import GradientGroups
 from kdzoo.engine.precision import Precision, full_rows
 from kdzoo.engine.rates import Rates
+from kdzoo.protocol.blame import hook_of, returned
 from kdzoo.protocol.context import Counts, Labeled, Parameters, Weights
 from kdzoo.protocol.method import Method, overrides
 from kdzoo.protocol.needs import Needs
@@ -184,10 +185,13 @@ class Run:
     def _recorded(self, role: str, call: Callable[..., Any], batch: Batch, view: str) -> Output:
         if role not in self.taps or not self.taps[role].paths:
             with self.precision.autocast():
-                return full_rows(self.task.forward(call, batch, view))
+                return full_rows(self._output(self.task.forward(call, batch, view)))
         with self.precision.autocast(), self.taps[role].recording() as features:
-            output = self.task.forward(call, batch, view)
+            output = self._output(self.task.forward(call, batch, view))
         return full_rows(replace(output, features={**output.features, **features}))
+
+    def _output(self, output: Output) -> Output:
+        return output if isinstance(output, Output) else returned(output, Output, "task", "forward")
 
     def answer(
         self,
@@ -206,6 +210,8 @@ class Run:
         teacher = self.teachers[name]
         with torch.set_grad_enabled(grad and teacher.trains and torch.is_grad_enabled()):
             output = teacher.answer(batch, self, view, student=None if teacher.frozen else student, peers=peers or {})
+        if not isinstance(output, Output):
+            returned(output, Output, f"teachers.{name}", "answer")
         output = output if grad else output.detach()
         if teacher.frozen:
             batch.answers.setdefault(name, {})[view] = output
@@ -289,7 +295,7 @@ class Run:
             active = [name for name, weight in own.items() if weight or f"methods.{label}.weights.{name}" in self.scheduled]
             if not active:
                 continue
-            with self.precision.autocast():
+            with self.precision.autocast(), hook_of(f"methods.{label}", "a term"):
                 terms = self._terms(method, self.view(step, method), active, method_params, commit)
             for name, value in terms.items():
                 total = total + own[name] * value
@@ -418,7 +424,8 @@ class Run:
         """The module to evaluate and export: what a method's `deploy` gives, else the student."""
         for method in self.methods.values():
             if overrides(method, "deploy"):
-                module = method.deploy(self)
+                with hook_of(f"methods.{method.label}", "deploy"):
+                    module = method.deploy(self)
                 if module is not None:
-                    return module
+                    return returned(module, nn.Module, f"methods.{method.label}", "deploy")
         return self.student

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
+import torch
 from torch import nn
 
 from kdzoo.engine.gradient_groups import GradientGroups
@@ -14,6 +15,7 @@ from kdzoo.engine.rates import Rates
 from kdzoo.engine.run import Run
 from kdzoo.engine.schedule_binding import Binding, bind
 from kdzoo.errors import PluginError, RecipeError, did_you_mean
+from kdzoo.protocol.blame import hook_of, returned
 from kdzoo.protocol.needs import MAIN_STAGE, Stage
 from kdzoo.schedules import Schedule
 
@@ -30,7 +32,11 @@ class StagePlan:
     @classmethod
     def of(cls, run: Run, epochs: int, schedules: Mapping[str, Schedule]) -> StagePlan:
         """The methods' own stages in recipe order, then the main one."""
-        early = [(label, stage) for label, method in run.methods.items() for stage in method.stages()]
+        early = [
+            (label, returned(stage, Stage, f"methods.{label}", "stages"))
+            for label, m in run.methods.items()
+            for stage in m.stages()
+        ]
         for label, stage in early:
             unknown = set(stage.weights) - set(run.methods[label].kdzoo_terms)
             if unknown:
@@ -90,7 +96,9 @@ def _make_optimizers(run: Run, stage: Stage) -> None:
                 f"add `optimizers: {{{role}: {{use: sgd, lr: ...}}}}` to the recipe."
             )
         parameters = run.trainable(role).values() if role in run.learners else run.model(role).parameters()
-        run.optimizers[role] = maker.build([p for p in parameters if p.requires_grad])
+        with hook_of(f"optimizers.{role}", "build"):
+            optimizer = maker.build([p for p in parameters if p.requires_grad])
+        run.optimizers[role] = returned(optimizer, torch.optim.Optimizer, f"optimizers.{role}", "build")
         run.rates[role] = Rates(run.optimizers[role])
         if getattr(maker, "parts", None):
             run.gradient_groups[role] = GradientGroups(maker.parts, run.optimizers[role], role)  # type: ignore[attr-defined]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from kdzoo.engine.run import Run
+from kdzoo.protocol.blame import hook_of
 from kdzoo.protocol.context import Counts, Weights
 from kdzoo.protocol.method import overrides
 from kdzoo.protocol.needs import MAIN_STAGE
@@ -47,7 +48,8 @@ def update_teacher(run: Run, window: Sequence[Batch]) -> None:
 def _hook(run: Run, name: str, first: Batch, given: Batch | Sequence[Batch]) -> None:
     for label, method in run.methods.items():
         if overrides(method, name):
-            with run.streams.applied(run.device, name, label, first.epoch, first.number):
+            random = run.streams.applied(run.device, name, label, first.epoch, first.number)
+            with hook_of(f"methods.{label}", name), random:
                 getattr(method, name)(given, run)
 
 
@@ -112,11 +114,13 @@ def _kept(run: Run, step: Step, micro: Batch, shares: Weights) -> TrainedMicro:
 
 @torch.no_grad()
 def _after_step(run: Run, kept: Sequence[TrainedMicro]) -> None:
-    for teacher in run.teachers.values():
-        teacher.after_step(run)
-    for method in run.methods.values():
+    for name, teacher in run.teachers.items():
+        with hook_of(f"teachers.{name}", "after_step"):
+            teacher.after_step(run)
+    for label, method in run.methods.items():
         if overrides(method, "after_step"):
-            method.after_step([micro.views[method.label] for micro in kept], run)
+            with hook_of(f"methods.{label}", "after_step"):
+                method.after_step([micro.views[label] for micro in kept], run)
 
 
 def _detached(step: Step) -> Step:

@@ -11,7 +11,8 @@ from typing import Any
 from torch import nn
 
 from kdzoo import ranges, registry
-from kdzoo.errors import CapabilityError, RecipeError, did_you_mean
+from kdzoo.errors import CapabilityError, KdzooError, PluginError, RecipeError, did_you_mean
+from kdzoo.protocol.blame import failed, returned
 from kdzoo.recipe.load import Recipe
 from kdzoo.recipe.paths import copied, join
 from kdzoo.recipe.schema import RECIPE, USE, Field, schema_for, schema_of, told_by_tasks
@@ -53,8 +54,8 @@ class ModelBuilder:
                 f"{', '.join(context)}; use a model made for this task."
             )
         given = {name: value for name, value in context.items() if name in names}
-        module: nn.Module = _called(self.factory, {**self.settings, **given}, self.path, self.provenance)
-        return module
+        module = _called(self.factory, {**self.settings, **given}, self.path, self.provenance)
+        return returned(module, nn.Module, self.path, f"model {self.name!r}")
 
 
 def build(kind: str, spec: Any, path: str, *, provenance: Provenance | None = None) -> Any:
@@ -112,6 +113,10 @@ def _called(constructor: Callable[..., Any], arguments: Mapping[str, Any], path:
     except ValueError as error:
         where = {known: f" (from {text})" for known, text in provenance.items()}
         raise RecipeError(worded(error, path, arguments, lambda at: where.get(at, ""))) from error
+    except KdzooError:
+        raise
+    except Exception as error:
+        raise PluginError(failed(path, getattr(constructor, "__name__", "its constructor"), error)) from error
 
 
 def _class_name(spec: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from kdzoo import registry
 from kdzoo.engine.assemble import assemble
-from kdzoo.engine.components import method_of
+from kdzoo.engine.components import method_of, needs_of
 from kdzoo.engine.feed import Feed
 from kdzoo.engine.run import Run
 from kdzoo.engine.stages import StagePlan
@@ -49,7 +49,7 @@ def tiny_recipe(
 
 def _teacher(settings: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
     """A teacher of the kind that the methods need."""
-    needs = [method_of(label, spec).needs() for label, spec in settings["methods"].items()]
+    needs = [needs_of(label, method_of(label, spec)) for label, spec in settings["methods"].items()]
     if any(need.teacher_grad for need in needs):
         optimizers = {**base["optimizers"], "teacher": {"use": "sgd", "lr": 0.01}}
         return {"teacher": {"use": "trainable", "model": TEACHER}, "optimizers": optimizers}
