@@ -74,6 +74,9 @@ def plain_type(annotation: Any, *, inside: bool = False) -> Any:
     raise ForeignType
 
 
+SCALARS = (bool, int, float, str)
+
+
 def described(plain: Any) -> str:
     """A plain type in words: `a list of numbers`."""
     origin, args = get_origin(plain), get_args(plain)
@@ -90,6 +93,18 @@ def described(plain: Any) -> str:
 
 def parse(plain: Any, value: Any, *, optional: bool = False) -> Any:
     """A plain value as OmegaConf converts it to a plain type. Raises ValueError where it does not fit."""
+    if isinstance(value, SCALARS):
+        return _parsed_scalar(plain, value, type(value), optional)
+    return _parsed(plain, value, optional)
+
+
+@functools.lru_cache(maxsize=4096)
+def _parsed_scalar(plain: Any, value: Any, kind: type, optional: bool) -> Any:
+    """The same; a bench says the same few numbers and words thousands of times. `kind` tells 1, 1.0 and true apart."""
+    return _parsed(plain, value, optional)
+
+
+def _parsed(plain: Any, value: Any, optional: bool) -> Any:
     if get_origin(plain) in UNIONS and float in get_args(plain) and int not in get_args(plain) and type(value) is int:
         value = float(value)
     config = structured({"value": (plain | None if optional else plain, MISSING)})
