@@ -94,12 +94,12 @@ def described(plain: Any) -> str:
 def parse(plain: Any, value: Any, *, optional: bool = False) -> Any:
     """A plain value as OmegaConf converts it to a plain type. Raises ValueError where it does not fit."""
     if isinstance(value, SCALARS):
-        return _parsed_scalar(plain, value, type(value), optional)
+        return _parsed_scalar(plain, value, type(value).__qualname__, optional)
     return _parsed(plain, value, optional)
 
 
 @functools.lru_cache(maxsize=4096)
-def _parsed_scalar(plain: Any, value: Any, kind: type, optional: bool) -> Any:
+def _parsed_scalar(plain: Any, value: Any, kind: str, optional: bool) -> Any:
     """The same; a bench says the same few numbers and words thousands of times. `kind` tells 1, 1.0 and true apart."""
     return _parsed(plain, value, optional)
 
