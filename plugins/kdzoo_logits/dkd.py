@@ -17,36 +17,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from kdzoo.functional.decouple import label_or_not, off_label
-from kdzoo.functional.divergence import kl_rows, softened_kl
-from kdzoo.functional.float32 import in_float32
-from kdzoo.functional.labels import hard_label
-from kdzoo.functional.row_mean import row_mean
+from kdzoo.functional.decoupled_kd import non_target_kl, target_class_kl
 from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo.ranges import above
 from kdzoo_logits.task_checks import labels, other_classes_there
-
-
-@in_float32
-def target_class_kl(
-    student: Tensor, teacher: Tensor, target: Tensor, *, temperature: float = 4.0, weight: Tensor | None = None
-) -> Tensor:
-    """TCKD: `T^2 * mean_r KL` between the two-event distributions "the label, or not". Logits (R, C), target (R,)."""
-    label = hard_label(target)
-    rows = kl_rows(label_or_not(student / temperature, label), label_or_not(teacher / temperature, label))
-    return temperature**2 * row_mean(rows, weight)
-
-
-@in_float32
-def non_target_kl(
-    student: Tensor, teacher: Tensor, target: Tensor, *, temperature: float = 4.0, weight: Tensor | None = None
-) -> Tensor:
-    """NCKD: `T^2 * mean_r KL` between the distributions over the classes that are not the label."""
-    label = hard_label(target)
-    return softened_kl(off_label(student, label), off_label(teacher, label), temperature=temperature, weight=weight)
 
 
 class DKD(Method):

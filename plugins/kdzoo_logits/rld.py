@@ -17,42 +17,15 @@ code subtracts 1e9 from every logit of it.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from kdzoo.functional.decouple import at_label, label_or_not
-from kdzoo.functional.divergence import kl_rows
-from kdzoo.functional.float32 import in_float32
-from kdzoo.functional.labels import hard_label
-from kdzoo.functional.row_mean import row_mean
+from kdzoo.functional.refined_logits import masked_correlation_kl, sample_confidence_kl
 from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo.ranges import above
 from kdzoo_logits.task_checks import labels, other_classes_there
-
-
-@in_float32
-def sample_confidence_kl(
-    student: Tensor, teacher: Tensor, target: Tensor, *, temperature: float = 1.0, weight: Tensor | None = None
-) -> Tensor:
-    """SCD: `T^2 * mean_r KL` of two-event distributions, the teacher's about its own top class. Logits (R, C)."""
-    log_s = label_or_not(student / temperature, hard_label(target))
-    log_t = label_or_not(teacher / temperature, teacher.argmax(-1))
-    return temperature**2 * row_mean(kl_rows(log_s, log_t), weight)
-
-
-@in_float32
-def masked_correlation_kl(
-    student: Tensor, teacher: Tensor, target: Tensor, *, temperature: float = 4.0, weight: Tensor | None = None
-) -> Tensor:
-    """MCD: `T^2 * mean_r KL` over the classes whose teacher logit is below the label's. Logits (R, C)."""
-    dropped = teacher >= at_label(teacher, hard_label(target)).unsqueeze(-1)
-    some = ~dropped.all(-1)
-    hidden = dropped & some.unsqueeze(-1)
-    log_s, log_t = ((z / temperature).masked_fill(hidden, -torch.inf).log_softmax(-1) for z in (student, teacher))
-    return temperature**2 * row_mean(some * kl_rows(log_s, log_t), weight)
 
 
 class RLD(Method):

@@ -12,19 +12,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from kdzoo.functional.divergence import kl_rows
-from kdzoo.functional.float32 import in_float32
 from kdzoo.functional.row_mean import row_mean
+from kdzoo.functional.transformed_teacher import transformed_kl_rows
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo.ranges import above
-
-
-@in_float32
-def transformed_kl_rows(student: Tensor, teacher: Tensor, *, power: float = 0.1) -> Tensor:
-    """Per row, KL of the powered teacher from the student at temperature 1: logits (R, C) to (R,)."""
-    return kl_rows(student.log_softmax(-1), (power * teacher).log_softmax(-1))
 
 
 class TTM(Method):

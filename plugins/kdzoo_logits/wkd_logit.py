@@ -25,6 +25,7 @@ from kdzoo.errors import CapabilityError
 from kdzoo.functional.decouple import off_label, other_classes
 from kdzoo.functional.float32 import in_float32
 from kdzoo.functional.labels import hard_label
+from kdzoo.functional.normalized_kd import confident_label_loss
 from kdzoo.functional.row_mean import row_mean
 from kdzoo.models.tap_names import classifier_of
 from kdzoo.protocol.context import RunContext
@@ -32,7 +33,6 @@ from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo.ranges import above
-from kdzoo_logits.nkd import confident_label_loss
 from kdzoo_logits.task_checks import labels, other_classes_there
 
 

@@ -12,19 +12,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from kdzoo.functional.float32 import in_float32
 from kdzoo.functional.row_mean import row_mean
+from kdzoo.functional.transformed_teacher import flatness, transformed_kl_rows
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo.ranges import above
-from kdzoo_logits.ttm import transformed_kl_rows
-
-
-@in_float32
-def flatness(teacher: Tensor, *, power: float = 0.2) -> Tensor:
-    """`sum_c p_t^power` per row, from 1 (certain) to C^(1 - power) (uniform): logits (R, C) to (R,)."""
-    return (power * teacher.log_softmax(-1)).logsumexp(-1).exp()
 
 
 class WTTM(Method):

@@ -5,24 +5,23 @@ from __future__ import annotations
 import torch
 from kdzoo_features.sdd import region_kl
 from kdzoo_logits.curriculum_temperature import learned_temperature, reversal
-from kdzoo_logits.dist import inter_class, intra_class
-from kdzoo_logits.dkd import non_target_kl, target_class_kl
 from kdzoo_logits.dot import dot_step
 from kdzoo_logits.mlkd import batch_level, class_level, sample_level, unsure_classes, unsure_samples
-from kdzoo_logits.nkd import confident_label_loss, non_target_cross_entropy
 from kdzoo_logits.ps_kd import progressive_targets, share_at
-from kdzoo_logits.rld import masked_correlation_kl, sample_confidence_kl
 from kdzoo_logits.tf_kd import virtual_teacher_kl
-from kdzoo_logits.ttm import transformed_kl_rows
 from kdzoo_logits.uskd import self_distillation
 from kdzoo_logits.wkd_logit import non_target_transport
 from kdzoo_logits.wsld import weighted_soft_labels
-from kdzoo_logits.wttm import flatness
 
+from kdzoo.functional.correlation import inter_class, intra_class
+from kdzoo.functional.decoupled_kd import non_target_kl, target_class_kl
 from kdzoo.functional.divergence import kl_divergence, softened_kl
 from kdzoo.functional.gradient import scale_gradient
 from kdzoo.functional.labels import cross_entropy, smooth_off_label
+from kdzoo.functional.normalized_kd import confident_label_loss, non_target_cross_entropy
+from kdzoo.functional.refined_logits import masked_correlation_kl, sample_confidence_kl
 from kdzoo.functional.standardize import standardize
+from kdzoo.functional.transformed_teacher import flatness, transformed_kl_rows
 from kdzoo.protocol.outputs import Progress
 from kdzoo.schedules import Warmup
 

@@ -2,13 +2,15 @@
 
 import pytest
 import torch
-from kdzoo_logits.dist import DIST, intra_class, pearson
+from kdzoo_logits.dist import DIST
 from kdzoo_logits.mlkd import MLKD, batch_relation, class_relation, unsure_classes, unsure_samples
-from kdzoo_logits.ttm import TTM, transformed_kl_rows
+from kdzoo_logits.ttm import TTM
 from kdzoo_logits.wsld import WSLD, difficulty, weighted_soft_labels
-from kdzoo_logits.wttm import WTTM, flatness
+from kdzoo_logits.wttm import WTTM
 
+from kdzoo.functional.correlation import intra_class, pearson
 from kdzoo.functional.divergence import kl_divergence
+from kdzoo.functional.transformed_teacher import flatness, transformed_kl_rows
 
 
 def test_correlation_does_not_see_shift_and_positive_scale() -> None:

@@ -2,16 +2,19 @@
 
 import pytest
 import torch
-from kdzoo_logits.dkd import DKD, non_target_kl, target_class_kl
-from kdzoo_logits.nkd import NKD, confident_label_loss, non_target_cross_entropy
+from kdzoo_logits.dkd import DKD
+from kdzoo_logits.nkd import NKD
 from kdzoo_logits.ps_kd import PSKD
-from kdzoo_logits.rld import RLD, masked_correlation_kl, sample_confidence_kl
+from kdzoo_logits.rld import RLD
 from kdzoo_logits.tf_kd import TfKD
 from kdzoo_logits.wsld import WSLD
 
 from kdzoo.errors import CapabilityError
 from kdzoo.functional.decouple import at_label
+from kdzoo.functional.decoupled_kd import non_target_kl, target_class_kl
 from kdzoo.functional.divergence import kl_rows, softened_kl
+from kdzoo.functional.normalized_kd import confident_label_loss, non_target_cross_entropy
+from kdzoo.functional.refined_logits import masked_correlation_kl, sample_confidence_kl
 
 
 def test_kd_is_the_target_part_plus_the_rest_by_the_teachers_doubt(rows) -> None:

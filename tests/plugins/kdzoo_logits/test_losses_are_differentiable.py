@@ -2,21 +2,20 @@
 
 import pytest
 import torch
-from kdzoo_logits.dist import inter_class, intra_class
-from kdzoo_logits.dkd import non_target_kl, target_class_kl
 from kdzoo_logits.mean_teacher import probability_gap
 from kdzoo_logits.mlkd import batch_level, class_level
-from kdzoo_logits.nkd import confident_label_loss, non_target_cross_entropy
-from kdzoo_logits.rld import masked_correlation_kl, sample_confidence_kl
 from kdzoo_logits.skd import direction_gap
-from kdzoo_logits.ttm import transformed_kl_rows
 from kdzoo_logits.wkd_logit import non_target_transport
-from kdzoo_logits.wttm import flatness
 from torch.autograd import gradcheck, gradgradcheck
 
+from kdzoo.functional.correlation import inter_class, intra_class
+from kdzoo.functional.decoupled_kd import non_target_kl, target_class_kl
 from kdzoo.functional.divergence import soft_cross_entropy, softened_kl
 from kdzoo.functional.labels import cross_entropy
+from kdzoo.functional.normalized_kd import confident_label_loss, non_target_cross_entropy
+from kdzoo.functional.refined_logits import masked_correlation_kl, sample_confidence_kl
 from kdzoo.functional.standardize import standardize
+from kdzoo.functional.transformed_teacher import flatness, transformed_kl_rows
 
 TARGET = torch.tensor([0, 3, 1])
 COST = 1 - torch.eye(4, dtype=torch.float64) / 2
