@@ -23,6 +23,10 @@ def attention_transfer(student: Tensor, teacher: Tensor, *, power: float = 2.0) 
     """Mean over batch and positions of `(Q_s - Q_t)^2` for maps (B, C, H, W); channels may differ.
 
     The mean over positions, as in the authors' code and RepDistiller, is why the usual weight is 1000.
+
+    >>> maps = torch.arange(32.0).reshape(2, 4, 2, 2)
+    >>> round(attention_transfer(maps, 3 * maps).item(), 4)  # attention has no scale
+    0.0
     """
     student, teacher = same_size(student, teacher)
     return (attention_map(student, power=power) - attention_map(teacher, power=power)).square().mean()
@@ -30,6 +34,11 @@ def attention_transfer(student: Tensor, teacher: Tensor, *, power: float = 2.0) 
 
 @in_float32
 def attention_transfer_norm(student: Tensor, teacher: Tensor, *, power: float = 2.0) -> Tensor:
-    """The paper's equation 2 without its 1/2: mean over the batch of the distance `||Q_s - Q_t||_2`, not squared."""
+    """The paper's equation 2 without its 1/2: mean over the batch of the distance `||Q_s - Q_t||_2`, not squared.
+
+    >>> maps = torch.arange(32.0).reshape(2, 4, 2, 2)
+    >>> round(attention_transfer_norm(maps, maps).item(), 4)
+    0.0
+    """
     student, teacher = same_size(student, teacher)
     return unit_gap(attention_map(student, power=power), attention_map(teacher, power=power))

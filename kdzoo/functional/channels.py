@@ -16,6 +16,10 @@ def neuron_selectivity(student: Tensor, teacher: Tensor) -> Tensor:
 
     Each channel is one sample, a unit vector over positions; `mean k(t, t) + mean k(s, s) - 2 mean k(s, t)`, mean over B.
     Huang, Wang, "Like What You Like: Knowledge Distill via Neuron Selectivity Transfer", arXiv 1707.01219.
+
+    >>> maps = torch.arange(32.0).reshape(2, 4, 2, 2)
+    >>> neuron_selectivity(maps, maps)
+    tensor(0.)
     """
     student, teacher = same_size(student, teacher)
     s, t = unit(student.flatten(2)), unit(teacher.flatten(2))  # (B, C, H*W)
@@ -28,6 +32,10 @@ def channel_distribution(student: Tensor, teacher: Tensor, *, temperature: float
     """`T^2` times the mean over batch and channels of KL(p_t || p_s), p the softmax of a channel over its positions.
 
     Shu, Liu, Gao, Yan, Shen, "Channel-wise Knowledge Distillation for Dense Prediction", arXiv 2011.13256.
+
+    >>> maps = torch.arange(32.0).reshape(2, 4, 2, 2)
+    >>> channel_distribution(maps + 5, maps)  # a softmax does not see a shift
+    tensor(0.)
     """
     student, teacher = same_size(student, teacher)
     log_s, log_t = ((x.flatten(2) / temperature).log_softmax(-1) for x in (student, teacher))
@@ -40,6 +48,10 @@ def pearson_features(student: Tensor, teacher: Tensor, *, eps: float = 1e-6) -> 
 
     A student map of another size is resized bilinearly. Channels must agree.
     Cao et al., "PKD: General Distillation Framework for Object Detectors via Pearson Correlation", arXiv 2207.02039.
+
+    >>> maps = torch.arange(32.0).reshape(2, 4, 2, 2)
+    >>> round(pearson_features(2 * maps + 1, maps).item(), 4)  # scale and shift do not count
+    0.0
     """
     if student.shape[-2:] != teacher.shape[-2:]:
         student = F.interpolate(student, size=teacher.shape[-2:], mode="bilinear", align_corners=False)
@@ -53,6 +65,10 @@ def channel_correlation(student: Tensor, teacher: Tensor) -> Tensor:
 
     Channels must agree, sizes may differ. torchdistill divides by the batch size once more.
     Liu et al., "Exploring Inter-Channel Correlation for Diversity-preserved Knowledge Distillation", ICCV 2021.
+
+    >>> maps = torch.arange(32.0).reshape(2, 4, 2, 2)
+    >>> channel_correlation(maps, maps)
+    tensor(0.)
     """
     gap = unit(gram(student.flatten(2))) - unit(gram(teacher.flatten(2)))
     return gap.square().sum(-1).mean()
@@ -65,6 +81,10 @@ def channel_moments(student: Tensor, teacher: Tensor, *, mean_weight: float = 4.
     Both are summed over channels and averaged over the batch; add them for the loss. `std = sqrt(var + eps)`. Channels
     must agree. Lv, Yang, Li, "Wasserstein Distance Rivals Kullback-Leibler Divergence for Knowledge Distillation",
     NeurIPS 2024, arXiv 2412.08139 (WKD-F with one grid cell).
+
+    >>> maps = torch.arange(32.0).reshape(2, 4, 2, 2)
+    >>> [round(part.item(), 4) for part in channel_moments(maps, maps)]
+    [0.0, 0.0]
     """
     s, t = student.flatten(2), teacher.flatten(2)
     means = (s.mean(2) - t.mean(2)).square().sum(1).mean()
@@ -78,6 +98,10 @@ def many_to_one(student: Tensor, teacher: Tensor) -> Tensor:
 
     A larger teacher map is max-pooled. Liu, Li, Li, Yao, "NORM: Knowledge Distillation via N-to-One Representation
     Matching", ICLR 2023, arXiv 2305.13803.
+
+    >>> maps = torch.arange(32.0).reshape(2, 4, 2, 2)
+    >>> many_to_one(maps.repeat(1, 3, 1, 1), maps)
+    tensor(0.)
     """
     if teacher.shape[-2:] != student.shape[-2:]:
         teacher = F.adaptive_max_pool2d(teacher, tuple(student.shape[-2:]))
@@ -87,7 +111,11 @@ def many_to_one(student: Tensor, teacher: Tensor) -> Tensor:
 
 @in_float32
 def generated_gap(student: Tensor, teacher: Tensor) -> Tensor:
-    """Squared error between a generated and the teacher's map, summed over C, H and W, mean over the batch."""
+    """Squared error between a generated and the teacher's map, summed over C, H and W, mean over the batch.
+
+    >>> generated_gap(torch.ones(2, 4, 3, 3), torch.zeros(2, 4, 3, 3))
+    tensor(36.)
+    """
     return (pooled_to(student, (teacher.shape[-2], teacher.shape[-1])) - teacher).square().sum((1, 2, 3)).mean()
 
 

@@ -33,6 +33,9 @@ def noise_contrast(probabilities: Tensor, samples: int, *, eps: float = 1e-7) ->
     """Noise-contrastive loss of (B, 1 + K) probabilities, the positive first; noise is uniform over `samples`. Mean over B.
 
     `-log P_0/(P_0 + K/N + eps) - sum_k log (K/N)/(P_k + K/N + eps)`.
+
+    >>> noise_contrast(torch.tensor([[0.9, 0.1]]), 10)
+    tensor(0.7985)
     """
     noise = (probabilities.shape[1] - 1) / samples
     positive, negative = probabilities[:, 0], probabilities[:, 1:]

@@ -15,7 +15,12 @@ from kdzoo.functional.row_mean import row_mean
 def target_class_kl(
     student: Tensor, teacher: Tensor, target: Tensor, *, temperature: float = 4.0, weight: Tensor | None = None
 ) -> Tensor:
-    """TCKD: `T^2 * mean_r KL` between the two-event distributions "the label, or not". Logits (R, C), target (R,)."""
+    """TCKD: `T^2 * mean_r KL` between the two-event distributions "the label, or not". Logits (R, C), target (R,).
+
+    >>> student, teacher = torch.tensor([[2.0, 0.0, 0.0]]), torch.tensor([[2.0, 5.0, -5.0]])
+    >>> round(target_class_kl(student, teacher, torch.tensor([0])).item(), 4)
+    0.7329
+    """
     label = hard_label(target)
     rows = kl_rows(label_or_not(student / temperature, label), label_or_not(teacher / temperature, label))
     return temperature**2 * row_mean(rows, weight)
@@ -25,6 +30,11 @@ def target_class_kl(
 def non_target_kl(
     student: Tensor, teacher: Tensor, target: Tensor, *, temperature: float = 4.0, weight: Tensor | None = None
 ) -> Tensor:
-    """NCKD: `T^2 * mean_r KL` between the distributions over the classes that are not the label."""
+    """NCKD: `T^2 * mean_r KL` between the distributions over the classes that are not the label.
+
+    >>> student, teacher = torch.tensor([[9.0, 1.0, 0.0]]), torch.tensor([[0.0, 1.0, 0.0]])
+    >>> non_target_kl(student, teacher, torch.tensor([0]))  # the label's logit plays no part
+    tensor(0.)
+    """
     label = hard_label(target)
     return softened_kl(off_label(student, label), off_label(teacher, label), temperature=temperature, weight=weight)

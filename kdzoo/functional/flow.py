@@ -35,6 +35,10 @@ def singular_relation(student: Sequence[Tensor], teacher: Sequence[Tensor], *, r
     Signs of singular vectors are a convention of the linear-algebra library, and the value depends on the teacher's: it is
     comparable within one backend. Repeated singular values give zero, not infinite, gradients.
     Lee, Kim, Song, "Self-supervised Knowledge Distillation Using Singular Value Decomposition", ECCV 2018, arXiv 1807.06819.
+
+    >>> layers = [torch.eye(6)[None] + shift for shift in (0.0, 0.5)]
+    >>> round(singular_relation(layers, layers).item(), 4)
+    0.0
     """
     pairs = [_aligned(s, t, rank, spare) for s, t in zip(student, teacher, strict=True)]
     losses = []

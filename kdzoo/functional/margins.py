@@ -19,6 +19,9 @@ def activation_boundary(student: Tensor, teacher: Tensor, *, margin: float = 1.0
     """Squared hinge: where the teacher is active the student should exceed `margin`, elsewhere stay below `-margin`.
 
     Heo, Lee, Yun, Choi, "Knowledge Transfer via Distillation of Activation Boundaries", AAAI 2019, arXiv 1811.03233.
+
+    >>> activation_boundary(torch.full((1, 1, 1, 1), 2.0), torch.ones(1, 1, 1, 1))  # active in both, beyond the margin
+    tensor(0.)
     """
     short = torch.where(teacher > 0, margin - student, margin + student).relu()
     return short.square().sum((1, 2, 3)).mean()
@@ -30,6 +33,9 @@ def partial_distance(student: Tensor, teacher: Tensor, margin: Tensor) -> Tensor
 
     `margin`: (C,), negative, see `negative_margin`.
     Heo, Kim, Yun, Park, Kwak, Choi, "A Comprehensive Overhaul of Feature Distillation", ICCV 2019, arXiv 1904.01866.
+
+    >>> partial_distance(torch.full((1, 1, 1, 1), -3.0), torch.full((1, 1, 1, 1), -1.0), torch.zeros(1, 1, 1, 1))
+    tensor(0.)
     """
     target = torch.maximum(teacher, margin.view(1, -1, 1, 1))
     counted = (student > target) | (target > 0)

@@ -20,6 +20,10 @@ def similarity_preserving(student: Tensor, teacher: Tensor) -> Tensor:
     """`||G_s - G_t||_F^2 / B^2`, G the (B, B) inner products of flattened features with unit rows.
 
     Tung, Mori, "Similarity-Preserving Knowledge Distillation", ICCV 2019, arXiv 1907.09682.
+
+    >>> features = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    >>> similarity_preserving(3 * features, features)
+    tensor(0.)
     """
     return (unit(gram(student.flatten(1))) - unit(gram(teacher.flatten(1)))).square().mean()
 
@@ -29,13 +33,22 @@ def distance_relation(student: Tensor, teacher: Tensor) -> Tensor:
     """Smooth L1 between pairwise distances, each divided by its batch's mean distance; mean over all B^2 pairs.
 
     Park, Kim, Lu, Cho, "Relational Knowledge Distillation", CVPR 2019, arXiv 1904.05068 (RKD-D).
+
+    >>> features = torch.tensor([[1.0, 0.0], [0.0, 1.0], [2.0, 2.0]])
+    >>> round(distance_relation(3 * features, features).item(), 4)  # distances over their mean
+    0.0
     """
     return F.smooth_l1_loss(_relative_distances(student), _relative_distances(teacher))
 
 
 @in_float32
 def angle_relation(student: Tensor, teacher: Tensor) -> Tensor:
-    """Smooth L1 between the cosines of the angles that all triplets span; mean over B^3 triplets (RKD-A of the same paper)."""
+    """Smooth L1 between the cosines of the angles that all triplets span; mean over B^3 triplets (RKD-A of the same paper).
+
+    >>> features = torch.tensor([[1.0, 0.0], [0.0, 1.0], [2.0, 2.0]])
+    >>> round(angle_relation(3 * features, features).item(), 4)
+    0.0
+    """
     return F.smooth_l1_loss(_cosines(student), _cosines(teacher))
 
 
@@ -45,6 +58,10 @@ def probability_transfer(student: Tensor, teacher: Tensor, *, eps: float = 1e-7)
 
     The mean over pairs, as in the reference code, is why the usual weight is 30000.
     Passalis, Tefas, "Learning Deep Representations with Probabilistic Knowledge Transfer", ECCV 2018, arXiv 1803.10837.
+
+    >>> features = torch.tensor([[1.0, 0.0], [0.0, 1.0], [2.0, 2.0]])
+    >>> round(probability_transfer(features, features).item(), 4)
+    0.0
     """
     p_s, p_t = _neighborhood(student, eps), _neighborhood(teacher, eps)
     return (p_t * ((p_t + eps) / (p_s + eps)).log()).mean()
@@ -65,6 +82,10 @@ def correlation_congruence(student: Tensor, teacher: Tensor, *, gamma: float = 0
     """Mean squared gap of the two Gaussian correlation matrices of unit rows (B, d).
 
     Peng et al., "Correlation Congruence for Knowledge Distillation", ICCV 2019, arXiv 1904.01802.
+
+    >>> features = torch.tensor([[1.0, 0.0], [0.0, 1.0], [2.0, 2.0]])
+    >>> correlation_congruence(features, features)
+    tensor(0.)
     """
     gap = gaussian_correlation(unit(student), gamma=gamma, order=order) - gaussian_correlation(
         unit(teacher), gamma=gamma, order=order
@@ -77,6 +98,10 @@ def neighbor_correlation(student: Tensor, teacher: Tensor) -> Tensor:
     """RepDistiller's "correlation", not the paper's: mean over rows of `|e_s - e_t|_i . |e_s - e_t|_{i+1}`.
 
     It compares embeddings (B, d) of equal width and depends on the order of the batch.
+
+    >>> features = torch.tensor([[1.0, 0.0], [0.0, 1.0], [2.0, 2.0]])
+    >>> neighbor_correlation(features, features)
+    tensor(0.)
     """
     gap = (student - teacher).abs()
     return (gap[:-1] * gap[1:]).sum(1).mean()

@@ -11,6 +11,9 @@ def row_mean(values: Tensor, weight: Tensor | None = None) -> Tensor:
 
     A weight of zero masks a row, whatever its value is. Where no row is left the mean is 0, so that a micro-batch
     without a counted row adds nothing.
+
+    >>> row_mean(torch.tensor([1.0, 5.0]), torch.tensor([1.0, 0.0]))
+    tensor(1.)
     """
     if weight is None:
         return values.mean()

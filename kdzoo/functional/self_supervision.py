@@ -14,7 +14,12 @@ from kdzoo.functional.float32 import in_float32
 
 @in_float32
 def transformation_similarity(transformed: Tensor, normal: Tensor) -> Tensor:
-    """Cosine of every transformed embedding (M, d) with every normal one (B, d) -> (M, B)."""
+    """Cosine of every transformed embedding (M, d) with every normal one (B, d) -> (M, B).
+
+    >>> vectors = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    >>> transformation_similarity(vectors.repeat(3, 1), vectors).shape
+    torch.Size([6, 2])
+    """
     return unit(transformed) @ unit(normal).T
 
 
