@@ -31,7 +31,7 @@ def card(kind: str, name: str) -> Card:
         "name": name,
         "distribution": f"{entry.distribution} {entry.version}".strip(),
         "about": _cleaned(module),
-        "class": _cleaned(plugin),
+        "class": _cleaned(plugin).removeprefix(_cleaned(module)).strip(),
         "settings": settings(kind, name),
     }
     if isinstance(plugin, type) and issubclass(plugin, Method):

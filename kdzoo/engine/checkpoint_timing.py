@@ -14,7 +14,7 @@ from kdzoo.errors import Interrupted
 
 
 class CheckpointTimer(Observer):
-    """Writes a checkpoint every `every` steps (None: at the end of each epoch) and when a signal came."""
+    """Writes a checkpoint every `every` windows (None: at the end of each epoch) and when a signal came."""
 
     def __init__(self, checkpoints: Checkpoints, whole: Observer, every: int | None) -> None:
         self.checkpoints, self.whole, self.every = checkpoints, whole, every

@@ -7,6 +7,8 @@ hook. Its hyper-parameters are its keyword-only signature, with the paper's defa
 
 from __future__ import annotations
 
+import inspect
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -42,6 +44,7 @@ class Method(nn.Module):
         names = [name for base in reversed(cls.__mro__) for name in vars(base)]
         marked = {name: getattr(getattr(cls, name), "kdzoo_term", None) for name in dict.fromkeys(names)}
         cls.kdzoo_terms = {name: found for name, found in marked.items() if found is not None}
+        cls.__doc__ = _with_card(cls)
 
     def __init__(self) -> None:
         super().__init__()
@@ -115,3 +118,10 @@ class Method(nn.Module):
 def overrides(method: Method, hook: str) -> bool:
     """Whether the method's class defines `hook` itself."""
     return getattr(type(method), hook) is not getattr(Method, hook)
+
+
+def _with_card(method: type[Method]) -> str | None:
+    """The docstring of a class that only lists its arguments, behind its module's: what it is, its formula, its paper."""
+    own = inspect.cleandoc(method.__dict__.get("__doc__") or "")
+    card = inspect.cleandoc(getattr(sys.modules.get(method.__module__), "__doc__", None) or "")
+    return f"{card}\n\n{own}" if card and own.startswith("Args") else method.__doc__

@@ -43,7 +43,8 @@ class Runtime:
     """Where and how a run is carried out; nothing here may change its result.
 
     Attributes:
-        log_every, checkpoint_every: in optimizer steps; without the latter, after each epoch. keep: how many checkpoints.
+        log_every: in optimizer steps. checkpoint_every: in windows, of one step each unless a method needs more;
+            without it, after each epoch. keep: how many checkpoints.
     """
 
     device: str = "auto"

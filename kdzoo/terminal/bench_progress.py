@@ -104,7 +104,7 @@ def ended(event: Event) -> str:
 
 def named(row: str, seed: int | None) -> str:
     """The run that an event is about."""
-    return f"teacher {row}" if seed is None else f"{row}, seed {seed}"
+    return (row if row.startswith("teacher") else f"teacher {row}") if seed is None else f"{row}, seed {seed}"
 
 
 def _bars() -> Progress:

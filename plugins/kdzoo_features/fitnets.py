@@ -6,7 +6,8 @@ Romero, Ballas, Kahou, Chassang, Gatta, Bengio, "FitNets: Hints for Thin Deep Ne
 
 `FitNets` has the paper's two stages: the hint alone trains the student up to the tap and the regressor, then the recipe's
 other methods (the paper: labels and `kd`) train all of it, with the weight of `hint` at 0. `FitNetsJoint` is what
-RepDistiller and mdistiller run under this name: one stage, weight 100 beside the labels' loss.
+RepDistiller and mdistiller run under this name: one stage, in which the regressor (its own parameters) trains beside the
+student, at weight 100 beside the labels' loss.
 
 In practice: the tap `stage2` (RepDistiller's hint layer 2). Deviation: the paper trains the hint stage to convergence on a
 validation set; here it has a fixed length, 30 epochs like the other two-stage methods of RepDistiller.

@@ -30,7 +30,9 @@ from kdzoo_features.tap_checks import map_pairs, pairs, still
 
 
 class FT(Method):
-    """Args: rate: width of the factor over that of the map, k. paraphraser_epochs, paraphraser_lr: of the first stage."""
+    """Args: rate: width of the factor over that of the map, k. paraphraser_epochs, paraphraser_lr: of the first stage.
+    student_tap, teacher_tap: the maps that are compared.
+    """
 
     compare: Callable[[Tensor, Tensor], Tensor] = staticmethod(factor_transfer)
 

@@ -36,7 +36,7 @@ class AutoDistillInfoNCE(AutoDistill):
 
 
 class AutoDistillL2(Method):
-    """Each output is pulled to its row of the table. Args: as of `auto_distill`."""
+    """Each output is pulled to its row of the table. Args: head, dropout, representation, items: as of `auto_distill`."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""MPL (Meta Pseudo Labels): the teacher labels, the student learns from these labels, and the teacher hears how that went.
+"""MPL (Meta Pseudo Labels): the teacher labels, the student learns, and its progress on true labels trains the teacher.
 
 Pham et al., "Meta Pseudo Labels", arXiv 2003.10580.
 

@@ -28,7 +28,7 @@ def test_markdown_has_a_line_for_each_row_and_escapes_bars(records):
 
 def test_further_metrics_have_columns_of_their_own_precision(made):
     text = markdown(leaderboard(read_records(made(VALUES, also=["error"]))))
-    assert "| to kd | error | parameters |" in text
+    assert "| Δ vs kd | error | parameters |" in text
     assert "| kd (baseline) | 2 | 91.00 ± 1.41 | 90.00 ± 1.41 | – | 0.0900 ± 0.0141 | 10 | 2.0 |" in text
 
 

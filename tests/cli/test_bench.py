@@ -113,7 +113,7 @@ def test_on_a_terminal_each_run_has_a_bar_until_it_ends(capsys):
     shown = lambda: [(task.description, task.completed) for task in progress.tasks]  # noqa: E731
     for event in [BenchStarted("out", 3, 1, 2), CellStarted("teacher", None), CellStarted("kd", 0), CellProgress("kd", 0, 0.5)]:
         bars(event)
-    assert shown() == [("all runs", 1), ("teacher teacher", 0), ("kd, seed 0", 0.5)]
+    assert shown() == [("all runs", 1), ("teacher", 0), ("kd, seed 0", 0.5)]
     bars(TeacherDone("teacher", "top1", 90.0))
     bars(CellDone("kd", 0, "top1", 80.0))
     assert shown() == [("all runs", 2)]

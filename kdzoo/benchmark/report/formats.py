@@ -59,7 +59,7 @@ def table(board: Board) -> tuple[list[str], list[list[str]]]:
         "seeds": lambda row: f"{row.last.n}" + (f" ({row.failed} failed)" if row.failed else ""),
         f"{board.metric}, last epoch": lambda row: spread(row.last, places),
         "best on validation": lambda row: spread(row.best, places),
-        f"to {board.baseline}": lambda row: difference(row.difference, places),
+        f"Δ vs {board.baseline}": lambda row: difference(row.difference, places),
     }
     for name in board.also:
         own = [row.also[name] for row in board.rows]

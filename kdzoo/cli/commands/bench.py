@@ -1,4 +1,4 @@
-"""Train many methods, several seeds each, on one feed of data, and compare them; what is finished is not done again."""
+"""Train many methods, several seeds each, on the same samples, and compare them; what is finished is not done again."""
 
 from __future__ import annotations
 
