@@ -28,6 +28,12 @@ def of_text(text: str) -> str:
     return of_bytes(text.encode())
 
 
+def of_folder(path: Path) -> str:
+    """The digest of all files below a folder, by their relative names and contents, in the order of the names."""
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return of_text("\n".join(f"{file.relative_to(path).as_posix()} {of_file(file)}" for file in files))
+
+
 def of_file(path: Path) -> str:
     """The digest of a file's content, read in pieces."""
     with path.open("rb") as file:

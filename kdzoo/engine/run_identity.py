@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import Any
 from kdzoo import digests
 from kdzoo.recipe.build import build
 from kdzoo.recipe.identity import identity
+from kdzoo.recipe.schema import USE
+
+WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".onnx")
 
 
 def identify(settings: Mapping[str, Any]) -> str:
@@ -21,7 +25,10 @@ def identify(settings: Mapping[str, Any]) -> str:
     files = dict(_files({key: settings[key] for key in ("student", "learners", "teachers")}, ""))
     base = identity(settings, files=files)
     data = _data(settings["task"], settings["paths"].get("data"))
-    return digests.of_text(f"{base} {data}")[: digests.SHORT]
+    processes = os.environ.get("WORLD_SIZE", "1")
+    # Each process sees its part of a batch, so BatchNorm's statistics are others.
+    shared = "" if processes == "1" else f" {processes} processes"
+    return digests.of_text(f"{base} {data}{shared}")[: digests.SHORT]
 
 
 def _data(task: Mapping[str, Any], root: str | None) -> str:
@@ -43,13 +50,18 @@ def _fingerprint(task: Mapping[str, Any], root: str | None) -> str:
     return found
 
 
+def _is_saved_model(path: str) -> bool:
+    """Whether a text is the path of a folder with weights in it, as the transformers library saves a model."""
+    return os.path.isdir(path) and any(entry.suffix in WEIGHTS for entry in Path(path).iterdir())
+
+
 def _files(tree: Any, path: str) -> Iterator[tuple[str, Path]]:
-    """Every setting of a model or teacher that names an existing file."""
+    """Every setting of a model or teacher that names an existing file, or the folder of a saved model."""
     if isinstance(tree, Mapping):
         for key, value in tree.items():
-            yield from _files(value, f"{path}.{key}")
+            yield from _files(value, f"{path}.{key}") if key != USE else ()
     elif isinstance(tree, str):
-        if tree and len(tree) < 4096 and Path(tree).is_file():
+        if os.path.isfile(tree) or _is_saved_model(tree):  # False for a text that cannot be a path at all
             yield path, Path(tree)
     elif isinstance(tree, Sequence):
         for number, value in enumerate(tree):

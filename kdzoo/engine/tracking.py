@@ -11,6 +11,9 @@ from typing import Any
 from kdzoo.protocol.roles import Tracker
 from kdzoo.recipe.build import build
 
+DONE = "done"
+"""The record that a finished run ends its log with: its test metrics, which are the trackers' summary."""
+
 
 class Guarded:
     """A tracker behind a guard: called with the log's records, silenced at its first failure."""
@@ -18,6 +21,7 @@ class Guarded:
     def __init__(self, name: str, tracker: Tracker) -> None:
         self.name, self.tracker, self.alive = name, tracker, True
         self.step = 0
+        self.summary: dict[str, float] = {}
 
     def call(self, action: Callable[[], None]) -> None:
         if not self.alive:
@@ -31,12 +35,14 @@ class Guarded:
     def __call__(self, record: Mapping[str, Any]) -> None:
         self.step = record.get("step", self.step)
         numbers = dict(_numbers(record, ""))
+        if record.get("event") == DONE:
+            self.summary = numbers
         self.call(lambda: self.tracker.log(numbers, self.step))
 
 
 @contextmanager
 def tracking(settings: Mapping[str, Any], folder: Path) -> Iterator[Sequence[Guarded]]:
-    """The recipe's trackers, started; finished at the end, also after a failure."""
+    """The recipe's trackers, started; finished at the end with the last record's numbers, also after a failure."""
     specs = settings["runtime"]["trackers"]
     name = settings["name"] or "run"
     trackers = [Guarded(s["use"], build("trackers", s, f"runtime.trackers[{n}]")) for n, s in enumerate(specs)]  # type: ignore[arg-type]
@@ -46,7 +52,7 @@ def tracking(settings: Mapping[str, Any], folder: Path) -> Iterator[Sequence[Gua
         yield trackers
     finally:
         for guarded in trackers:
-            guarded.call(lambda g=guarded: g.tracker.finish({}))  # type: ignore[misc]
+            guarded.call(lambda g=guarded: g.tracker.finish(g.summary))  # type: ignore[misc]
 
 
 def _numbers(record: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, float]]:

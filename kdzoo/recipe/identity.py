@@ -34,7 +34,7 @@ def identity(settings: Mapping[str, Any], *, files: Mapping[str, Path]) -> str:
         RecipeError: a Python object among the settings that cannot be hashed.
     """
     tree = copied(_recipe(settings))  # files are replaced in it, the caller's lists must stay
-    others = {path: digests.of_file(file) for path, file in files.items() if not _replaced(tree, path.lstrip("."), file)}
+    others = {path: _digest(file) for path, file in files.items() if not _replaced(tree, path.lstrip("."), file)}
     whole = {"protocol": registry.PROTOCOL, "recipe": tree, "files": others}
     try:
         text = json.dumps(whole, sort_keys=True, separators=(",", ":"), default=content)
@@ -87,5 +87,9 @@ def _replaced(tree: Any, path: str, file: Path) -> bool:
         tree = child(tree, key)
     if child(tree, last) is None:
         return False
-    tree[last] = digests.of_file(file)
+    tree[last] = _digest(file)
     return True
+
+
+def _digest(path: Path) -> str:
+    return digests.of_folder(path) if path.is_dir() else digests.of_file(path)

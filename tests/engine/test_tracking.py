@@ -84,3 +84,24 @@ def test_a_failing_tracker_is_reported_once_and_stops_nothing(tmp_path: Path) ->
         folder = tracked(tmp_path, {"use": "failing"})
     assert sum("failing" in str(warning.message) for warning in seen) == 1
     assert (folder / "result.json").exists()
+
+
+class Remembering:
+    """A tracker that keeps what it is told."""
+
+    told: list[Mapping[str, Any]] = []  # noqa: RUF012
+
+    def start(self, *, name: str, folder: Path, settings: Mapping[str, Any]) -> None:
+        self.told.clear()
+
+    def log(self, values: Mapping[str, float], step: int) -> None: ...
+
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        self.told.append(dict(summary))
+
+
+def test_a_tracker_is_finished_with_the_test_metrics(tmp_path: Path) -> None:
+    registry.register("trackers", "remembering", Remembering)
+    result = json.loads((tracked(tmp_path, "remembering") / "result.json").read_text())
+    (summary,) = Remembering.told
+    assert summary["test/last/top1"] == result["test"]["last"]["top1"]
