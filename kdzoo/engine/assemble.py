@@ -14,6 +14,7 @@ from kdzoo.engine import gradient_groups
 from kdzoo.engine.components import make
 from kdzoo.engine.distributed import ProcessGroup
 from kdzoo.engine.feature_recorder import FeatureRecorder
+from kdzoo.engine.names_check import STUDENT
 from kdzoo.engine.precision import Precision
 from kdzoo.engine.run import Run, TrainRecipe
 from kdzoo.errors import CapabilityError, PluginError, RecipeError
@@ -25,9 +26,6 @@ from kdzoo.protocol.task import Model
 from kdzoo.protocol.teacher import Teacher
 from kdzoo.random import Streams
 from kdzoo.recipe.build import build
-
-STUDENT = "student"
-"""Name of the first learner."""
 
 
 def device_of(name: str) -> torch.device:

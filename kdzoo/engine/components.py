@@ -8,6 +8,7 @@ from typing import Any
 
 from torch.nn import ModuleList
 
+from kdzoo.engine.names_check import check_names
 from kdzoo.engine.needs_check import check, check_teachers, merge
 from kdzoo.errors import PluginError, RecipeError, did_you_mean
 from kdzoo.protocol.blame import hook_of, returned
@@ -53,6 +54,7 @@ def make(settings: Mapping[str, Any], provenance: Mapping[str, str] | None = Non
     for name, teacher in teachers.items():
         teacher.name = name
     check_teachers(methods, own, teachers)
+    check_names(settings, methods, teachers, learners=needs.learners)
     return Made(methods, own, needs, task, teachers, named("optimizers"), named("schedules"))
 
 

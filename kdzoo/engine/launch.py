@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from kdzoo.engine.assemble import STUDENT, assemble
+from kdzoo.engine.assemble import assemble
 from kdzoo.engine.checkpoint import Checkpoints
 from kdzoo.engine.checkpoint_timing import CheckpointTimer
 from kdzoo.engine.components import method_of
@@ -28,6 +28,7 @@ from kdzoo.engine.feed import Feed
 from kdzoo.engine.files import locked, replace_file, write_json, writing
 from kdzoo.engine.loop import train
 from kdzoo.engine.metrics_log import MetricsLog
+from kdzoo.engine.names_check import STUDENT
 from kdzoo.engine.observers import Observers
 from kdzoo.engine.results import FORMAT, Result, conclude, environment, save_arrays, warn_of_weak_teachers
 from kdzoo.engine.run import Run

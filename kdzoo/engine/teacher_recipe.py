@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kdzoo.engine.names_check import check_run_name
 from kdzoo.engine.run_identity import identify
 from kdzoo.recipe.load import Recipe
 
@@ -25,6 +26,7 @@ class TeacherRecipe:
         """The run of a recipe that stands inside the settings `outer`; nobody tracks it."""
         settings = {**recipe, "runtime": {**outer["runtime"], "trackers": []}, "paths": outer["paths"]}
         name, identity = settings["name"] or "teacher", identify(settings)
+        check_run_name(name, "the name of a teacher's recipe")
         return cls(name, identity, settings, Path(settings["runtime"]["out"]) / "teachers" / f"{name}-{identity}")
 
     @property

@@ -63,6 +63,8 @@ class ImageClassification(Task):
         cutout: int = 0,
         workers: int = 2,
     ) -> None:
+        if not validation >= 0 or (validation > 1 and validation != int(validation)):
+            raise ValueError(f"validation must be a share below 1 or a whole number of images, got {validation:g}")
         self.data, self.train_size, self.subset_seed, self.validation = data, train_size, subset_seed, validation
         self.crop, self.flip, self.cutout, self.workers = crop, flip, cutout, workers
 
