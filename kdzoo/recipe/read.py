@@ -47,6 +47,13 @@ def read(recipe: str | Path | Mapping[str, Any], *, folder: Path, text: str = GI
     return layers
 
 
+def own_layer(recipe: str, *, folder: Path) -> tuple[dict[str, Any], Origin]:
+    """What a recipe's own file says over the one that it extends; nothing if it extends none. Raises RecipeError."""
+    path = find(recipe, folder=folder).resolve()
+    own, origin = _file(path), Origin(shown(path), path.parent)
+    return (own, origin) if own.pop(EXTENDS, None) is not None else ({}, origin)
+
+
 def shown(path: Path) -> str:
     """A file's path as messages show it: relative where it lies below the current folder."""
     relative = os.path.relpath(path)
