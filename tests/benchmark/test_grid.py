@@ -1,10 +1,13 @@
+import csv
 import json
 from typing import Any
 
 import pytest
 
 from kdzoo.benchmark.plan.grid import expand, slug
+from kdzoo.benchmark.report.published import TABLE, published
 from kdzoo.errors import CapabilityError, RecipeError
+from kdzoo.recipe.find import builtin_folder
 
 
 def cell(grid, label, seed=0):
@@ -299,3 +302,36 @@ def test_a_built_in_recipe_is_a_row_by_its_name(tiny):
 def test_what_cannot_be_a_rows_recipe_is_refused_in_a_sentence(tiny, recipe, sentence):
     with pytest.raises(RecipeError, match=rf"^bench\.methods\.own: {sentence}"):
         row(tiny, {"recipe": recipe})
+
+
+# -- published numbers -------------------------------------------------------------------------------------------------
+
+
+def test_a_row_shows_the_number_of_the_table_for_its_pair_and_label(tiny):
+    tiny["bench"] |= {"published": "resnet56_resnet20"}
+    tiny["bench"]["methods"]["no such method"] = {"train": {"epochs": 2}}
+    assert expand(tiny).published == {label: f"resnet56_resnet20/{label}" for label in ("student alone", "kd", "dist")}
+
+
+def test_a_row_may_name_its_number_itself(tiny):
+    tiny["bench"]["methods"]["kd again"] = {"published": "resnet56_resnet20/kd"}
+    grid = expand(tiny)
+    assert grid.published == {"kd again": "resnet56_resnet20/kd"}
+    assert cell(grid, "kd again").recipe.settings == cell(grid, "kd").recipe.settings
+
+
+def test_a_number_that_the_table_lacks_is_refused(tiny):
+    tiny["bench"]["methods"]["own"] = {"published": "resnet56_resnet20/kdd"}
+    with pytest.raises(RecipeError, match=r"^bench\.methods\.own\.published: published\.csv has no number .*did you mean"):
+        expand(tiny)
+    tiny["bench"] = {**tiny["bench"], "methods": {"kd": {}}, "published": "resnet56_resnet21"}
+    with pytest.raises(RecipeError, match=r"^bench\.published: published\.csv has no pair .*did you mean 'resnet56_resnet20'"):
+        expand(tiny)
+
+
+def test_the_table_has_one_number_a_pair_and_method_with_its_source():
+    with (builtin_folder() / TABLE).open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert len({(line["pair"], line["method"]) for line in lines}) == len(lines) == len(published())
+    assert all(line["source"] and line["metric"] and float(line["value"]) > 0 for line in lines)
+    assert published()["resnet56_resnet20/dkd"]["source"] == "mdistiller README, best epoch"

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from kdzoo import digests
-from kdzoo.benchmark.plan.rows import BARE_STUDENT, changed, is_alone
+from kdzoo.benchmark.plan.rows import BARE_STUDENT, PUBLISHED, changed, is_alone
 from kdzoo.benchmark.plan.section import NAME, Section, read_section
+from kdzoo.benchmark.report.published import chosen
 from kdzoo.engine.components import make
 from kdzoo.errors import KdzooError, RecipeError, did_you_mean
 from kdzoo.recipe.layers import Layers, Origin
@@ -58,6 +59,7 @@ class Grid:
         name, description: of the bench; command: what does the same again, '' if no command does.
         text: its recipe as YAML, with all that it extends.
         alone, baseline: labels of the student-alone row and of the one that others are compared with.
+        published: label -> the name of the row's number in the table of published ones.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Grid:
     cells: Sequence[Cell]
     alone: str
     baseline: str
+    published: Mapping[str, str]
 
 
 def expand(
@@ -96,6 +99,8 @@ def expand(
     baseline = _known(section.baseline or alone, rows, "bench.baseline")
     wanted = {*(rows if methods is None else [_known(label, rows, "the chosen rows") for label in methods]), alone, baseline}
     points = [dict(zip(section.grid, values, strict=True)) for values in itertools.product(*section.grid.values())]
+    own = {label: (section.methods.get(label) or {}).get(PUBLISHED) for label in rows}
+    numbers = chosen(own, section.published)
     cells = [
         Cell(label, point, seed, _loaded(row, label, point | {"seed": seed}))
         for seed in section.seeds
@@ -106,7 +111,7 @@ def expand(
     again = not isinstance(recipe, Mapping) and methods is None and seeds is None
     command = shlex.join(["kdzoo", "bench", source, *overrides]) if again else ""
     name, description = (str(layers.tree.get(key) or default) for key, default in (("name", "bench"), ("description", "")))
-    return Grid(name, description, command, text, section.also, section.notes, cells, alone, baseline)
+    return Grid(name, description, command, text, section.also, section.notes, cells, alone, baseline, numbers)
 
 
 def slug(label: str) -> str:

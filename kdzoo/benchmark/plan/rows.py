@@ -15,6 +15,7 @@ from kdzoo.recipe.schema import USE
 Overrides = Mapping[str, Any]
 LABELS = "hard_label"
 METHODS, SCHEDULES, REFERENCE, RECIPE = "methods", "schedules", "reference", "recipe"
+PUBLISHED = "published"  # the name of a row's number in the table, which changes nothing in the recipe
 BARE_STUDENT: Overrides = {"methods": {LABELS: {}}, "teacher": None, "teachers": None, "learners": None}
 """The row that is always there: the recipe's student with nothing but the labels."""
 OF_A_METHOD = ("task", "student", "teacher", "teachers", "learners", "optimizers", SCHEDULES)
@@ -31,13 +32,13 @@ def changed(layers: Layers, row: Overrides, origin: Origin, *, folder: Path | No
         folder: what the path of the row's `recipe` is relative to, if not to the origin's.
     """
     own = Layers(copied(layers.tree), dict(layers.origins))
-    if row.keys() - {REFERENCE} and REFERENCE in own.tree:
+    if row.keys() - {REFERENCE, PUBLISHED} and REFERENCE in own.tree:
         own.remove(REFERENCE)
     if row.get(RECIPE) is not None:
         _take(own, row[RECIPE], folder or origin.folder)
     elif METHODS in row:
         _drop_methods(own, kept=set(row[METHODS] or {}))
-    own.merge(_merged({key: value for key, value in row.items() if key != RECIPE}, own), origin)
+    own.merge(_merged({key: value for key, value in row.items() if key not in (RECIPE, PUBLISHED)}, own), origin)
     return own
 
 
