@@ -18,6 +18,7 @@ from kdzoo.recipe.values import to_plain
 
 EXTENDS = "extends"
 GIVEN = "the given mapping"
+DEFAULTS = "_defaults.yaml"  # what the recipes beside it extend, unless they say otherwise
 NOT_INHERITED = ("name", "description", "reference")  # what a file says of itself is not true of its children
 
 
@@ -37,7 +38,7 @@ def read(recipe: str | Path | Mapping[str, Any], *, folder: Path, text: str = GI
         path = find(str(recipe), folder=folder).resolve()
         if path in chain:
             raise RecipeError(f"Recipes extend each other in a circle: {' -> '.join(map(shown, (*chain, path)))}.")
-        own, origin, chain = _file(path), Origin(shown(path), path.parent), (*chain, path)
+        own, origin, chain = _with_parent(path), Origin(shown(path), path.parent), (*chain, path)
     parent = _parent(own.pop(EXTENDS, None), origin)
     layers = Layers() if parent is None else read(parent, folder=origin.folder, chain=chain)
     if not isinstance(recipe, Mapping):
@@ -50,8 +51,28 @@ def read(recipe: str | Path | Mapping[str, Any], *, folder: Path, text: str = GI
 def own_layer(recipe: str, *, folder: Path) -> tuple[dict[str, Any], Origin]:
     """What a recipe's own file says over the one that it extends; nothing if it extends none. Raises RecipeError."""
     path = find(recipe, folder=folder).resolve()
-    own, origin = _file(path), Origin(shown(path), path.parent)
+    own, origin = _with_parent(path), Origin(shown(path), path.parent)
     return (own, origin) if own.pop(EXTENDS, None) is not None else ({}, origin)
+
+
+def inherits_defaults(path: Path, own: Mapping[str, Any]) -> bool:
+    """Whether a recipe file extends the defaults of its folder: those are there, and it names no other recipe to extend."""
+    return EXTENDS not in own and not path.name.startswith("_") and (path.parent / DEFAULTS).is_file()
+
+
+def contents(path: Path) -> dict[str, Any]:
+    """What stands in a recipe file. Raises RecipeError if it cannot be read."""
+    try:
+        content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f", line {mark.line + 1}" if mark else ""
+        raise RecipeError(f"{shown(path)}{line}: {error.problem or error.context}; expected YAML.") from None
+    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
+        raise RecipeError(f"{shown(path)} cannot be read: {str(error).splitlines()[0]}.") from None
+    if not isinstance(content, dict):
+        raise RecipeError(f"{shown(path)} holds a list; a recipe is a mapping, with lines such as `student: resnet20`.")
+    return {str(key): value for key, value in content.items()}
 
 
 def shown(path: Path) -> str:
@@ -68,15 +89,7 @@ def _parent(extends: Any, origin: Origin) -> str | None:
     return extends
 
 
-def _file(path: Path) -> dict[str, Any]:
-    try:
-        content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f", line {mark.line + 1}" if mark else ""
-        raise RecipeError(f"{shown(path)}{line}: {error.problem or error.context}; expected YAML.") from None
-    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
-        raise RecipeError(f"{shown(path)} cannot be read: {str(error).splitlines()[0]}.") from None
-    if not isinstance(content, dict):
-        raise RecipeError(f"{shown(path)} holds a list; a recipe is a mapping, with lines such as `student: resnet20`.")
-    return {str(key): value for key, value in content.items()}
+def _with_parent(path: Path) -> dict[str, Any]:
+    """A file's contents, with the defaults of its folder as the recipe that it extends, if they are."""
+    own = contents(path)
+    return {EXTENDS: DEFAULTS, **own} if inherits_defaults(path, own) else own

@@ -222,3 +222,26 @@ def test_a_reference_may_name_a_default():
 )
 def test_any_other_reference_is_refused(reference, sentence):
     assert sentence in refused({"student": "net", "name": reference, "train": {"epochs": 1}})
+
+
+# -- the defaults of a folder -------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_extends_nothing_extends_the_defaults_of_its_folder(write):
+    write("_defaults.yaml", "student: wide\ntrain: {epochs: 3}")
+    settings = load(write("own.yaml", "train: {batch_size: 7}")).settings
+    assert (settings["student"]["use"], settings["train"]["epochs"], settings["train"]["batch_size"]) == ("wide", 3, 7)
+
+
+def test_a_file_may_extend_another_than_the_defaults_or_none(write):
+    write("_defaults.yaml", "train: {epochs: 3}")
+    write("other.yaml", "extends: null\nstudent: wide")
+    for text in ("extends: other.yaml", "extends: null\nstudent: wide"):
+        settings = load(write("own.yaml", text)).settings
+        assert (settings["student"]["use"], settings["train"]["epochs"]) == ("wide", 10)
+
+
+def test_parts_and_mappings_do_not_extend_the_defaults(write):
+    write("_defaults.yaml", "train: {epochs: 3}")
+    part = write("_part.yaml", "student: wide")
+    assert load(part).get("train.epochs") == load({"student": "wide"}).get("train.epochs") == 10
