@@ -6,12 +6,12 @@ from kdzoo.benchmark.plan.grid import expand
 from kdzoo.benchmark.report.published import published
 from kdzoo.engine.assemble import assemble
 from kdzoo.engine.stages import StagePlan
-from kdzoo.recipe.find import available
+from kdzoo.recipe.find import available, hidden
 from kdzoo.recipe.load import load
 from kdzoo.testing.tiny import first_window
 
 FOLDER, PAIRS, TEACHERS = "cifar100/", "cifar100/pairs/", "cifar100/teachers/"
-NAMES = [name.removeprefix(PAIRS) for name in available() if name.startswith(PAIRS)]
+NAMES = [name.removeprefix(PAIRS) for name in available() if name.startswith(PAIRS) and not hidden(name)]
 TABLE = "RepDistiller README, last epoch"
 SAYS_OF_ITSELF = ("name", "description", "bench")
 USUAL, EXAMPLES = "resnet32x4_resnet8x4", "vgg13_vgg8"
