@@ -67,7 +67,7 @@ def _row(
         last=summarize(list(own.values())),
         best=summarize(best),
         also=further([values["test"]["last"] for values in done], records.also),
-        published=published().get(row.get("published"), done[0]["reference"]) if done else None,
+        published=published().get(row.get("published") or "", done[0]["reference"]) if done else None,
         difference=None if is_baseline else paired(own, last[against]),
         parameters=done[0]["parameters"]["deployed"] if done else None,
         seconds=summarize([values["seconds"] for values in done]).mean,
