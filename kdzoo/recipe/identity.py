@@ -10,11 +10,11 @@ from typing import Any
 
 from kdzoo import digests, registry
 from kdzoo.errors import RecipeError
+from kdzoo.recipe.family import family_hash
 from kdzoo.recipe.hashing import content, source_hash
 from kdzoo.recipe.paths import child, copied, keys
 from kdzoo.recipe.schema import RECIPE, USE, Schema, schema_for, schema_of
 from kdzoo.recipe.sections import Layout
-from kdzoo.registry.source import locate
 
 IRRELEVANT = frozenset({"runtime", "paths", "name", "description", "reference", "bench"})
 ORDERED = ("methods", "learners")  # they act in the order in which the recipe names them
@@ -24,7 +24,8 @@ def identity(settings: Mapping[str, Any], *, files: Mapping[str, Path]) -> str:
     """16 hexadecimal digits that runs share if what determines their results is the same.
 
     That is the relevant settings, the content of Python objects among them, distribution, version and source of every plugin
-    named (nested recipes included), the plugin protocol, and the content of files.
+    named (nested recipes included), the modules of its family that it imports among it, the plugin protocol, and the content of
+    files.
 
     Args:
         settings: of a loaded recipe.
@@ -74,8 +75,7 @@ def _plugin(kind: str, spec: Any, *_place: object) -> Any:
     if kind == RECIPE:
         return _recipe(spec)
     entry = registry.entry(kind, spec[USE])
-    file = locate(entry.target.partition(":")[0])
-    code = digests.of_file(file) if file and file.is_file() else source_hash(registry.get(kind, spec[USE]))
+    code = family_hash(entry.target.partition(":")[0]) or source_hash(registry.get(kind, spec[USE]))
     settings = {name: value for name, value in spec.items() if name != USE}
     return {**_section(schema_for(kind, spec[USE]), settings), USE: [entry.name, entry.distribution, entry.version, code]}
 

@@ -45,6 +45,14 @@ class Layers:
         _passable(node, last, at, path)
         self._set(node, last, value, path, origin)
 
+    def adopt(self, key: str, other: Layers) -> None:
+        """Put what another tree has at a top-level key in the place of what is here, with its origins."""
+        self._forget(key)
+        self.tree.pop(key, None)
+        if key in other.tree:
+            self.tree[key] = copied(other.tree[key])
+            self.origins |= {path: origin for path, origin in other.origins.items() if within(path, key)}
+
     def remove(self, path: str) -> None:
         """Remove what is at `path`. Raises RecipeError if nothing is."""
         *parents, last = keys(self.tree, path)

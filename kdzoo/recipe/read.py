@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,12 @@ from kdzoo.recipe.find import find
 from kdzoo.recipe.layers import Layers, Origin
 from kdzoo.recipe.values import to_plain
 
-EXTENDS = "extends"
+EXTENDS, RECIPE = "extends", "recipe"
+METHODS, SCHEDULES, BENCH = "methods", "schedules", "bench"
+OF_A_METHOD = ("task", "student", "teacher", "teachers", "learners", "optimizers", SCHEDULES)
+"""What is taken besides methods from a recipe's own file; the seed, the budget and the machine are the taker's."""
 GIVEN = "the given mapping"
+DEFAULTS = "_defaults.yaml"  # what the recipes beside it extend, unless they say otherwise
 NOT_INHERITED = ("name", "description", "reference")  # what a file says of itself is not true of its children
 
 
@@ -37,14 +41,73 @@ def read(recipe: str | Path | Mapping[str, Any], *, folder: Path, text: str = GI
         path = find(str(recipe), folder=folder).resolve()
         if path in chain:
             raise RecipeError(f"Recipes extend each other in a circle: {' -> '.join(map(shown, (*chain, path)))}.")
-        own, origin, chain = _file(path), Origin(shown(path), path.parent), (*chain, path)
+        own, origin, chain = _with_parent(path), Origin(shown(path), path.parent), (*chain, path)
     parent = _parent(own.pop(EXTENDS, None), origin)
     layers = Layers() if parent is None else read(parent, folder=origin.folder, chain=chain)
     if not isinstance(recipe, Mapping):
         layers.merge({key: None for key in NOT_INHERITED if key in layers.tree}, origin)
         own.setdefault("name", chain[-1].stem)
+    method = own.pop(RECIPE, None)
+    if method is not None:
+        take(layers, method, folder=origin.folder, chain=chain)
     layers.merge(own, origin)
     return layers
+
+
+def take(own: Layers, recipe: Any, *, folder: Path, chain: tuple[Path, ...] = ()) -> None:
+    """Replace the methods by those of another recipe, with whatever that one's own file changes for them.
+
+    Raises RecipeError where that is no recipe of methods.
+    """
+    if not isinstance(recipe, str):
+        raise RecipeError(f"{RECIPE} must be the name or path of one recipe, got {recipe!r}.")
+    other = read(recipe, folder=folder, chain=chain)
+    if other.tree.get(BENCH):
+        raise RecipeError(f"{RECIPE}: {recipe} is a bench itself; a row is one method: name a recipe without `{BENCH}`.")
+    if not other.tree.get(METHODS):
+        raise RecipeError(f"{RECIPE}: {recipe} has no methods for the row to take; name a recipe with `{METHODS}`.")
+    drop_methods(own, kept=())
+    own.adopt(METHODS, other)
+    theirs = {path: spec for path, spec in (other.tree.get(SCHEDULES) or {}).items() if _of_methods(path)}
+    if theirs:
+        own.merge({SCHEDULES: theirs}, Origin(recipe, folder))
+    _drop_absent(own, other.tree)
+    for said, origin in _own_layers(recipe, folder):
+        own.merge(fitting({key: value for key, value in said.items() if key in OF_A_METHOD}, own), origin)
+
+
+def drop_methods(own: Layers, kept: Collection[str]) -> None:
+    """Remove the methods, and the schedules of those that are not to be `kept`."""
+    if METHODS in own.tree:
+        own.remove(METHODS)
+    for path in list(own.tree.get(SCHEDULES) or {}):
+        if _of_methods(path) and path.split(".")[1] not in kept:
+            own.remove(f"{SCHEDULES}.{path}")
+
+
+def fitting(layer: Mapping[str, Any], own: Layers) -> dict[str, Any]:
+    """A layer without the nulls that would remove nothing."""
+    return {key: value for key, value in layer.items() if value is not None or key in own.tree}
+
+
+def inherits_defaults(path: Path, own: Mapping[str, Any]) -> bool:
+    """Whether a recipe file extends the defaults of its folder: those are there, and it names no other recipe to extend."""
+    return EXTENDS not in own and not path.name.startswith("_") and (path.parent / DEFAULTS).is_file()
+
+
+def contents(path: Path) -> dict[str, Any]:
+    """What stands in a recipe file. Raises RecipeError if it cannot be read."""
+    try:
+        content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f", line {mark.line + 1}" if mark else ""
+        raise RecipeError(f"{shown(path)}{line}: {error.problem or error.context}; expected YAML.") from None
+    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
+        raise RecipeError(f"{shown(path)} cannot be read: {str(error).splitlines()[0]}.") from None
+    if not isinstance(content, dict):
+        raise RecipeError(f"{shown(path)} holds a list; a recipe is a mapping, with lines such as `student: resnet20`.")
+    return {str(key): value for key, value in content.items()}
 
 
 def shown(path: Path) -> str:
@@ -61,15 +124,29 @@ def _parent(extends: Any, origin: Origin) -> str | None:
     return extends
 
 
-def _file(path: Path) -> dict[str, Any]:
-    try:
-        content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f", line {mark.line + 1}" if mark else ""
-        raise RecipeError(f"{shown(path)}{line}: {error.problem or error.context}; expected YAML.") from None
-    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
-        raise RecipeError(f"{shown(path)} cannot be read: {str(error).splitlines()[0]}.") from None
-    if not isinstance(content, dict):
-        raise RecipeError(f"{shown(path)} holds a list; a recipe is a mapping, with lines such as `student: resnet20`.")
-    return {str(key): value for key, value in content.items()}
+def _with_parent(path: Path) -> dict[str, Any]:
+    """A file's contents, with the defaults of its folder as the recipe that it extends, if they are."""
+    own = contents(path)
+    return {EXTENDS: DEFAULTS, **own} if inherits_defaults(path, own) else own
+
+
+def _own_layers(recipe: str, folder: Path) -> Iterator[tuple[dict[str, Any], Origin]]:
+    """What a recipe's own file says over the one that it extends, after the same of the recipe that it takes."""
+    path = find(recipe, folder=folder).resolve()
+    own = _with_parent(path)
+    if own.get(RECIPE) is not None:
+        yield from _own_layers(own[RECIPE], path.parent)
+    if own.pop(EXTENDS, None) is not None:
+        yield own, Origin(shown(path), path.parent)
+
+
+def _drop_absent(own: Layers, other: Mapping[str, Any]) -> None:
+    """Remove the teachers and the other learners where the other recipe has none."""
+    for keys in (("teacher", "teachers"), ("learners",)):
+        if not any(other.get(key) for key in keys):
+            for key in own.tree.keys() & set(keys):
+                own.remove(key)
+
+
+def _of_methods(path: str) -> bool:
+    return path.partition(".")[0] == METHODS

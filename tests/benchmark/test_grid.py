@@ -1,7 +1,13 @@
+import csv
+import json
+from typing import Any
+
 import pytest
 
 from kdzoo.benchmark.plan.grid import expand, slug
+from kdzoo.benchmark.report.published import TABLE, published
 from kdzoo.errors import CapabilityError, RecipeError
+from kdzoo.recipe.find import builtin_folder
 
 
 def cell(grid, label, seed=0):
@@ -194,3 +200,138 @@ def test_the_quickstart_compares_at_least_six_methods_with_a_teacher_of_its_own(
     assert len(methods - {"hard_label"}) >= 6
     assert grid.command == "kdzoo bench quickstart"
     assert cell(grid, "kd").recipe.settings["teachers"]["teacher"]["recipe"]["name"] == "teacher"
+
+
+# -- rows that are recipes ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def write(tmp_path):
+    """`write(name, recipe)`: a recipe file, and its path."""
+
+    def make(name: str, recipe: dict[str, Any]) -> str:
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(json.dumps(recipe))
+        return str(path)
+
+    return make
+
+
+@pytest.fixture
+def base(write):
+    """A task and a pair that are not the bench's."""
+    pair = {"student": {"use": "tiny_cnn", "widths": [4, 8]}, "teacher": {"use": "virtual"}}
+    return write("base", {"task": {"use": "image_classification", "data": "mnist"}, **pair, "train": {"epochs": 99}})
+
+
+def row(tiny, spec, label="own"):
+    tiny["bench"]["methods"][label] = spec
+    return cell(expand(tiny, methods=[label]), label).recipe.settings
+
+
+def test_a_row_may_be_a_recipe_over_the_benchs_own_task_pair_and_budget(tiny, write, base):
+    warmup = {"methods.dkd.weights.dkd": {"use": "warmup", "until": 2}}
+    method = {"methods": {"hard_label": {}, "dkd": {"beta": 3}}, "schedules": warmup}
+    file = write("dkd", {"extends": base, "seed": 8, "train": {"epochs": 50}, "runtime": {"threads": 7}, **method})
+    found, kd = row(tiny, {"recipe": file}), cell(expand(tiny), "kd").recipe.settings
+    assert (list(found["methods"]), found["methods"]["dkd"]["beta"]) == (["hard_label", "dkd"], 3)
+    assert found["schedules"]["methods.dkd.weights.dkd"]["until"] == 2
+    same = ("task", "student", "teachers", "train", "runtime", "seed", "optimizers", "name")
+    assert {key: found[key] for key in same} == {key: kd[key] for key in same}
+
+
+def test_a_row_takes_what_its_recipe_changes_for_the_method(tiny, write, base):
+    changes = {"task": {"flip": True}, "optimizers": {"student": {"lr": 0.5}}, "teacher": {"use": "ema"}}
+    file = write("mean", {"extends": base, "methods": {"hard_label": {}, "mean_teacher": {}}, **changes})
+    found = row(tiny, {"recipe": file})
+    assert (found["task"]["flip"], found["task"]["data"]["use"]) == (True, "digits")
+    assert found["optimizers"]["student"]["lr"] == 0.5
+    assert found["teachers"]["teacher"]["use"] == "ema"
+
+
+def test_a_row_takes_only_the_methods_of_a_recipe_that_extends_nothing(tiny, write):
+    pair = {"student": {"use": "tiny_cnn", "widths": [4, 8]}, "teacher": {"use": "virtual"}}
+    file = write("whole", {**pair, "methods": {"kd": {"temperature": 7}}, "optimizers": {"student": {"lr": 0.5}}})
+    found, kd = row(tiny, {"recipe": file}), cell(expand(tiny), "kd").recipe.settings
+    assert found["methods"]["kd"]["temperature"] == 7
+    assert all(found[key] == kd[key] for key in ("student", "teachers", "optimizers"))
+
+
+def test_a_row_of_a_recipe_without_teacher_has_none(tiny, write):
+    file = write("smooth", {"student": "linear", "methods": {"hard_label": {"targets": ["smooth"]}}})
+    assert row(tiny, {"recipe": file})["teachers"] == {}
+
+
+def test_further_keys_of_a_row_override_its_recipe(tiny, write, base):
+    file = write("dkd", {"extends": base, "methods": {"hard_label": {}, "dkd": {"beta": 3, "temperature": 2}}})
+    found = row(tiny, {"recipe": file, "methods": {"dkd": {"beta": 6, "temperature": None}}, "train": {"epochs": 2}})
+    dkd = found["methods"]["dkd"]
+    assert (list(found["methods"]), dkd["beta"], dkd["temperature"]) == (["hard_label", "dkd"], 6, 4)
+    assert (found["train"]["epochs"], found["train"]["batch_size"]) == (2, 30)
+
+
+def test_the_methods_of_a_row_that_is_a_recipe_replace_the_benchs_with_their_schedules(tiny, write):
+    tiny["schedules"] = {"methods.kd.temperature": {"use": "linear", "end": 1.0}}
+    file = write("kd", {"student": "linear", "teacher": {"use": "virtual"}, "methods": {"kd": {}}})
+    assert row(tiny, {"recipe": file})["schedules"] == {}
+
+
+def test_the_path_of_a_rows_recipe_is_relative_to_the_file_that_says_so(tiny, write, tmp_path):
+    (tmp_path / "inner").mkdir()
+    write("inner/hot", {"student": "linear", "teacher": {"use": "virtual"}, "methods": {"kd": {"temperature": 9}}})
+    tiny["bench"]["methods"]["hot"] = {"recipe": "hot.yaml"}
+    grid = expand(write("inner/bench", tiny))
+    assert cell(grid, "hot").recipe.settings["methods"]["kd"]["temperature"] == 9
+
+
+def test_a_built_in_recipe_is_a_row_by_its_name(tiny):
+    found = row(tiny, {"recipe": "cifar100/dkd"})
+    assert (found["methods"]["dkd"]["beta"], found["task"]["data"]["use"]) == (8, "digits")
+    assert found["schedules"]["methods.dkd.weights.dkd"]["use"] == "warmup"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "sentence"),
+    [
+        ("cifar100/dkdd", r"There is no recipe 'cifar100/dkdd', neither as a file nor as a name; did you mean 'cifar100/dkd'"),
+        ("bench/quickstart", r"recipe: bench/quickstart is a bench itself; a row is one method: name a recipe without `bench`"),
+        ("_base/digits", r"recipe: _base/digits has no methods for the row to take; name a recipe with `methods`"),
+        (["cifar100/dkd"], r"recipe must be the name or path of one recipe, got \['cifar100/dkd'\]"),
+    ],
+)
+def test_what_cannot_be_a_rows_recipe_is_refused_in_a_sentence(tiny, recipe, sentence):
+    with pytest.raises(RecipeError, match=rf"^bench\.methods\.own: {sentence}"):
+        row(tiny, {"recipe": recipe})
+
+
+# -- published numbers -------------------------------------------------------------------------------------------------
+
+
+def test_a_row_shows_the_number_of_the_table_for_its_pair_and_label(tiny):
+    tiny["bench"] |= {"published": "resnet56_resnet20"}
+    tiny["bench"]["methods"]["no such method"] = {"train": {"epochs": 2}}
+    assert expand(tiny).published == {label: f"resnet56_resnet20/{label}" for label in ("student alone", "kd", "dist")}
+
+
+def test_a_row_may_name_its_number_itself(tiny):
+    tiny["bench"]["methods"]["kd again"] = {"published": "resnet56_resnet20/kd"}
+    grid = expand(tiny)
+    assert grid.published == {"kd again": "resnet56_resnet20/kd"}
+    assert cell(grid, "kd again").recipe.settings == cell(grid, "kd").recipe.settings
+
+
+def test_a_number_that_the_table_lacks_is_refused(tiny):
+    tiny["bench"]["methods"]["own"] = {"published": "resnet56_resnet20/kdd"}
+    with pytest.raises(RecipeError, match=r"^bench\.methods\.own\.published: published\.csv has no number .*did you mean"):
+        expand(tiny)
+    tiny["bench"] = {**tiny["bench"], "methods": {"kd": {}}, "published": "resnet56_resnet21"}
+    with pytest.raises(RecipeError, match=r"^bench\.published: published\.csv has no pair .*did you mean 'resnet56_resnet20'"):
+        expand(tiny)
+
+
+def test_the_table_has_one_number_a_pair_and_method_with_its_source():
+    with (builtin_folder() / TABLE).open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert len({(line["pair"], line["method"]) for line in lines}) == len(lines) == len(published())
+    assert all(line["source"] and line["metric"] and float(line["value"]) > 0 for line in lines)
+    assert published()["resnet56_resnet20/dkd"]["source"] == "mdistiller README, best epoch"

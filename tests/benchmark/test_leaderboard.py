@@ -117,3 +117,13 @@ def test_a_plan_of_another_format_is_refused(made):
     (folder / "plan.json").write_text((folder / "plan.json").read_text().replace('"format": 1', '"format": 99'))
     with pytest.raises(RecipeError, match="has format 99, this kdzoo reads 1"):
         read_records(folder)
+
+
+def test_the_published_number_is_read_from_the_table_if_the_plan_names_one(made):
+    folder = made(VALUES, published={"kd": {"metric": "score", "value": 1.0, "source": "the recipe"}})
+    plan = json.loads((folder / "plan.json").read_text())
+    for line in plan["rows"]:
+        line["published"] = {"dkd": "resnet56_resnet20/dkd"}.get(line["row"])
+    (folder / "plan.json").write_text(json.dumps(plan))
+    assert row(folder, "dkd").published == {"metric": "top1", "value": 71.97, "source": "mdistiller README, best epoch"}
+    assert row(folder, "kd").published["source"] == "the recipe"

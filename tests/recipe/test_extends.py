@@ -222,3 +222,51 @@ def test_a_reference_may_name_a_default():
 )
 def test_any_other_reference_is_refused(reference, sentence):
     assert sentence in refused({"student": "net", "name": reference, "train": {"epochs": 1}})
+
+
+# -- the defaults of a folder -------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_extends_nothing_extends_the_defaults_of_its_folder(write):
+    write("_defaults.yaml", "student: wide\ntrain: {epochs: 3}")
+    settings = load(write("own.yaml", "train: {batch_size: 7}")).settings
+    assert (settings["student"]["use"], settings["train"]["epochs"], settings["train"]["batch_size"]) == ("wide", 3, 7)
+
+
+def test_a_file_may_extend_another_than_the_defaults_or_none(write):
+    write("_defaults.yaml", "train: {epochs: 3}")
+    write("other.yaml", "extends: null\nstudent: wide")
+    for text in ("extends: other.yaml", "extends: null\nstudent: wide"):
+        settings = load(write("own.yaml", text)).settings
+        assert (settings["student"]["use"], settings["train"]["epochs"]) == ("wide", 10)
+
+
+def test_parts_and_mappings_do_not_extend_the_defaults(write):
+    write("_defaults.yaml", "train: {epochs: 3}")
+    part = write("_part.yaml", "student: wide")
+    assert load(part).get("train.epochs") == load({"student": "wide"}).get("train.epochs") == 10
+
+
+# -- the method of another recipe ----------------------------------------------------------------------------------------
+
+
+def test_a_recipe_may_take_the_method_of_another_over_its_own_pair_and_budget(write):
+    write("base.yaml", "student: net\ntrain: {epochs: 99}")
+    write("soft.yaml", "extends: base.yaml\nmethods: {soft: {temperature: 7}}\noptimizers: {student: {lr: 0.5}}\nseed: 4")
+    settings = load(write("own.yaml", "recipe: soft.yaml\nstudent: wide\ntrain: {epochs: 3}")).settings
+    assert settings["methods"]["soft"]["temperature"] == 7
+    assert (settings["student"]["use"], settings["train"]["epochs"], settings["seed"]) == ("wide", 3, 0)
+    assert settings["optimizers"]["student"]["lr"] == 0.5
+
+
+def test_a_recipe_may_change_what_it_takes(write):
+    write("soft.yaml", "student: net\nmethods: {plain: {}, soft: {temperature: 7}}")
+    methods = load(write("own.yaml", "recipe: soft.yaml\nstudent: wide\nmethods: {soft: {temperature: 2}}")).get("methods")
+    assert (list(methods), methods["soft"]["temperature"]) == (["plain", "soft"], 2)
+
+
+def test_recipes_that_take_each_others_method_are_refused(write):
+    write("one.yaml", "recipe: other.yaml\nstudent: net")
+    write("other.yaml", "recipe: one.yaml\nstudent: net")
+    with pytest.raises(RecipeError, match="in a circle"):
+        load("one.yaml")

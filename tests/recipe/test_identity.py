@@ -12,6 +12,7 @@ from torch import nn
 
 from kdzoo import registry
 from kdzoo.errors import RecipeError
+from kdzoo.recipe.family import family_files, family_hash
 from kdzoo.recipe.identity import identity, relevant
 from kdzoo.recipe.load import load
 from kdzoo.registry.entries import LOCAL
@@ -159,3 +160,56 @@ def test_it_is_the_same_in_another_process(monkeypatch):
     here = load({"task": {"data": "digits"}, "student": "tiny_cnn", "methods": {"hard_label": {}}}).settings
     there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert there.strip() == identity(here, files={})
+
+
+# -- a plugin's family --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """`package(file=text)` writes modules of a package `own_family` and gives what they hash to with `own_family.plugin`."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "own_family" / "deep").mkdir(parents=True)
+
+    def write(**files):
+        for name, text in files.items():
+            (tmp_path / "own_family" / f"{name.replace('__', '/')}.py").write_text(text)
+        return family_hash("own_family.plugin")
+
+    write(
+        plugin="from own_family import shared\nfrom own_family.deep.near import f\n",
+        shared="A = 1\n",
+        alone="B = 1\n",
+        deep__near="def f():\n    from ..far import C\n    return C\n",
+        far="C = 1\nimport own_family.plugin\n",
+    )
+    return write
+
+
+@pytest.mark.parametrize("file", ["plugin", "shared", "deep__near", "far"])
+def test_a_shared_module_of_a_plugins_family_counts_however_far_it_is_imported(package, file):
+    before = package()
+    assert package(**{file: "from own_family import shared, far\nfrom own_family.deep import near\nD = 2\n"}) != before
+
+
+def test_a_module_that_the_plugin_does_not_import_makes_no_other_run(package):
+    assert package() == package(alone="B = 2\n")
+
+
+def test_the_family_of_a_method_is_its_package_and_not_the_engine():
+    found = family_files("kdzoo_features.ft")
+    assert "kdzoo_features.ft" in found
+    assert len(found) > 1
+    assert all(name.startswith("kdzoo_features.") for name in found)
+
+
+def test_the_family_of_a_built_in_plugin_is_its_folder():
+    assert {name.rpartition(".")[0] for name in family_files("kdzoo.teachers.frozen")} == {"kdzoo.teachers"}
+
+
+def test_identity_counts_the_family(monkeypatch):
+    seen = set()
+    for code in ("one", "other"):
+        monkeypatch.setattr("kdzoo.recipe.identity.family_hash", lambda module, code=code: code)
+        seen.add(of())
+    assert len(seen) == 2

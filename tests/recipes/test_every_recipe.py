@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 
@@ -49,3 +50,20 @@ def test_two_steps_of_a_recipe_give_finite_losses_for_all_its_terms(name, miniat
     for step in steps:
         assert {term.partition(".")[0] for term in step["terms"]} == set(recipe.settings["methods"])
         assert all(math.isfinite(value) for value in step["terms"].values())
+
+
+def repeated_share(folder: Path) -> float:
+    """The share of the non-blank lines of all recipes in a folder, stripped, that an earlier line says already."""
+    files = sorted(folder.rglob("*.yaml"))
+    lines = [line.strip() for file in files for line in file.read_text().splitlines() if line.strip()]
+    return 1 - len(set(lines)) / len(lines)
+
+
+def test_recipes_point_instead_of_repeating():
+    assert repeated_share(builtin_folder()) <= 0.23, "say it once: `_defaults.yaml`, `extends`, `recipe`"
+
+
+def test_a_line_counts_as_repeated_wherever_it_is_indented(tmp_path):
+    (tmp_path / "a.yaml").write_text("x: 1\n\ny:\n  x: 1\n")
+    (tmp_path / "b.yaml").write_text("y:\n")
+    assert repeated_share(tmp_path) == 0.5

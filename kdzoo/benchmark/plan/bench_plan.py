@@ -68,7 +68,7 @@ class BenchPlan:
             "alone": grid.alone,
             "also": list(grid.also),
             "notes": list(grid.notes),
-            "rows": [_row(cell) for cell in reversed(first.values())],
+            "rows": [_row(cell, grid.published.get(cell.label)) for cell in reversed(first.values())],
             "cells": [
                 {"row": job.row, "seed": job.seed, "identity": self.identities[name], "folder": _inside(job, self.folder)}
                 for name, job in cells.items()
@@ -126,13 +126,14 @@ def _job_name(teacher: TeacherRecipe) -> str:
     return f"teacher {teacher.folder.name}"
 
 
-def _row(cell: Cell) -> dict[str, Any]:
+def _row(cell: Cell, published: str | None) -> dict[str, Any]:
     settings = cell.recipe.settings
     student = settings["student"]
     return {
         "row": cell.row,
         "label": cell.label,
         "point": dict(cell.point),
+        "published": published,
         "unpackaged": unpackaged_plugins(settings),
         "budget": {
             "train.epochs": settings["train"]["epochs"],

@@ -6,19 +6,22 @@ import itertools
 import json
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kdzoo import digests
-from kdzoo.benchmark.plan.rows import BARE_STUDENT, Overrides, changed, is_alone
+from kdzoo.benchmark.plan.rows import BARE_STUDENT, PUBLISHED, changed, is_alone
 from kdzoo.benchmark.plan.section import NAME, Section, read_section
+from kdzoo.benchmark.report.published import chosen
 from kdzoo.engine.components import make
 from kdzoo.errors import KdzooError, RecipeError, did_you_mean
 from kdzoo.recipe.layers import Layers, Origin
 from kdzoo.recipe.load import Recipe, resolved
 from kdzoo.recipe.overrides import apply
+from kdzoo.recipe.paths import copied
 from kdzoo.recipe.read import read
 
 ALONE = "student alone"
@@ -56,6 +59,7 @@ class Grid:
         name, description: of the bench; command: what does the same again, '' if no command does.
         text: its recipe as YAML, with all that it extends.
         alone, baseline: labels of the student-alone row and of the one that others are compared with.
+        published: label -> the name of the row's number in the table of published ones.
     """
 
     name: str
@@ -67,6 +71,7 @@ class Grid:
     cells: Sequence[Cell]
     alone: str
     baseline: str
+    published: Mapping[str, str]
 
 
 def expand(
@@ -90,14 +95,14 @@ def expand(
     source = "the given mapping" if isinstance(recipe, Mapping) else str(recipe)
     text = Recipe(layers.tree, source).yaml()
     section = read_section(layers, source, seeds)
-    written = layers.origin(NAME) or Origin(source, Path.cwd())
-    layers.remove(NAME)
-    rows, alone = _rows(layers, section)
+    rows, alone = _rows(layers, section, Origin(source, Path.cwd()))
     baseline = _known(section.baseline or alone, rows, "bench.baseline")
     wanted = {*(rows if methods is None else [_known(label, rows, "the chosen rows") for label in methods]), alone, baseline}
     points = [dict(zip(section.grid, values, strict=True)) for values in itertools.product(*section.grid.values())]
+    own = {label: (section.methods.get(label) or {}).get(PUBLISHED) for label in rows}
+    numbers = chosen(own, section.published)
     cells = [
-        Cell(label, point, seed, _loaded(layers, label, row or {}, point | {"seed": seed}, written))
+        Cell(label, point, seed, _loaded(row, label, point | {"seed": seed}))
         for seed in section.seeds
         for point in points
         for label, row in rows.items()
@@ -106,7 +111,7 @@ def expand(
     again = not isinstance(recipe, Mapping) and methods is None and seeds is None
     command = shlex.join(["kdzoo", "bench", source, *overrides]) if again else ""
     name, description = (str(layers.tree.get(key) or default) for key, default in (("name", "bench"), ("description", "")))
-    return Grid(name, description, command, text, section.also, section.notes, cells, alone, baseline)
+    return Grid(name, description, command, text, section.also, section.notes, cells, alone, baseline, numbers)
 
 
 def slug(label: str) -> str:
@@ -114,33 +119,44 @@ def slug(label: str) -> str:
     return re.sub(r"[^\w.+-]+", "_", label).strip("._") or "row"
 
 
-def _rows(layers: Layers, section: Section) -> tuple[dict[str, Overrides | None], str]:
-    """The rows by label, the student alone among them, and that one's label."""
-    rows = dict(section.methods)
+def _rows(layers: Layers, section: Section, source: Origin) -> tuple[dict[str, Layers], str]:
+    """The recipe of each row by label, the student alone among them, and that one's label. The section leaves `layers`."""
     labels: dict[str, str] = {}
-    for label in rows:
+    for label in section.methods:
         if labels.setdefault(slug(label), label) != label:
             raise RecipeError(f"bench.methods: {labels[slug(label)]!r} and {label!r} would share a folder; rename one of them.")
-    here = Origin(NAME, Path())
-    alone = next((label for label, row in rows.items() if is_alone(changed(layers, row or {}, here).tree)), None)
+    written = {label: layers.origin(f"{NAME}.methods.{label}") or source for label in section.methods}
+    places = {label: layers.origin(f"{NAME}.methods.{label}.recipe") for label in section.methods}
+    layers.remove(NAME)
+    rows: dict[str, Layers] = {}
+    for label, row in section.methods.items():
+        with _named(label):
+            rows[label] = changed(layers, row or {}, written[label], folder=(places[label] or written[label]).folder)
+    alone = next((label for label, row in rows.items() if is_alone(row.tree)), None)
     if alone is not None:
         return rows, alone
     if ALONE in rows:
         raise RecipeError(f"bench.methods.{ALONE} must be hard_label without a teacher, as its label says; relabel it.")
-    return {ALONE: BARE_STUDENT, **rows}, ALONE
+    return {ALONE: changed(layers, BARE_STUDENT, source), **rows}, ALONE
 
 
-def _loaded(layers: Layers, label: str, row: Overrides, values: Mapping[str, Any], written: Origin) -> Recipe:
-    path = f"bench.methods.{label}"
-    try:
-        own = changed(layers, row, written)
+def _loaded(row: Layers, label: str, values: Mapping[str, Any]) -> Recipe:
+    own = Layers(copied(row.tree), dict(row.origins))
+    with _named(label):
         for key, value in values.items():
-            own.put(key, value, written)
-        recipe = resolved(own, path)
+            own.put(key, value, Origin(NAME, Path.cwd()))
+        recipe = resolved(own, f"bench.methods.{label}")
         make(recipe.settings)
-    except KdzooError as error:
-        raise type(error)(f"{path}: {error}") from None
     return recipe
+
+
+@contextmanager
+def _named(label: str) -> Iterator[None]:
+    """Errors inside say which row they are about."""
+    try:
+        yield
+    except KdzooError as error:
+        raise type(error)(f"bench.methods.{label}: {error}") from None
 
 
 def _known(label: str, rows: Mapping[str, Any], where: str) -> str:

@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from kdzoo.recipe.layers import Layers, Origin
 from kdzoo.recipe.paths import copied
+from kdzoo.recipe.read import METHODS, RECIPE, drop_methods, fitting, take
 from kdzoo.recipe.schema import USE
 
 Overrides = Mapping[str, Any]
 LABELS = "hard_label"
 REFERENCE = "reference"
+PUBLISHED = "published"  # the name of a row's number in the table, which changes nothing in the recipe
 BARE_STUDENT: Overrides = {"methods": {LABELS: {}}, "teacher": None, "teachers": None, "learners": None}
 """The row that is always there: the recipe's student with nothing but the labels."""
 
 
-def changed(layers: Layers, row: Overrides, origin: Origin) -> Layers:
+def changed(layers: Layers, row: Overrides, origin: Origin, *, folder: Path | None = None) -> Layers:
     """A recipe with a row laid over it: `methods` are replaced (with the schedules of those that go), the rest is merged.
 
-    The recipe's published number is not that of a row that changes something.
+    A row with a `recipe` is laid over what that one says of its method, its `methods` merged as well. The recipe's published
+    number is not that of a row that changes something.
+
+    Args:
+        folder: what the path of the row's `recipe` is relative to, if not to the origin's.
     """
     own = Layers(copied(layers.tree), dict(layers.origins))
-    if "methods" in row:
-        _replace(own, set(row["methods"] or {}))
-    if row.keys() - {REFERENCE} and REFERENCE in own.tree:
+    if row.keys() - {REFERENCE, PUBLISHED} and REFERENCE in own.tree:
         own.remove(REFERENCE)
-    own.merge({key: value for key, value in row.items() if value is not None or key in own.tree}, origin)
+    if row.get(RECIPE) is not None:
+        take(own, row[RECIPE], folder=folder or origin.folder)
+    elif METHODS in row:
+        drop_methods(own, kept=set(row[METHODS] or {}))
+    own.merge(fitting({key: value for key, value in row.items() if key not in (RECIPE, PUBLISHED)}, own), origin)
     return own
 
 
@@ -38,12 +47,3 @@ def is_alone(tree: Mapping[str, Any]) -> bool:
     label, spec = next(iter(methods.items()))
     spec = {USE: spec} if isinstance(spec, str) else spec or {}
     return spec.get(USE, label) == LABELS and not spec.get("targets") and not spec.get("logits")
-
-
-def _replace(own: Layers, kept: set[str]) -> None:
-    if "methods" in own.tree:
-        own.remove("methods")
-    for path in list(own.tree.get("schedules") or {}):
-        kind, _, rest = path.partition(".")
-        if kind == "methods" and rest.split(".")[0] not in kept:
-            own.remove(f"schedules.{path}")

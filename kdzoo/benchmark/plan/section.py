@@ -25,6 +25,7 @@ class Section:
         grid: path -> values; every row is trained with every combination, which makes rows of its own.
         also: metrics that get a column besides the task's own, such as `top5` or `hits10`.
         notes: sentences for the report.
+        published: a pair of the table of published numbers, whose methods the rows' labels are.
     """
 
     methods: Mapping[str, Any] = field(default_factory=dict)
@@ -33,6 +34,7 @@ class Section:
     grid: Mapping[str, Any] = field(default_factory=dict)
     also: Sequence[str] = ()
     notes: Sequence[str] = ()
+    published: str | None = None
 
     def __post_init__(self) -> None:
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):

@@ -19,7 +19,7 @@ class Row:
         expected, failed: cells planned and failed; `last.n` are finished.
         values: seed -> the last epoch's metric.
         last: that over the seeds; best: the same with the weights of the epoch that was best on validation.
-        also: the last epoch's further metrics over the seeds. published: the recipe's `reference`.
+        also: the last epoch's further metrics over the seeds. published: of the table, or the row's `reference`.
         difference: seed by seed to the baseline, None for a teacher and for the baseline itself.
         parameters: of what is deployed. seconds: mean wall time of a run.
         of: the only row with this teacher, where others have others.

@@ -8,6 +8,7 @@ from typing import Any
 from kdzoo.benchmark.report.board import Board, Row, further
 from kdzoo.benchmark.report.fairness import notes, warnings
 from kdzoo.benchmark.report.formats import markdown
+from kdzoo.benchmark.report.published import published
 from kdzoo.benchmark.report.records import Record, Records
 from kdzoo.benchmark.report.statistics import paired, summarize
 from kdzoo.benchmark.report.teacher_rows import teacher_rows
@@ -66,7 +67,7 @@ def _row(
         last=summarize(list(own.values())),
         best=summarize(best),
         also=further([values["test"]["last"] for values in done], records.also),
-        published=done[0]["reference"] if done else None,
+        published=published().get(row.get("published") or "", done[0]["reference"]) if done else None,
         difference=None if is_baseline else paired(own, last[against]),
         parameters=done[0]["parameters"]["deployed"] if done else None,
         seconds=summarize([values["seconds"] for values in done]).mean,

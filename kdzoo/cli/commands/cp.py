@@ -38,8 +38,12 @@ def run(args: argparse.Namespace) -> int:
 def anchored(text: str, source: Path) -> str:
     """A recipe's text, with the recipes that it names by relative path (`extends: ../_base/x.yaml`) named for anywhere."""
     from kdzoo.recipe.find import available
+    from kdzoo.recipe.read import DEFAULTS, contents, inherits_defaults
 
     names = {path.resolve(): name for name, path in available().items()}
+
+    if inherits_defaults(source, contents(source)):
+        text = f"extends: {DEFAULTS}\n{text}"
 
     def renamed(found: re.Match[str]) -> str:
         path = (source.parent / found["path"]).resolve()
