@@ -153,5 +153,5 @@ def _transposed(layer: nn.Conv2d, weight: Tensor, image: Tensor, like: Tensor) -
     """The adjoint of the convolution, from the backward pass of its input."""
     with torch.enable_grad():
         given = torch.zeros_like(like, requires_grad=True)
-        found, = torch.autograd.grad(_convolved(layer, weight, given), given, image)
+        (found,) = torch.autograd.grad(_convolved(layer, weight, given), given, image)
     return found

@@ -27,6 +27,4 @@ class RestartedSGD(SGD):
     """`sgd` whose momentum begins anew when its rate changes, as in LONDON's released code; for rates that fall in steps."""
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        return Restarted(
-            parameters, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay, nesterov=self.nesterov
-        )
+        return Restarted(parameters, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay, nesterov=self.nesterov)

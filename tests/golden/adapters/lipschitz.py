@@ -92,4 +92,4 @@ def power(case):
 
 
 ADAPTERS = {"london": london, "power_iteration": power}
-OUTPUTS = {name: EVERY for name in ADAPTERS}
+OUTPUTS = dict.fromkeys(ADAPTERS, EVERY)
