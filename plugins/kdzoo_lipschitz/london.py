@@ -160,8 +160,8 @@ class LONDON(Method):
         if share > LARGE_SHARE and not warned:
             self.seen[2] = 1
             warnings.warn(
-                f"methods.{self.label}: the Lipschitz part is {share:.0%} of the method's loss in this epoch, above "
-                f"{LARGE_SHARE:.0%}, where the paper reports that accuracy falls; lower methods.{self.label}.weights.lipschitz.",
+                f"methods.{self.label}: the Lipschitz part is {share:.0%} of the method's loss in this epoch. Above "
+                f"{LARGE_SHARE:.0%} the paper reports lower accuracy; lower methods.{self.label}.weights.lipschitz.",
                 stacklevel=2,
             )
 
@@ -181,8 +181,8 @@ class LONDON(Method):
         if len(student) != len(teacher) or len(student) < 2:
             raise CapabilityError(
                 f"methods.{self.label} pairs at least two of the student's taps with as many of the teacher's, but there are "
-                f"{len(student)} ({', '.join(by_role['student'])}) and {len(teacher)} ({', '.join(by_role['teacher'])}); name as "
-                f"many of each, e.g. methods.{self.label}.student_taps=[stage1.preact,stage2.preact]."
+                f"{len(student)} ({', '.join(by_role['student'])}) and {len(teacher)} ({', '.join(by_role['teacher'])}); "
+                f"name as many of each, e.g. methods.{self.label}.student_taps=[stage1.preact,stage2.preact]."
             )
         return list(zip(student, teacher, strict=True))
 
