@@ -25,7 +25,7 @@ LOOK_EVERY = 10
 
 @in_float32
 def power_iteration(matrix: Tensor, start: Tensor, *, steps: int = 10) -> tuple[Tensor, Tensor]:
-    """Estimates (B,) of the spectral norms of (B, n, m) after `steps`, and the vectors (B, n); differentiable through all steps.
+    """Estimates (B,) of the spectral norms of (B, n, m) after `steps`, and the vectors (B, n); differentiable through all.
 
     `start`: (n,) or (B, n), used at the length that it has: an estimate after one step is inflated by the square root of it,
     later ones are not. Each step is `v <- G v / |G v|` with `G = matrix matrix^T`; the estimate is the root of the last

@@ -38,7 +38,7 @@ def partial_distance(student: Tensor, teacher: Tensor, margin: Tensor) -> Tensor
 
 
 def overhaul(student: Sequence[Tensor], teacher: Sequence[Tensor], margins: Sequence[Tensor]) -> Tensor:
-    """OFD's sum of partial distances over stages, the larger map pooled; the last counts 1, each earlier one half of the next."""
+    """OFD's sum of partial distances over stages, the larger map pooled; a stage counts half of the next one, the last 1."""
     total = student[0].new_zeros(())
     for ours, theirs, margin in zip(student, teacher, margins, strict=True):
         total = total / 2 + partial_distance(*same_size(ours, theirs), margin)
