@@ -40,7 +40,7 @@ from kdzoo.protocol.outputs import Step
 from kdzoo.ranges import at_least
 
 LARGE_SHARE = 0.2
-"""Share of the Lipschitz part above which the paper reports that accuracy falls."""
+"""Share of the Lipschitz part above which accuracy falls, by a secondary account of the paper's ablation."""
 UNROLLED_STEPS = 10
 
 
@@ -160,8 +160,8 @@ class LONDON(Method):
         if share > LARGE_SHARE and not warned:
             self.seen[2] = 1
             warnings.warn(
-                f"methods.{self.label}: the Lipschitz part is {share:.0%} of the method's loss in this epoch. Above "
-                f"{LARGE_SHARE:.0%} the paper reports lower accuracy; lower methods.{self.label}.weights.lipschitz.",
+                f"methods.{self.label}: the Lipschitz part is {share:.0%} of the method's loss in this epoch; above "
+                f"{LARGE_SHARE:.0%} accuracy is reported to fall. Lower methods.{self.label}.weights.lipschitz.",
                 stacklevel=2,
             )
 
