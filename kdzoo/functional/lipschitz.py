@@ -60,13 +60,25 @@ def leading_vector(matrix: Tensor, start: Tensor, *, most: int = MOST_STEPS, tol
     """The left singular vectors (B, n) of the largest singular values, in double precision; see `spectral_norm`."""
     product = gram(matrix.detach().double())
     vector = unit(start.to(product).expand(matrix.shape[0], -1))
-    for done in range(1, most + 1):
+    rows = torch.arange(len(vector), device=vector.device)  # those that still move; the others are not multiplied any more
+    for done in range(0, most, LOOK_EVERY):
+        found, change = _iterated(product, vector[rows], min(LOOK_EVERY, most - done))
+        vector = vector.index_copy(0, rows, found)
+        moving = change > tolerance
+        rows, product = rows[moving], product[moving]
+        if not len(rows):
+            break
+    return vector
+
+
+def _iterated(product: Tensor, vector: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """`steps` steps of the iteration, and by how much the last one changed each vector; zero matrices keep theirs."""
+    before = vector
+    for _ in range(steps):
         moved = (product @ vector.unsqueeze(2)).squeeze(2)
         now = length(moved, keepdim=True)
         before, vector = vector, torch.where(now > FLOOR, moved / now, vector)
-        if done % LOOK_EVERY == 0 and bool((length(vector - before) <= tolerance).all()):
-            break
-    return vector
+    return vector, length(vector - before)
 
 
 def module_gap(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
