@@ -6,11 +6,12 @@ Both read maps (B, C, H, W) before the rectifier, sum over C, H and W and averag
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from kdzoo.functional.features import FLOOR
+from kdzoo.functional.features import FLOOR, same_size
 from kdzoo.functional.float32 import in_float32
 
 
@@ -40,6 +41,14 @@ def partial_distance(student: Tensor, teacher: Tensor, margin: Tensor) -> Tensor
     target = torch.maximum(teacher, margin.view(1, -1, 1, 1))
     counted = (student > target) | (target > 0)
     return torch.where(counted, student - target, 0).square().sum((1, 2, 3)).mean()
+
+
+def overhaul(student: Sequence[Tensor], teacher: Sequence[Tensor], margins: Sequence[Tensor]) -> Tensor:
+    """OFD's sum of partial distances over stages, the larger map pooled; a stage counts half of the next one, the last 1."""
+    total = student[0].new_zeros(())
+    for ours, theirs, margin in zip(student, teacher, margins, strict=True):
+        total = total / 2 + partial_distance(*same_size(ours, theirs), margin)
+    return total
 
 
 @in_float32

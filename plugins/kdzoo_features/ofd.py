@@ -20,8 +20,7 @@ from torch import Tensor, nn
 
 from kdzoo.errors import CapabilityError
 from kdzoo.functional.connectors import PointwiseConnector
-from kdzoo.functional.features import same_size
-from kdzoo.functional.margins import negative_margin, partial_distance
+from kdzoo.functional.margins import negative_margin, overhaul
 from kdzoo.models.tap_names import norm_of
 from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
@@ -59,8 +58,6 @@ class OFD(Method):
 
     @term(weight=0.001)
     def ofd(self, step: Step) -> Tensor:
-        loss = step.student.rows.logits.new_zeros(())
-        for number, (student, teacher) in enumerate(pairs(step)):
-            student, teacher = same_size(self.connectors[number](student), teacher)
-            loss = loss / 2 + partial_distance(student, teacher, self.get_buffer(f"margin{number}"))
-        return loss
+        students, teachers = zip(*pairs(step), strict=True)
+        connected = [connector(x) for connector, x in zip(self.connectors, students, strict=True)]
+        return overhaul(connected, teachers, [self.get_buffer(f"margin{number}") for number in range(len(connected))])

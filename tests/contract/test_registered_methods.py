@@ -61,6 +61,8 @@ CONTRACTS: dict[str, dict[str, Any]] = {
     "kdsvd": {"recipe": AS_WIDE},
     "norm": {"recipe": EXPANDED},
     "prokt_dual": {"fixed": frozenset({"start"})},
+    # The power iteration looks every ten steps whether it has converged.
+    "london": {"reads_back": True},
     "vid": {"fixed": frozenset({"initial_variance"})},
 }
 

@@ -1,0 +1,1 @@
+"""Methods that compare Lipschitz constants of modules, one a file."""
