@@ -19,7 +19,7 @@ def hook_of(owner: str, hook: str) -> Iterator[None]:
     """
     try:
         yield
-    except KdzooError:
+    except (KdzooError, AssertionError):  # an assertion is a test's, or says by itself what was taken for granted
         raise
     except Exception as error:
         raise PluginError(failed(owner, hook, error)) from error

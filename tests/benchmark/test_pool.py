@@ -51,6 +51,6 @@ def test_two_processes_give_the_same_numbers_as_none_with_plugin_files_and_failu
     assert sum(isinstance(event, CellDone) for event in events) == 8
     assert sum(isinstance(event, CellStarted) for event in events) == 11
     assert {event.sentence.split(" (")[0] for event in events if isinstance(event, CellFailed)} == {
-        "RuntimeError: this is wrong"
+        "methods.wrong: a term failed with RuntimeError: this is wrong. --debug shows where."
     }
     assert next(row for row in board.rows if row.label == "halved").unpackaged == ["halved"]

@@ -34,7 +34,7 @@ def test_a_folder_stands_for_its_recipes_without_their_parts(kdzoo, tiny, tmp_pa
     (tmp_path / "all" / "_base").mkdir(parents=True)
     (tmp_path / "all" / "_base" / "part.yaml").write_text("train: {epochs: 3}\n")
     (tmp_path / "all" / "one.yaml").write_text(
-        "extends: _base/part.yaml\nstudent: mlp\ntask: {data: digits, use: image_classification}\n"
+        "extends: _base/part.yaml\nstudent: mlp\nmethods: {hard_label: {}}\ntask: {data: digits, use: image_classification}\n"
     )
     assert kdzoo("check", "all") == (0, "all/one.yaml\tok\n", "")
 

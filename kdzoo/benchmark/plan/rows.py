@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kdzoo.recipe.layers import Layers, Origin
+from kdzoo.recipe.load import SHORT, TEACHERS
 from kdzoo.recipe.paths import copied
 from kdzoo.recipe.read import METHODS, RECIPE, drop_methods, fitting, take
 from kdzoo.recipe.schema import USE
@@ -36,7 +37,22 @@ def changed(layers: Layers, row: Overrides, origin: Origin, *, folder: Path | No
     elif METHODS in row:
         drop_methods(own, kept=set(row[METHODS] or {}))
     own.merge(fitting({key: value for key, value in row.items() if key not in (RECIPE, PUBLISHED)}, own), origin)
+    for name in _teachers(layers.tree) - _teachers(own.tree):
+        _forget_role(own, name)
     return own
+
+
+def _teachers(tree: Mapping[str, Any]) -> set[str]:
+    return ({SHORT} if tree.get(SHORT) is not None else set()) | set(tree.get(TEACHERS) or ())
+
+
+def _forget_role(own: Layers, name: str) -> None:
+    """Remove the optimizer of a teacher that is no longer there, and the schedules of both."""
+    for path in list(own.tree.get("schedules") or ()):
+        if path.startswith((f"optimizers.{name}.", f"teachers.{name}.")):
+            own.remove(f"schedules.{path}")
+    if name in (own.tree.get("optimizers") or ()):
+        own.remove(f"optimizers.{name}")
 
 
 def is_alone(tree: Mapping[str, Any]) -> bool:

@@ -45,7 +45,8 @@ class Laws:
 
     def plain(self) -> Recipe:
         """The same recipe with hard labels only."""
-        return tiny_recipe("hard_label", recipe={k: v for k, v in self.recipe.items() if k not in ("teacher", "teachers")})
+        sections = {k: v for k, v in self.recipe.items() if k not in ("teacher", "teachers", "optimizers")}
+        return tiny_recipe("hard_label", recipe=sections)
 
     def terms(self, run: Run, step: Step, weights: Any = None) -> dict[str, float]:
         """Every active term's value, leaving no trace."""

@@ -76,7 +76,9 @@ def test_alignment_learns(tmp_path) -> None:
 def test_a_graph_model_for_images_is_refused_in_words() -> None:
     from kdzoo.engine.assemble import assemble
 
-    settings = load({"task": {"use": "image_classification", "data": "digits"}, "student": "dan"}).settings
+    settings = load(
+        {"task": {"use": "image_classification", "data": "digits"}, "student": "dan", "methods": {"hard_label": {}}}
+    ).settings
     with pytest.raises(
         CapabilityError, match="student: model 'dan' needs entities, relations, but this task tells models only classes"
     ):
