@@ -77,7 +77,8 @@ def _tried(job: Job, listener: _Listener) -> Outcome:
     except Interrupted:
         return Outcome()
     except KdzooError as error:
-        record_failure(job.folder, str(error))
+        # Behind a plugin's failure is an exception of its own, which whoever mends it wants to see.
+        record_failure(job.folder, str(error), traceback.format_exc() if error.__cause__ else "")
         return Outcome(error=str(error))
     except Exception as error:  # a cell's failure is a result; the bench goes on
         sentence = f"{type(error).__name__}: {error}"
