@@ -11,8 +11,10 @@ copied classifier are dropped after training. No deviations.
 
 from __future__ import annotations
 
+from math import sqrt
+
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from kdzoo.functional.connectors import RectifiedConnector
 from kdzoo.functional.features import mean_squared_error, pooled
@@ -39,6 +41,7 @@ class SRRL(Method):
         for name, value in teacher_classifier(self, run, channels=teacher[0], tap=self.teacher_tap).items():
             self.register_buffer(name, value)
         self.connector = RectifiedConnector(student[0], teacher[0])
+        nn.init.normal_(self.connector[0].weight, std=sqrt(2 / teacher[0]))  # as the authors' connector starts
 
     def projected(self, step: Step) -> Tensor:
         """The student's pooled vector in the teacher's space, (B, C_t)."""
