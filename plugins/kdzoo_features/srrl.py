@@ -41,7 +41,7 @@ class SRRL(Method):
         for name, value in teacher_classifier(self, run, channels=teacher[0], tap=self.teacher_tap).items():
             self.register_buffer(name, value)
         self.connector = RectifiedConnector(student[0], teacher[0])
-        nn.init.normal_(self.connector[0].weight, std=sqrt(2 / teacher[0]))  # as the authors' connector starts
+        nn.init.normal_(next(self.connector.parameters()), std=sqrt(2 / teacher[0]))  # as the authors' connector starts
 
     def projected(self, step: Step) -> Tensor:
         """The student's pooled vector in the teacher's space, (B, C_t)."""
