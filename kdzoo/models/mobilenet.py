@@ -75,7 +75,7 @@ class MobileNetV2Half(nn.Module):
         small_classifiers(self)
         ends = {n: f"blocks.{n}" for n in (1, 2, 4, 6)}
         stages = [StageTaps(path, path, f"{path}.{INVERTED[n][2] - 1}.conv.7") for n, path in ends.items()]
-        name_taps(self, stem="conv1", stages=stages, pooled="pool", classifier="classifier.0")
+        name_taps(self, stem="conv1", stages=stages, pooled="pool", classifier="classifier.0", classified="conv2")
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv2(self.blocks(self.conv1(x)))

@@ -108,7 +108,7 @@ class ShuffleV2(nn.Module):
         self.pool = GlobalPool()
         self.linear = nn.Linear(1024, classes)
         stages = [StageTaps(f"layer{n}", f"layer{n}.{last}.relu3:input") for n, last in ((1, 3), (2, 7), (3, 3))]
-        name_taps(self, stem="relu", stages=stages, pooled="pool", classifier="linear")
+        name_taps(self, stem="relu", stages=stages, pooled="pool", classifier="linear", classified="relu2")
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.relu(self.bn1(self.conv1(x)))

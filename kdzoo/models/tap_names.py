@@ -5,7 +5,8 @@ A model may carry three plain attributes; all of them are optional:
 - `taps`: tap name -> module path, in forward order. The path means the output of that module, or its input where it ends in
   `:input`, or an entry of it in brackets (`[1]`, `[name]`) where it is a tuple or mapping; a module that runs several times
   in one forward is tapped at its last run. The usual names are `stem`, `stage1` .. `stageN` (the map after the stage's ReLU),
-  `stage1.preact` .. (the same map before it), `pooled` (the vector (B, d) before the classifier) and `logits`.
+  `stage1.preact` .. (the same map before it), `classified` (the map whose mean the classifier reads, where layers stand between
+  the last stage and the pooling), `pooled` (the vector (B, d) before the classifier) and `logits`.
 - `norms`: stage name -> path of the BatchNorm whose output enters that stage's `preact` (OFD's margins are computed from it).
 - `classifier_path`: path of the last linear layer, for methods that reuse a teacher's classifier (SRRL, SimKD).
 """
@@ -21,6 +22,7 @@ from torch import nn
 from kdzoo.errors import PluginError, RecipeError, nearest
 
 INPUT = ":input"
+CLASSIFIED = "classified"
 
 
 class StageTaps(NamedTuple):
@@ -31,8 +33,19 @@ class StageTaps(NamedTuple):
     norm: str | None = None
 
 
-def name_taps(module: nn.Module, *, stem: str | None, stages: Sequence[StageTaps], pooled: str, classifier: str) -> None:
-    """Set `taps`, `norms` and `classifier_path` on `module`; `logits` is the classifier's output."""
+def name_taps(
+    module: nn.Module,
+    *,
+    stem: str | None,
+    stages: Sequence[StageTaps],
+    pooled: str,
+    classifier: str,
+    classified: str | None = None,
+) -> None:
+    """Set `taps`, `norms` and `classifier_path` on `module`; `logits` is the classifier's output.
+
+    `classified` is the path of the map that is pooled for the classifier; it is needed where that is not the last stage.
+    """
     taps = {} if stem is None else {"stem": stem}
     norms = {}
     for number, stage in enumerate(stages, start=1):
@@ -41,6 +54,8 @@ def name_taps(module: nn.Module, *, stem: str | None, stages: Sequence[StageTaps
             taps[f"stage{number}.preact"] = stage.preact
         if stage.norm is not None:
             norms[f"stage{number}"] = stage.norm
+    if classified is not None:
+        taps[CLASSIFIED] = classified
     attributes = {"taps": taps | {"pooled": pooled, "logits": classifier}, "norms": norms, "classifier_path": classifier}
     for name, value in attributes.items():
         setattr(module, name, value)
@@ -89,7 +104,8 @@ def _into(spec: str) -> tuple[str, tuple[int | str, ...]]:
 def expand(module: nn.Module, specs: Sequence[str]) -> tuple[str, ...]:
     """`specs` with the groups written out: `stages` is every stage of the model and `last` the last of them.
 
-    Both also exist before the ReLU: `stages.preact`, `last.preact`. Everything else is kept as it is; repetitions are
+    Both also exist before the ReLU: `stages.preact`, `last.preact`. `classified` is the map that is pooled for the classifier:
+    the tap of that name, or the last stage of a model that does not name one. Everything else is kept as it is; repetitions are
     dropped. Raises RecipeError if the model has no such stage.
     """
     return tuple(dict.fromkeys(name for spec in specs for name in _group(module, spec)))
@@ -124,6 +140,8 @@ def _names(module: nn.Module, attribute: str) -> dict[str, str]:
 
 
 def _group(module: nn.Module, spec: str) -> list[str]:
+    if spec == CLASSIFIED and CLASSIFIED not in named_taps(module):
+        spec = "last"
     group, dot, variant = spec.partition(".")
     if group not in ("stages", "last") or variant not in ("", "preact"):
         return [spec]

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from kdzoo.errors import MissingError, RecipeError, did_you_mean
 from kdzoo.models.tap_names import name_taps
-from kdzoo.models.torchvision_taps import stem_and_stages
+from kdzoo.models.torchvision_taps import CLASSIFIED_MAPS, stem_and_stages
 from kdzoo.weights import read_weights
 
 # What a builder has to be told besides the number of classes: (image size, are there weights?) -> arguments.
@@ -66,7 +66,8 @@ def torchvision(
         _load(net, weights, classifier, fresh=head == "fresh")
     if isinstance(net.get_submodule(classifier), nn.Linear):  # SqueezeNet's is a convolution, and pools after it
         stem, stages = stem_and_stages(net)
-        name_taps(net, stem=stem, stages=stages, pooled=f"{classifier}:input", classifier=classifier)
+        pooled, read = f"{classifier}:input", CLASSIFIED_MAPS.get(type(net).__name__)
+        name_taps(net, stem=stem, stages=stages, pooled=pooled, classifier=classifier, classified=read)
     return net
 
 

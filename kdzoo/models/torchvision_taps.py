@@ -85,6 +85,11 @@ FAMILIES: dict[str, Callable[[nn.Module], Found]] = {
 }
 
 
+# The map that is pooled for a linear classifier, where it is not the last stage. DenseNet rectifies its own by a function, and
+# MobileNetV3, VGG and ConvNeXt have layers between the pooling and the last linear one: they have no such map.
+CLASSIFIED_MAPS = {"ShuffleNetV2": "conv5", "MobileNetV2": "features", "EfficientNet": "features"}
+
+
 def stem_and_stages(net: nn.Module) -> tuple[str | None, list[StageTaps]]:
     """The stem and the stages of a torchvision model; nothing for a family that is not in the table."""
     find = FAMILIES.get(type(net).__name__)

@@ -2,7 +2,8 @@
 
 Zagoruyko, Komodakis, "Wide Residual Networks", BMVC 2016, arXiv 1605.07146. As in the tables of Tian et al. (CRD, ICLR 2020),
 the stem and the stages of this family are tapped where they are computed, *before* the BatchNorm and ReLU that open the next
-block; `stageN.preact` is the output of that BatchNorm. Parameter names are those of the RepDistiller release.
+block; `stageN.preact` is the output of that BatchNorm. What the classifier pools is not `stage3` but `classified`, the
+map after the last BatchNorm and ReLU. Parameter names are those of the RepDistiller release.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class WideResNet(nn.Module):
         nn.init.zeros_(self.fc.bias)
         norms = ["block2.layer.0.bn1", "block3.layer.0.bn1", "bn1"]
         stages = [StageTaps(f"block{n}", norm, norm) for n, norm in enumerate(norms, start=1)]
-        name_taps(self, stem="conv1", stages=stages, pooled="pool", classifier="fc")
+        name_taps(self, stem="conv1", stages=stages, pooled="pool", classifier="fc", classified="relu")
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.block3(self.block2(self.block1(self.conv1(x))))

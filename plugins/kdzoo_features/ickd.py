@@ -11,10 +11,9 @@ The student's map goes through a 1x1 convolution and BatchNorm to the teacher's 
 
 from __future__ import annotations
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from kdzoo.functional.channels import channel_correlation
-from kdzoo.functional.connectors import PointwiseConnector
 from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
@@ -34,7 +33,8 @@ class ICKD(Method):
 
     def setup(self, run: RunContext) -> None:
         (student, teacher), *_ = map_pairs(self, run)
-        self.connector = PointwiseConnector(student[0], teacher[0])
+        convolution = nn.Conv2d(student[0], teacher[0], 1, bias=False)  # starts as torch starts it, unlike OFD's
+        self.connector = nn.Sequential(convolution, nn.BatchNorm2d(teacher[0]))
 
     @term(weight=2.5)
     def ickd(self, step: Step) -> Tensor:

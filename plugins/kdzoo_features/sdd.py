@@ -29,6 +29,7 @@ from kdzoo.functional.divergence import kl_rows
 from kdzoo.functional.float32 import in_float32
 from kdzoo.functional.labels import hard_label
 from kdzoo.functional.row_mean import row_mean
+from kdzoo.models.tap_names import CLASSIFIED
 from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
@@ -62,7 +63,7 @@ class SDD(Method):
     """Args: temperature: T > 0. scales: regions a side of each pooling, the whole image first. teacher_tap: the map that the
     teacher pools."""
 
-    def __init__(self, *, temperature: float = 4.0, scales: Sequence[int] = (1, 2, 4), teacher_tap: str = "last") -> None:
+    def __init__(self, *, temperature: float = 4.0, scales: Sequence[int] = (1, 2, 4), teacher_tap: str = CLASSIFIED) -> None:
         super().__init__()
         above(0, temperature=temperature)
         at_least(1, scales=scales)

@@ -8,7 +8,7 @@ P is 1x1, 3x3 and 1x1 convolutions with BatchNorm and ReLU, of width C_t / facto
 are used: run it without `hard_label`. What is deployed is the student up to the tap, P, and the teacher's classifier, so the
 result has more parameters and computation than the student, which tables must say (they are counted in the results).
 
-In practice: the last map, factor 2 (4 and 8 are smaller), weight 1. No deviations.
+In practice: the maps that the classifiers pool (`classified`), factor 2 (4 and 8 are smaller), weight 1. No deviations.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from kdzoo.functional.connectors import ClassifierProjector
 from kdzoo.functional.features import mean_squared_error, pooled, pooled_to, same_size
+from kdzoo.models.tap_names import CLASSIFIED
 from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
@@ -42,7 +43,7 @@ class ReusedClassifier(nn.Module):
 class SimKD(Method):
     """Args: factor: the teacher's channels over the projector's width. student_tap, teacher_tap: maps."""
 
-    def __init__(self, *, factor: int = 2, student_tap: str = "last", teacher_tap: str = "last") -> None:
+    def __init__(self, *, factor: int = 2, student_tap: str = CLASSIFIED, teacher_tap: str = CLASSIFIED) -> None:
         super().__init__()
         at_least(1, factor=factor)
         self.factor, self.student_tap, self.teacher_tap = factor, student_tap, teacher_tap

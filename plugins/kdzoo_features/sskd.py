@@ -11,10 +11,12 @@ Every sample comes with its rotations by 90, 180 and 270 degrees, so a batch hol
 
 h is a two-layer head on the pooled vector. The teacher's head is trained first, its network frozen, to find each rotated
 image's own sample: 60 epochs of cross-entropy on A_t. In practice on CIFAR-100: weights 0.1, 0.9, 2.7 and 10, all wrong
-predictions kept in `transformed` and 3/4 of them in `similarity`, augmentation by crops alone (no flips).
+predictions kept in `transformed` and 3/4 of them in `similarity`, the usual crops and flips.
 
 SSKD brings its own labels' and KD terms, for the upright images only: run it without `hard_label` and `kd`, which would also
-see the rotated ones. Deviation: the head's stage keeps the recipe's rate throughout, where the paper drops it twice.
+see the rotated ones. Deviations: one crop and flip is rotated, where in their code
+each of the four rotations has a crop of its own; the head's stage keeps the recipe's rate throughout, where theirs is 0.05 for
+every student and drops twice.
 """
 
 from __future__ import annotations

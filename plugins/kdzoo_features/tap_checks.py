@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from kdzoo.errors import CapabilityError
+from kdzoo.models.classified import classifier_reads
 from kdzoo.models.tap_names import classifier_of
 from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
-from kdzoo.protocol.outputs import Step
+from kdzoo.protocol.outputs import MAIN, Step
 
 Shape = tuple[int, ...]
 
@@ -77,7 +78,7 @@ def several_samples(method: Method, run: RunContext) -> None:
 
 
 def teacher_classifier(method: Method, run: RunContext, *, channels: int, tap: str) -> dict[str, Tensor]:
-    """Copies of the teacher's last linear layer, `weight` (K, C) and `bias` (K,); C must be the channels of the tap."""
+    """Copies of the teacher's last linear layer, `weight` (K, C) and `bias` (K,), which must give its logits on the tap."""
     name = run.teacher_of(method)
     if run.teachers[name].trains:
         raise CapabilityError(
@@ -89,6 +90,13 @@ def teacher_classifier(method: Method, run: RunContext, *, channels: int, tap: s
         raise CapabilityError(
             f"methods.{method.label} reads the teacher's classifier at tap {tap!r}, which has {channels} channels, but the "
             f"classifier takes {classifier.in_features} features; choose a teacher that pools this map right before it."
+        )
+    example = run.task.example()
+    if not classifier_reads(run.model(name), tap, lambda model: run.task.forward(model, example, MAIN).rows.logits):
+        raise CapabilityError(
+            f"methods.{method.label} applies the teacher's classifier to tap {tap!r}, but on the mean of this map it does not "
+            f"give the logits of {type(run.model(name)).__name__}: other layers stand between. Use the tap 'classified', or "
+            "a teacher that pools a map for its last linear layer."
         )
     bias = classifier.bias if classifier.bias is not None else classifier.weight.new_zeros(classifier.out_features)
     return {"weight": classifier.weight.detach().clone(), "bias": bias.detach().clone()}

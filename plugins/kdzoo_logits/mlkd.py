@@ -5,7 +5,8 @@ Jin, Wang, Lin, "Multi-level Logit Distillation", CVPR 2023.
     sample = T^2 mean_r KL(P_t || P_s)     batch = ||P_t P_t' - P_s P_s'||_F^2 / B     class = ||P_t' P_t - P_s' P_s||_F^2 / C
     P = softmax(z / T): (B, C), for T in (4, 3, 5, 2, 6)
 
-The weak view is the usual crop and flip, the strong one adds RandAugment; the three levels weigh 0.9, and labels are learned
+The weak view is the usual crop and flip, the strong one adds what the task calls strong (here shifts,
+jitter and cutout, where the authors take RandAugment); the three levels weigh 0.9, and labels are learned
 on both views at 0.1 each: `hard_label` and `strong_label: {use: hard_label, view: strong}`. The published rows also train
 longer than the usual 240 epochs (480 to 960 for many pairs), so they are not matched in compute.
 
@@ -16,6 +17,8 @@ the strong view and T 2 and 6 from the weak one again, unmasked; batch and class
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from kdzoo.functional.divergence import softened_kl
@@ -23,6 +26,7 @@ from kdzoo.functional.float32 import in_float32
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
+from kdzoo.ranges import above
 
 BOTH_VIEWS, WEAK_ONLY = (4.0, 3.0, 5.0), (2.0, 6.0)
 
@@ -69,10 +73,10 @@ def sample_level(
     weight: Tensor | None = None,
 ) -> Tensor:
     """The sample level over temperatures and views; each view is (student, teacher), logits (B, C)."""
-    at_weak = {t: softened_kl(*weak, temperature=t, weight=weight) for t in (*both, *weak_only)}
+    at_weak = [softened_kl(*weak, temperature=t, weight=weight) for t in (*both, *weak_only)]
     at_strong = [softened_kl(*strong, temperature=t, weight=weight) for t in both]
     kept = unsure_samples(weak[1]).to(weak[0].dtype).mean()
-    return kept * sum(at_weak.values()) + sum(at_strong) + sum(at_weak[t] for t in weak_only)
+    return kept * sum(at_weak) + sum(at_strong) + sum(at_weak[len(both) :])
 
 
 @in_float32
@@ -90,7 +94,19 @@ def class_level(student: Tensor, teacher: Tensor, *, temperatures: tuple[float, 
 
 
 class MLKD(Method):
-    """Match predictions at three levels. Its temperatures are the paper's; a recipe may set the weights of its terms."""
+    """Match predictions at three levels.
+
+    Args:
+        temperatures: of all three levels on the weak view, and of the sample level on the strong one.
+        weak_only: further temperatures, which the strong view does not have. The defaults are those for CIFAR-100.
+    """
+
+    def __init__(self, *, temperatures: Sequence[float] = BOTH_VIEWS, weak_only: Sequence[float] = WEAK_ONLY) -> None:
+        super().__init__()
+        above(0, temperatures=temperatures, weak_only=weak_only)
+        if not temperatures:
+            raise ValueError("temperatures must name at least one, e.g. 4")
+        self.temperatures, self.weak_only = tuple(temperatures), tuple(weak_only)
 
     def needs(self) -> Needs:
         return Needs(teacher=True, views=frozenset({"strong"}), whole_batch=True, capabilities=frozenset({"classes"}))
@@ -98,15 +114,17 @@ class MLKD(Method):
     @term(weight=0.9)
     def sample(self, step: Step) -> Tensor:
         strong = step.views["strong"]
-        return sample_level(_pair(step), _pair(strong), weight=step.student.rows.weight)
+        return sample_level(
+            _pair(step), _pair(strong), both=self.temperatures, weak_only=self.weak_only, weight=step.student.rows.weight
+        )
 
     @term(weight=0.9)
     def batch(self, step: Step) -> Tensor:
-        return batch_level(*_pair(step))
+        return batch_level(*_pair(step), temperatures=self.temperatures + self.weak_only)
 
     @term(weight=0.9)
     def classwise(self, step: Step) -> Tensor:
-        return class_level(*_pair(step))
+        return class_level(*_pair(step), temperatures=self.temperatures + self.weak_only)
 
 
 def _pair(step: Step) -> tuple[Tensor, Tensor]:

@@ -8,8 +8,8 @@ Yuan, Tay, Li, Wang, Feng, "Revisiting Knowledge Distillation via Label Smoothin
 As the released code has it: the probabilities q go through a second, tempered softmax, the student has no temperature, there
 is no T^2, and the mean is taken over the classes too, which makes the term C times smaller than a usual KL. The total is
 (1 - alpha) CE + alpha multiplier tf_kd, so set the weights `hard_label: 1 - alpha` and `tf_kd: alpha * multiplier`. The code's
-settings: correct 0.99; alpha 0.95, T 20, multiplier 1 (MobileNetV2, ShuffleNetV2), the defaults here; alpha 0.95, T 6,
-multiplier 50 (ResNet18); alpha 0.9, T 20, multiplier 100 (ResNeXt29).
+settings: correct 0.99; alpha 0.95, T 40 (MobileNetV2); alpha 0.95, T 10 (ShuffleNetV2); alpha 0.1, T 20, multiplier 100
+(ResNet-18); alpha 0.5, T 40 (ResNeXt-29). The default T, 20, is that of ResNet-18.
 
 Tf-KD (self) is `kd` with a trained copy of the student as the teacher and the weight alpha * multiplier / C. The `virtual`
 teacher gives q's kind of answers to any other method.

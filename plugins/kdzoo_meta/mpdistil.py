@@ -27,11 +27,12 @@ from torch import Tensor
 from kdzoo.errors import CapabilityError
 from kdzoo.functional.float32 import in_float32
 from kdzoo.functional.row_mean import row_mean
+from kdzoo.models.classified import classifier_reads
 from kdzoo.models.tap_names import classifier_of
 from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import MAIN_STAGE, Needs, term
-from kdzoo.protocol.outputs import Batch, Output, Step
+from kdzoo.protocol.outputs import MAIN, Batch, Output, Step
 from kdzoo.ranges import above, strictly_between
 from kdzoo_meta import preconditions
 from kdzoo_meta import quiz as quizzes
@@ -89,6 +90,12 @@ class MPDistil(Method):
                 f"the teacher's {theirs}; use networks of one width."
             )
         head = classifier_of(run.model(teacher))
+        example = run.task.example()
+        if not classifier_reads(run.model(teacher), POOLED, lambda model: run.task.forward(model, example, MAIN).rows.logits):
+            raise CapabilityError(
+                f"methods.{self.label} applies the teacher's classifier to {POOLED!r}, but there it does not give its "
+                "logits; use a teacher whose last linear layer reads its pooled features."
+            )
         path = next(name for name, module in run.model(teacher).named_modules() if module is head)
         preconditions.freeze_others(run, teacher, self.label, (f"{path}.*",))
 

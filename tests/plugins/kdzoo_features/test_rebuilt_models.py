@@ -14,7 +14,7 @@ from kdzoo.engine.feature_recorder import FeatureRecorder
 from kdzoo.errors import CapabilityError, RecipeError
 from kdzoo.models.mobilenet import MobileNetV2Half
 from kdzoo.models.resnet import resnet8
-from kdzoo.models.tap_names import name_taps, norm_of
+from kdzoo.models.tap_names import classifier_of, name_taps, norm_of
 from kdzoo.models.tiny import MLP, TinyCNN
 from kdzoo.models.vgg import vgg8
 from kdzoo.testing import first_window
@@ -127,11 +127,21 @@ def test_a_base_without_maps_cannot_be_rebuilt() -> None:
         ClassMaps(classes=5, channels=3, size=16, base=partial(MLP, hidden=(8,)))
 
 
-def test_the_teachers_class_maps_average_to_its_logits(running: Running) -> None:
-    run = running("cat_kd", student={"use": "class_maps", "base": NET})
+@pytest.mark.parametrize("name", MODELS)
+def test_class_maps_without_bias_average_to_the_logits_less_the_bias(name: str) -> None:
+    base = MODELS[name](classes=5)
+    nn.init.normal_(classifier_of(base).bias)
+    rebuilt = ClassMaps(classes=5, channels=3, size=16, base=lambda **_: base, bias=False).eval()
+    torch.testing.assert_close(rebuilt(IMAGES), base.eval()(IMAGES) - classifier_of(base).bias)
+    assert [parameter for parameter, _ in rebuilt.maps.named_parameters()] == ["weight"]
+
+
+def test_the_class_maps_of_student_and_teacher_average_to_their_logits_without_bias(running: Running) -> None:
+    run = running("cat_kd", student={"use": "class_maps", "base": NET, "bias": False})
     step = run.view(run.step(first_window(run)[0]), run.methods["cat_kd"])
     student, teacher = run.methods["cat_kd"].maps(step)
-    torch.testing.assert_close(teacher.mean((2, 3)), step.teacher.rows.logits)
+    bias = classifier_of(run.teachers["teacher"].model).bias
+    torch.testing.assert_close(teacher.mean((2, 3)), step.teacher.rows.logits - bias)
     torch.testing.assert_close(student.mean((2, 3)), step.student.rows.logits)
 
 

@@ -25,7 +25,9 @@ RELATIONAL = ["sp", "rkd", "pkt", "cc", "cc_neighbors", "itrd", "pearson_kd"]
 
 @pytest.mark.parametrize("method", [*ON_STAGES, *ON_LAST])
 def test_features_without_positions_are_refused(method: str, running: Running) -> None:
-    taps = rf"methods\.{method} compares feature maps .* tap '(stage|last)[^']*' of the student has shape \((16|8),\)"
+    taps = (
+        rf"methods\.{method} compares feature maps .* tap '(stage|last|classified)[^']*' of the student has shape \((16|8),\)"
+    )
     with pytest.raises(CapabilityError, match=taps):
         running(method, student=MLP, teacher=frozen(NET))
 

@@ -51,7 +51,7 @@ def test_regions_are_the_image_its_quarters_and_its_sixteenths() -> None:
 def test_a_regions_logits_are_the_classifier_on_the_pooled_cell(running: Running) -> None:
     run = running("sdd", student=MAPS, task={"data": "digits", "train_size": 44, "validation": 1000, "crop": 1})
     step, method = seen(run, "sdd"), run.methods["sdd"]
-    classifier, features = classifier_of(run.teachers["teacher"].model), step.teacher.features["last"]
+    classifier, features = classifier_of(run.teachers["teacher"].model), step.teacher.features["classified"]
     cells = regions(features)  # (B, C, N)
     teacher = torch.stack([classifier(cell) for cell in cells.unbind(-1)], -1)
     torch.testing.assert_close(teacher[..., 0], step.teacher.rows.logits)

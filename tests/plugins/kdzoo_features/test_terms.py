@@ -108,9 +108,11 @@ def test_the_teachers_classifier_judges_the_students_projection(running: Running
     run = running("srrl")
     step, method = seen(run, "srrl"), run.methods["srrl"].eval()
     classifier = classifier_of(run.teachers["teacher"].model)
-    projected = pooled(method.connector(step.student.features["last"]))
+    projected = pooled(method.connector(step.student.features["classified"]))
     torch.testing.assert_close(method.softmax(step), mean_squared_error(classifier(projected), step.teacher.rows.logits))
-    torch.testing.assert_close(method.features(step), mean_squared_error(projected, step.teacher.features["last"].mean((2, 3))))
+    torch.testing.assert_close(
+        method.features(step), mean_squared_error(projected, step.teacher.features["classified"].mean((2, 3)))
+    )
 
 
 def test_a_mask_belongs_to_its_sample_and_epoch(running: Running) -> None:
