@@ -67,7 +67,7 @@ def launch(recipe: Recipe, *, folder: Path | None = None, force: bool = False, l
         done = finished(folder, identity)
         if done is not None:
             return done
-        with _settings_of_torch(settings):
+        with settings_of_torch(settings):
             run = assemble(settings, recipe.provenance, train_recipe=trained)
             return _train(run, recipe, identity, folder, listeners)
 
@@ -167,7 +167,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _settings_of_torch(settings: Mapping[str, Any]) -> Iterator[None]:
+def settings_of_torch(settings: Mapping[str, Any]) -> Iterator[None]:
     """Threads and determinism for the length of a run; what was there before comes back."""
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(settings["runtime"]["threads"])

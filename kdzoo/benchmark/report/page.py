@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kdzoo.benchmark.report import charts
+from kdzoo.benchmark.report.analyses import sections_in
 from kdzoo.benchmark.report.formats import EXPLAINED, digits, markdown, results_csv, results_json, sections, spread, table
 from kdzoo.benchmark.report.leaderboard import Leaderboard, leaderboard
 from kdzoo.benchmark.report.png import data_uri
@@ -51,6 +52,7 @@ def page(board: Leaderboard, records: Records) -> str:
         sections=sections(board),
         panels=panels(board, records),
         samples=_samples(board, records),
+        analyses=sections_in(board.folder),
         plan=records.plan,
         environments=records.environments,
     )
