@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from kdzoo.errors import CapabilityError
-from kdzoo.models.tap_names import resolve
+from kdzoo.models.tap_names import Tap, resolve
 
 
 class FeatureRecorder:
@@ -20,12 +20,20 @@ class FeatureRecorder:
     """
 
     def __init__(self, model: nn.Module, specs: Sequence[str]) -> None:
-        self.paths = {spec: resolve(model, spec) for spec in specs}
+        self.model = model
+        self.paths: dict[str, Tap] = {}
         self.cloned: set[str] = set()
         self._features: dict[str, Tensor] | None = None
         self._versions: dict[str, int] = {}
-        for spec, tap in self.paths.items():
-            module = model.get_submodule(tap.path)
+        self.add(specs)
+
+    def add(self, specs: Sequence[str]) -> None:
+        """Record these taps as well."""
+        for spec in dict.fromkeys(specs):
+            if spec in self.paths:
+                continue
+            tap = self.paths[spec] = resolve(self.model, spec)
+            module = self.model.get_submodule(tap.path)
             if tap.is_input:
                 module.register_forward_pre_hook(lambda _, args, spec=spec: self._record(spec, args[0]))
             else:
