@@ -66,6 +66,11 @@ def stop_this_process() -> None:
     signal.raise_signal(signal.SIGTERM)
 
 
+def raise_again(number: int) -> None:
+    """Pass on a signal that was noted, to whoever listens here now."""
+    signal.raise_signal(number)
+
+
 def ignore_interrupts() -> None:
     """Leave Ctrl-C, which a terminal sends to a whole group of processes, to the parent process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

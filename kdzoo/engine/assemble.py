@@ -139,11 +139,13 @@ def _taps(run: Run) -> None:
             wanted.setdefault(role, {}).update(dict.fromkeys(keys.values()))
     example = run.task.example()
     for role, model in roles.items():
-        specs = list(wanted[role])
-        run.taps[role] = (
-            run.source.recorder(role, model, specs) if role in run.source.teachers else FeatureRecorder(model, specs)
-        )
-        _probe(run, role, model, example)
+        run.taps[role] = run.source.recorder(role, model) if role in run.source.teachers else FeatureRecorder(model, ())
+        new = run.taps[role].add(list(wanted[role]))
+        try:
+            _probe(run, role, model, example)
+        except BaseException:
+            run.taps[role].drop(new)  # other runs may share the recorder, and have done nothing wrong
+            raise
 
 
 def _keys(model: nn.Module, spec: str) -> dict[str, str]:

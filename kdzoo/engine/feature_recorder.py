@@ -27,20 +27,25 @@ class FeatureRecorder:
         self._versions: dict[str, int] = {}
         self.add(specs)
 
-    def add(self, specs: Sequence[str]) -> None:
-        """Record these taps as well."""
-        for spec in dict.fromkeys(specs):
-            if spec in self.paths:
-                continue
+    def add(self, specs: Sequence[str]) -> list[str]:
+        """Record these taps as well; those that are new."""
+        new = [spec for spec in dict.fromkeys(specs) if spec not in self.paths]
+        for spec in new:
             tap = self.paths[spec] = resolve(self.model, spec)
             module = self.model.get_submodule(tap.path)
             if tap.is_input:
                 module.register_forward_pre_hook(lambda _, args, spec=spec: self._record(spec, args[0]))
             else:
                 module.register_forward_hook(lambda _, __, output, spec=spec: self._record(spec, output))
+        return new
+
+    def drop(self, specs: Sequence[str]) -> None:
+        """Record these no longer."""
+        for spec in specs:
+            self.paths.pop(spec, None)
 
     def _record(self, spec: str, value: Any) -> None:
-        if self._features is None:
+        if self._features is None or spec not in self.paths:
             return
         for key in self.paths[spec].keys:
             value = _entry(value, key, spec)

@@ -7,7 +7,7 @@ read once, and a frozen teacher is built, evaluated and asked once for all of th
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -70,11 +70,9 @@ class Source:
         """Samples in the training split."""
         return self.task.size("train")
 
-    def recorder(self, teacher: str, model: nn.Module, specs: Sequence[str]) -> FeatureRecorder:
-        """The recorder of a frozen teacher's features, with these taps among those that it has."""
-        found = self.recorders.setdefault(teacher, FeatureRecorder(model, ()))
-        found.add(specs)
-        return found
+    def recorder(self, teacher: str, model: nn.Module) -> FeatureRecorder:
+        """The recorder of a frozen teacher's features."""
+        return self.recorders.setdefault(teacher, FeatureRecorder(model, ()))
 
     def micros(self, batch: Batch) -> tuple[Batch, ...]:
         """The micro-batches of an optimizer step, numbered."""

@@ -15,11 +15,12 @@ class Stopwatch:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.done = 0.0  # in earlier turns, without what was common
+        self.before = source.common_seconds
         self._turn()
 
     def seconds(self) -> float:
         """Wall time until now."""
-        return self.done + self._own() + self.source.common_seconds / max(self.source.runs, 1)
+        return self.done + self._own() + (self.source.common_seconds - self.before) / self.source.runs
 
     @contextmanager
     def paused(self) -> Iterator[None]:
