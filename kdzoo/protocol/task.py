@@ -32,7 +32,10 @@ class Meter(Protocol):
         """The metrics, the task's headline metric among them."""
 
     def arrays(self) -> dict[str, Tensor]:
-        """What is kept of each sample, under names of the meter's own (`logits`, `ranks`); saved as `last.<name>` and so on."""
+        """What is kept of each sample, under names of the meter's own (`logits`, `ranks`); saved as `last.<name>` and so on.
+
+        `score` (N,), where there is one, has the headline metric as its mean; reports draw test items anew from it.
+        """
 
 
 class Task:

@@ -24,8 +24,7 @@ class ClassificationMeter:
 
     def result(self) -> dict[str, float]:
         logits, target = torch.cat(self.logits).double(), torch.cat(self.target)
-        best = logits.topk(min(5, logits.shape[1]), dim=1).indices
-        correct = best == target[:, None]
+        correct = _hits(logits, target)
         return {
             "top1": 100.0 * correct[:, 0].double().mean().item(),
             "top5": 100.0 * correct.any(1).double().mean().item(),
@@ -34,7 +33,13 @@ class ClassificationMeter:
         }
 
     def arrays(self) -> dict[str, Tensor]:
-        return {"logits": torch.cat(self.logits).cpu(), "target": torch.cat(self.target).cpu()}
+        logits, target = torch.cat(self.logits).cpu(), torch.cat(self.target).cpu()
+        return {"logits": logits, "target": target, "score": 100.0 * _hits(logits.double(), target)[:, 0]}
+
+
+def _hits(logits: Tensor, target: Tensor, most: int = 5) -> Tensor:
+    """Whether each of the most probable classes, best first, is the label: (N, min(5, C))."""
+    return logits.topk(min(most, logits.shape[1]), dim=1).indices == target[:, None]
 
 
 def calibration_error(logits: Tensor, target: Tensor, bins: int = BINS) -> float:
