@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import json
 import shutil
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -19,10 +18,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from kdzoo import registry
 from kdzoo.engine.assemble import assemble
 from kdzoo.engine.checkpoint import Checkpoints
 from kdzoo.engine.checkpoint_timing import CheckpointTimer
 from kdzoo.engine.components import method_of
+from kdzoo.engine.cost_watch import CostWatch
 from kdzoo.engine.distributed import ProcessGroup
 from kdzoo.engine.feed import Feed
 from kdzoo.engine.files import locked, replace_file, write_json, writing
@@ -113,7 +114,7 @@ def opened(settings: Mapping[str, Any]) -> Task:
 
 
 def _train(run: Run, recipe: Recipe, identity: str, folder: Path, listeners: Sequence[Listener]) -> Result:
-    settings, started = recipe.settings, time.perf_counter()
+    settings, watch = recipe.settings, CostWatch(run)
     main, own = run.processes.is_main, settings["train"]
     plan = StagePlan.of(run, own["epochs"], run.schedules)
     with plan.entered(run, len(plan.stages) - 1):
@@ -129,7 +130,7 @@ def _train(run: Run, recipe: Recipe, identity: str, folder: Path, listeners: Seq
             folder / "metrics.jsonl" if main else None, settings["runtime"]["log_every"], [*listeners, *trackers]
         )
         selection = Selection(folder / "best.safetensors", recorder, every=own["evaluate_every"], patience=own["patience"])
-        observers = Observers({"record": recorder, "selection": selection})
+        observers = Observers({"record": recorder, "costs": watch, "selection": selection})
         checkpoints = Checkpoints(folder / "checkpoints", settings["runtime"]["keep"])
         position, said = checkpoints.load(run, observers)
         for sentence in said:
@@ -146,7 +147,9 @@ def _train(run: Run, recipe: Recipe, identity: str, folder: Path, listeners: Seq
             "seed": settings["seed"],
             "reference": settings["reference"],
             "environment": environment(run.device),
-            "seconds": round(time.perf_counter() - started, 2),
+            "protocol": registry.PROTOCOL,
+            "seconds": round(watch.seconds, 2),
+            "cost": {**watch.figures(), **values["cost"]},
         }
         if main:
             save_weights(run.deployed(), folder / DEPLOYED)

@@ -1,8 +1,8 @@
 """The error that comes from the test items: a paired bootstrap over them, on what the runs saved of each.
 
 A run keeps `last.score` (N,) in `predictions.npz`, whose mean is its headline metric. Two rows are compared by the differences
-of their scores item by item, averaged over the seeds that both have; items are then drawn with replacement. Drawing N of N items
-is a multinomial draw over the distinct differences, of which accuracies have few, so that a test set of any size is cheap.
+of their scores item by item, averaged over the seeds that both have; items are then drawn with replacement. Drawing N of N
+items is a multinomial draw over the distinct differences, of which accuracies have few, so a test set of any size is cheap.
 """
 
 from __future__ import annotations
