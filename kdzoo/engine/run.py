@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from kdzoo.engine import method_view
+from kdzoo.engine.costs import Costs
 from kdzoo.engine.denominators import counts_of, counts_over, shares
 from kdzoo.engine.distributed import ProcessGroup
 from kdzoo.engine.feature_recorder import FeatureRecorder, Overwritten
@@ -58,6 +59,7 @@ class Run:
         precomputed: (learner, batch, micro-batch) -> its answers by view on the coming step, if `update_teacher` left them.
         training: whether a learner's forward moves its running statistics, which is so in the training step alone.
         train_recipe: how a teacher that is a recipe gets its weights.
+        costs: what the training has cost so far.
     """
 
     settings: Mapping[str, Any]
@@ -87,6 +89,7 @@ class Run:
     precomputed: dict[tuple[str, int, int], Mapping[str, Output]] = field(default_factory=dict)
     training: bool = False
     train_recipe: TrainRecipe | None = None
+    costs: Costs = field(default_factory=Costs)
 
     # -- what there is -----------------------------------------------------------------------------------------------
 
@@ -183,6 +186,7 @@ class Run:
                 that a hook may look at a batch without leaving a trace; a teacher's move in its train mode.
         """
         model = self.model(role)
+        self.costs.ask(role, batch.size)
         call: Callable[..., Any] = self.compiled.get(role, model)
         commit = (self.training or role not in self.learners) if commit is None else commit
         if params is not None or not commit:

@@ -211,6 +211,8 @@ class TaskContract:
             for batch in run.task.batches("validation", order.split(self.batch_size), epoch=0, train=False):
                 meter.update(run.forward("student", batch, commit=False), batch)
             assert isinstance(meter.result()[run.task.metric], float)
+            score = meter.arrays().get("score")
+            assert score is None or abs(score.double().mean().item() - meter.result()[run.task.metric]) < 1e-3
 
     def test_its_facts_are_json(self) -> None:
         facts = self.opened().facts()
