@@ -48,6 +48,10 @@ class TestVirtual(testing.TeacherContract):
     settings: ClassVar[Any] = {}
 
 
+class TestKDSim(testing.TeacherContract):
+    teacher = "kd_sim"
+
+
 class TestPeers(testing.TeacherContract):
     teacher = "peers"
     settings: ClassVar[Any] = {}
