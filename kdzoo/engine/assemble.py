@@ -19,7 +19,7 @@ from kdzoo.engine.source import Source
 from kdzoo.errors import CapabilityError, PluginError, RecipeError
 from kdzoo.models.tap_names import expand, resolve
 from kdzoo.protocol.blame import hook_of
-from kdzoo.protocol.method import overrides
+from kdzoo.protocol.method import Method, overrides
 from kdzoo.protocol.outputs import MAIN
 from kdzoo.protocol.task import Model
 from kdzoo.protocol.teacher import Teacher
@@ -174,12 +174,20 @@ def _probe(run: Run, role: str, model: nn.Module, example: Any) -> None:
     run.feature_shapes[role] = {spec: tuple(f.shape[1:]) for spec, f in output.features.items()}
 
 
+def _setup_transforms(run: Run, method: Method) -> None:
+    for slot in ("logits", "targets"):
+        for number, transform in enumerate(getattr(method, slot)):
+            with hook_of(f"methods.{method.label}.{slot}[{number}]", "setup"):
+                transform.setup(run, method)
+
+
 def _setup(run: Run) -> None:
     """Let methods build what they need, then make sure that they kept no model inside (law 8)."""
     models = {id(p) for m in [*run.learners.values(), *run.teachers.values()] for p in m.parameters()}
     for label, method in run.methods.items():
         with run.streams.applied(torch.device("cpu"), "init", "method", label), hook_of(f"methods.{label}", "setup"):
             method.setup(run)
+            _setup_transforms(run, method)
         _placed(run, method)
         caught = [name for name, p in method.named_parameters() if id(p) in models]
         if caught:

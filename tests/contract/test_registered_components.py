@@ -61,6 +61,10 @@ class TestRCO(testing.TeacherContract):
         type(self).settings = {"model": TEACHER, "anchors": [str(tmp_path / "anchor.safetensors")]}
 
 
+class TestKDSim(testing.TeacherContract):
+    teacher = "kd_sim"
+
+
 class TestPeers(testing.TeacherContract):
     teacher = "peers"
     settings: ClassVar[Any] = {}
