@@ -172,6 +172,8 @@ def _setup(run: Run) -> None:
     models = {id(p) for m in [*run.learners.values(), *run.teachers.values()] for p in m.parameters()}
     for label, method in run.methods.items():
         with run.streams.applied(torch.device("cpu"), "init", "method", label), hook_of(f"methods.{label}", "setup"):
+            for transform in (*method.logits, *method.targets):
+                transform.setup(run, method)
             method.setup(run)
         _placed(run, method)
         caught = [name for name, p in method.named_parameters() if id(p) in models]

@@ -29,6 +29,9 @@ class Transform(nn.Module):
 
     kdzoo_kind: ClassVar[str] = "transforms"
 
+    def setup(self, run: RunContext, method: Method) -> None:
+        """Build what depends on the task or on the method whose logits it changes; before that method's own `setup`."""
+
     def forward(self, pair: Pair, step: Step) -> Pair:
         raise NotImplementedError
 
