@@ -14,16 +14,16 @@ from torch import nn
 from kdzoo.engine.assemble import assemble, device_of
 from kdzoo.engine.checkpoint import at_epochs, restore_modules
 from kdzoo.engine.components import make, method_of
-from kdzoo.engine.distributed import ProcessGroup
-from kdzoo.engine.launch import DEPLOYED, deployable, finished, settings_of_torch
+from kdzoo.engine.launch import deployable
 from kdzoo.engine.names_check import STUDENT
 from kdzoo.engine.precision import Precision
 from kdzoo.engine.run import Run
+from kdzoo.engine.source import Source
 from kdzoo.engine.teacher_recipe import TeacherRecipe
+from kdzoo.engine.trainee import DEPLOYED, finished, settings_of_torch
 from kdzoo.errors import CapabilityError, MissingError, RecipeError
 from kdzoo.protocol.method import overrides
 from kdzoo.protocol.teacher import Teacher
-from kdzoo.random import Streams
 from kdzoo.recipe.build import build
 from kdzoo.recipe.load import load, portable
 from kdzoo.weights import load_weights
@@ -109,22 +109,12 @@ def epochs(found: Finished, run: Run) -> Iterator[tuple[int, nn.Module]]:
 
 def _alone(found: Finished) -> Run:
     """The task and the student, without methods and teachers."""
-    made = make(found.settings)
-    device, streams = device_of(found.settings["runtime"]["device"]), Streams(found.settings["seed"])
-    root = found.settings["paths"].get("data")
-    made.task.open(needs=made.needs, streams=streams, device=device, root=Path(root) if root else None)
-    builder: Any = build("models", found.settings["student"], STUDENT)
-    return Run(
-        settings=found.settings,
-        task=made.task,
-        needs=made.needs,
-        own_needs={},
-        streams=streams,
-        device=device,
-        precision=Precision("fp32", device),
-        processes=ProcessGroup(device),
-        learners={STUDENT: made.task.build(builder).to(device)},
-    )
+    settings, made = found.settings, make(found.settings)
+    source = Source.opened(made.task, settings, made.needs, device_of(settings["runtime"]["device"]))
+    run = Run(settings=settings, source=source, needs=made.needs, own_needs={}, precision=Precision("fp32", source.device))
+    builder: Any = build("models", settings["student"], STUDENT)
+    run.learners[STUDENT] = run.task.build(builder).to(run.device)
+    return run
 
 
 def _whole(found: Finished) -> Run:
