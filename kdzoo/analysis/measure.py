@@ -67,6 +67,7 @@ class Measurement:
     found: Finished
     roles: dict[str, Recording]
     epochs: dict[int, Recording]
+    trained: int
     class_names: Sequence[str]
 
 
@@ -81,7 +82,7 @@ def measure(found: Finished, wants: Mapping[str, Wants]) -> Measurement:
         roles = _roles(run, student, list(wants.values()), found)
         earlier = [each for each in wants.values() if each.epochs]
         over = {epoch: _recorded(run, module, earlier, found) for epoch, module in epochs(found, run)} if earlier else {}
-        return Measurement(found, roles, over, run.task.class_names() or ())
+        return Measurement(found, roles, over, found.epochs, run.task.class_names() or ())
 
 
 def _check(run: Run, wants: Mapping[str, Wants], found: Finished) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,12 +39,13 @@ class Finished:
 
     Attributes:
         settings: its resolved recipe, to be measured in full precision.
-        weights: the file of what is deployed.
+        weights: the file of what is deployed; epochs: how many it was trained.
     """
 
     folder: Path
     settings: Mapping[str, Any]
     weights: Path
+    epochs: int
 
     @property
     def name(self) -> str:
@@ -78,7 +80,10 @@ def read(folder: Path, *, weights: str = "last", device: str | None = None) -> F
     settings = load(recipe).settings
     runtime = {**settings["runtime"], "trackers": []} | ({"device": device} if device else {})
     train = {**settings["train"], "precision": "fp32", "compile": False}
-    return Finished(folder, {**settings, "runtime": runtime, "train": train}, file)
+    kept = at_epochs(folder / CHECKPOINTS)
+    best: int = json.loads((folder / "result.json").read_text())["validation"]["best_epoch"]
+    trained = best if weights == "best" else max(kept, default=train["epochs"])
+    return Finished(folder, {**settings, "runtime": runtime, "train": train}, file, trained)
 
 
 @contextmanager
@@ -98,10 +103,10 @@ def rebuilt(found: Finished, *, teacher: bool) -> Iterator[Run]:
 
 
 def epochs(found: Finished, run: Run) -> Iterator[tuple[int, nn.Module]]:
-    """Number of epochs and deployed model, for each checkpoint at the end of an epoch; the run ends as it was."""
-    kept = at_epochs(found.folder / CHECKPOINTS)
+    """Number of epochs and deployed model, for each checkpoint at the end of an earlier epoch; the run ends as it was."""
+    kept = {epoch: place for epoch, place in at_epochs(found.folder / CHECKPOINTS).items() if epoch < found.epochs}
     final = {name: tensor.detach().clone() for name, tensor in run.deployed().state_dict().items()}
-    for epoch, checkpoint in sorted(kept.items())[: -1 if found.weights.name == DEPLOYED else None]:
+    for epoch, checkpoint in sorted(kept.items()):
         restore_modules(run, checkpoint)
         yield epoch, run.deployed()
     run.deployed().load_state_dict(final)

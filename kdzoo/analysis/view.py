@@ -18,6 +18,7 @@ def view(measurement: Measurement, wants: Wants, name: str) -> Measured:
         student=_model(measurement.roles[STUDENT], wants),
         teacher=None if teacher is None else _model(teacher, wants),
         epochs={epoch: _model(each, wants) for epoch, each in measurement.epochs.items()} if wants.epochs else {},
+        trained=measurement.trained,
         class_names=measurement.class_names,
     )
 

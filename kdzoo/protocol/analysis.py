@@ -94,6 +94,7 @@ class Measured:
         student: what the run deploys.
         teacher: the run's first teacher, where one is wanted.
         epochs: number of epochs trained -> the student then, without its final state; often empty, see `Wants.epochs`.
+        trained: epochs of the student as it is.
         class_names: a name for each class.
     """
 
@@ -103,6 +104,7 @@ class Measured:
     student: MeasuredModel
     teacher: MeasuredModel | None = None
     epochs: Mapping[int, MeasuredModel] = field(default_factory=dict)
+    trained: int = 0
     class_names: Sequence[str] = ()
 
     @property
@@ -111,6 +113,10 @@ class Measured:
         if self.teacher is None:
             raise CapabilityError(f"the run {self.name} has no teacher to compare with; analyze a run of a recipe with one.")
         return self.teacher
+
+    def over_epochs(self) -> dict[int, MeasuredModel]:
+        """Number of epochs trained -> the student then, the one that the run deploys last."""
+        return {**self.epochs, self.trained: self.student}
 
     def models(self) -> dict[str, MeasuredModel]:
         """The student, and the teacher where it was measured, by role."""
