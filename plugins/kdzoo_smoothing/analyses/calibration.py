@@ -21,12 +21,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kdzoo.protocol.analysis import Analysis, Findings, Measured, Table, Wants
-from kdzoo.protocol.figures import Bars, Figure, Line, Mark, Panel
+from kdzoo.protocol.figures import REFERENCE, Bars, Figure, Line, Mark, Panel
 from kdzoo.ranges import at_least
 from kdzoo_smoothing.analyses.by_class import labeled
 
 LOWEST, HIGHEST = 0.05, 20.0
 TOLERANCE = 1e-10
+EDGES = (-0.02, 1.02)
 
 
 class Reliability(NamedTuple):
@@ -121,7 +122,7 @@ class Calibration(Analysis):
         return Findings(values, [Table(f"Calibration on {self.split}", headers, rows)], [self._figure(bins)], notes)
 
     def _figure(self, bins: dict[str, Reliability]) -> Figure:
-        perfect = Line("perfect calibration", [0, 1], [0, 1], dashed=True, markers=False, group="perfect")
+        perfect = Line("perfect calibration", [0, 1], [0, 1], dashed=True, markers=False, group=REFERENCE)
         lines: list[Mark] = [Line(name, own.confidence, own.accuracy) for name, own in bins.items()]
         counts = [Bars(name, 100 * own.count / own.count.sum()) for name, own in bins.items()]
         edges = [f"{(number + 1) / self.bins:.2f}" for number in range(self.bins)]
@@ -131,8 +132,8 @@ class Calibration(Analysis):
                 "mean confidence of a bin",
                 "accuracy of a bin",
                 [*lines, perfect],
-                x_range=(0, 1),
-                y_range=(0, 1),
+                x_range=EDGES,
+                y_range=EDGES,
             ),
             Panel("Where the samples are", "upper end of the bin (confidence)", "samples (%)", counts, edges),
         ]

@@ -133,7 +133,7 @@ class GradRescale(Analysis):
                 lines.append(Line(f"{name}, {kind.title()}", x, y, group=name, dashed=kind == "spearman"))
         panels = [
             Panel("Each sample", "teacher's probability of the true class q", "weight w", points, x_range=(0, 1)),
-            Panel("Over training", "epochs", "correlation of w and q", lines, y_range=(-1, 1)),
+            Panel("Over training", "epochs", "correlation of w and q", lines, y_range=(-1.03, 1.03)),
         ]
         caption = (
             f"w is the gradient at the true class with the soft term, over that without it (a = {self.weight:g}, "
