@@ -33,7 +33,7 @@ class Feed:
 
     def order(self, epoch: int) -> list[Tensor]:
         """Sample indices of each batch of an epoch. A last batch of a single sample is left out: BatchNorm refuses it."""
-        shuffled = self.run.task.order(epoch, self.run.streams).to(self.run.device)
+        shuffled = self.run.task.order(epoch, self.run.streams, batch_size=self.batch_size).to(self.run.device)
         smallest = max(2, self.run.processes.size)
         return [chunk for chunk in shuffled.split(self.batch_size) if len(chunk) >= min(smallest, self.run.samples)]
 
