@@ -75,8 +75,11 @@ class Task:
         """Samples in a split; 0 where it does not exist."""
         raise NotImplementedError
 
-    def order(self, epoch: int, streams: Streams) -> Tensor:
-        """The training samples (N,) in an epoch's order, decided by the seed; batches are cut from it in turn."""
+    def order(self, epoch: int, streams: Streams, *, batch_size: int) -> Tensor:
+        """The training samples (N,) in an epoch's order, decided by the seed.
+
+        Batches of `batch_size` are cut from it in turn, so a task may put samples of one length next to each other.
+        """
         return streams.permutation(self.size("train"), "order", epoch)
 
     def batches(self, split: str, order: Sequence[Tensor], *, epoch: int, train: bool) -> Iterator[Batch]:
