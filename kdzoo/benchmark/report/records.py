@@ -13,6 +13,7 @@ from kdzoo.errors import RecipeError
 
 FORMAT = 1
 PLAN = "plan.json"
+PAGE = "report.html"
 
 
 @dataclass(frozen=True)
