@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from kdzoo.engine.costs import Costs, peak_memory, watch_memory
@@ -17,11 +17,14 @@ class CostWatch(Observer):
     """Wall time of the run and of its training, without evaluations; what the run itself counts is in `run.costs`.
 
     It stands behind the log, which waits for the device at the end of an epoch, and before whatever evaluates.
+
+    Args:
+        clock: seconds that the run has taken in this process; by default wall time.
     """
 
-    def __init__(self, run: Run) -> None:
-        self.run = run
-        self.started = time.perf_counter()
+    def __init__(self, run: Run, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.run, self.clock = run, clock
+        self.started = clock()
         self.before = 0.0  # seconds up to the last checkpoint of an earlier process
         self.training = 0.0
         self.since: float | None = None  # the start of an epoch
@@ -31,27 +34,27 @@ class CostWatch(Observer):
     @property
     def seconds(self) -> float:
         """Wall time of the run so far."""
-        return self.before + time.perf_counter() - self.started
+        return self.before + self.clock() - self.started
 
     def stage_started(self, run: Run, position: Position) -> None:
-        self.since = time.perf_counter()
+        self.since = self.clock()
 
     def stepped(self, run: Run, position: Position, trained: Sequence[TrainedMicro]) -> None:
         if self.since is None:
-            self.since = time.perf_counter()
+            self.since = self.clock()
         run.costs.samples += trained[0].whole
 
     def epoch_done(self, run: Run, position: Position) -> None:
         self._pause()
 
     def window_done(self, run: Run, position: Position) -> None:
-        now = time.perf_counter()
+        now = self.clock()
         self.training += now - (self.since or now)
         self.since = now
 
     def _pause(self) -> None:
         if self.since is not None:
-            self.training += time.perf_counter() - self.since
+            self.training += self.clock() - self.since
         self.since = None
 
     def figures(self) -> dict[str, Any]:

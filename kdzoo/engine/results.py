@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kdzoo.engine.evaluate import evaluate
+from kdzoo.engine.evaluate import Evaluation, evaluate
 from kdzoo.engine.files import replace_file
 from kdzoo.engine.flops import FlopCounter
 from kdzoo.engine.run import Run
@@ -88,10 +88,21 @@ def teacher_rows(run: Run, split: str) -> tuple[dict[str, Any], dict[str, Mappin
     for name, teacher in run.teachers.items():
         if teacher.model is None:
             continue
-        found = evaluate(run, teacher.model, split)
+        found = evaluated(run, name, split)
         rows[name] = {split: found.metrics, "parameters": count(teacher.model), "kind": run.settings["teachers"][name]["use"]}
         arrays[name] = found.arrays
     return rows, arrays
+
+
+def evaluated(run: Run, teacher: str, split: str) -> Evaluation:
+    """What a teacher's model reaches on a split; a frozen one's is found once a source."""
+    if not run.teachers[teacher].frozen:
+        return evaluate(run, run.model(teacher), split)
+    known = run.source.evaluations
+    if (teacher, split) not in known:
+        with run.source.common():
+            known[teacher, split] = evaluate(run, run.model(teacher), split)
+    return known[teacher, split]
 
 
 def warn_of_weak_teachers(run: Run) -> None:
@@ -101,7 +112,7 @@ def warn_of_weak_teachers(run: Run) -> None:
     for name, teacher in run.teachers.items():
         if guess is None or teacher.model is None or not teacher.frozen:
             continue
-        value = evaluate(run, teacher.model, split).metrics[run.task.metric]
+        value = evaluated(run, name, split).metrics[run.task.metric]
         if value < 1.5 * guess:
             warnings.warn(
                 f"teacher {name!r} reaches {run.task.metric} {value:.1f} on {split}, about what guessing gives "

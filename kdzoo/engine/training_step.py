@@ -73,7 +73,7 @@ def _train_step(run: Run, batch: Batch) -> list[TrainedMicro]:
     for group in groups:
         for micro in micros:
             kept += _learn(run, group, micro, counts)
-            if group is groups[-1]:
+            if group is groups[-1] and not run.source.shared:
                 micro.answers.clear()
         for name in group:
             stepped = run.optimize(name) and stepped
