@@ -32,7 +32,7 @@ def learning(board: Board, records: Records) -> list[tuple[str, str]]:
     late = [value for mean in means.values() for epoch, value in mean if epoch >= EARLY * last]
     teacher = next((t["validation"]["last"].get(board.metric) for t in records.teachers), None)
     y = axis([*late, *([] if teacher is None else [teacher])], HEIGHT - 40, 10, bounds=board.bounds, most=4)
-    x = Axis(0, last, 40, WIDTH - 8, (0, last))
+    x = Axis(0, last, 40, WIDTH - 14, (0, last))
     alone = next((means[row.label] for row in board.rows if row.kind == "alone" and row.label in means), [])
     return [
         (row.label, _panel(curves[row.label], alone, x, y, teacher))
