@@ -150,7 +150,7 @@ class Run:
         return {name: p for name, p in named.items() if p.requires_grad}
 
     def trained(self, settings: Mapping[str, Any], *, which: str) -> nn.Module:
-        """The deployed module of a recipe that is a teacher here, with the `last` or `best` epoch's weights."""
+        """The deployed module of a recipe that is a teacher here, with `last`, `best` or `initial` weights."""
         assert self.train_recipe is not None, "a run that has teachers with recipes is assembled with `train_recipe`"
         return self.train_recipe(self, settings, which=which)
 

@@ -63,6 +63,7 @@ def leaderboard(records: Records) -> Leaderboard:
         failures=failures,
         warnings=warnings(records),
         notes=notes(records),
+        without=records.plan.get("without", ()),
         ranking=found.ranking(),
         chance=found.said("chance"),
         bounds=found.said("bounds"),
