@@ -26,6 +26,7 @@ from kdzoo.engine.trainee import DEPLOYED, Listener, Trainee, finished, settings
 from kdzoo.protocol.task import Task
 from kdzoo.recipe.build import build
 from kdzoo.recipe.load import Recipe
+from kdzoo.teachers.loading import INITIAL
 from kdzoo.weights import load_weights
 
 __all__ = ["DEPLOYED", "Listener", "deployable", "finished", "launch", "opened", "trained"]
@@ -71,6 +72,8 @@ def carried_out(steps: Generator[Any, None, T]) -> T:
 def trained(run: Run, settings: Mapping[str, Any], *, which: str) -> nn.Module:
     """The deployed module of a recipe that is a teacher here: trained once, stored under its identity, shared."""
     nested = TeacherRecipe.of(settings, run.settings)
+    if which == INITIAL:
+        return deployable(nested.settings)
     result = launch(nested.recipe, folder=nested.folder)
     module = deployable(nested.settings)
     file = result.folder / ("best.safetensors" if which == "best" else DEPLOYED)

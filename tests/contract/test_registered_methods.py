@@ -99,6 +99,10 @@ class TestNoisyTeacher(testing.TransformContract):
     transform = "noisy_teacher"
 
 
+class TestShuffledTeacher(testing.TransformContract):
+    transform = "shuffled_teacher"
+
+
 class TestProbabilityShift(testing.TransformContract):
     transform = "probability_shift"
 

@@ -79,6 +79,7 @@ class BenchPlan:
             "alone": grid.alone,
             "also": list(grid.also),
             "resolve": grid.resolve,
+            "without": list(grid.without),
             "notes": list(grid.notes),
             "rows": [_row(cell, grid.published.get(cell.label)) for cell in reversed(first.values())],
             "cells": [

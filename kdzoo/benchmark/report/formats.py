@@ -72,6 +72,7 @@ def sections(board: Board) -> dict[str, list[str]]:
             sources.setdefault(row.published["source"], []).append(row.label)
     published = [f"{source}: {', '.join(labels)}" for source, labels in sources.items()]
     unpackaged = [f"{r.label} ({', '.join(r.unpackaged)})" for r in board.rows if r.unpackaged]
+    offered = [f"{', '.join(board.without)}; `bench.controls=[all]` adds them."]
     found = {
         "Failed": [f"{cells[0]}{_others(len(cells) - 1)}: {sentence}" for sentence, cells in failed.items()],
         "Not finished yet": missing,
@@ -80,6 +81,7 @@ def sections(board: Board) -> dict[str, list[str]]:
         "Methods in no installed package": unpackaged,
         "Published numbers": published,
         "Notes": list(board.notes),
+        "Controls that are not among the rows": offered if board.without else [],
     }
     return {title: items for title, items in found.items() if items}
 
