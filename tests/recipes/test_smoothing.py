@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from kdzoo.benchmark.plan.grid import Cell
+from kdzoo.benchmark.plan.grid import Cell, expand
 from kdzoo.recipe.load import load
 
 Cells = Callable[[str], Sequence[Cell]]
 STUDIES = ("temperature", "student_labels", "three_levels", "hierarchy", "class_count", "long_tail")
+LARGE = ("cifar100_temperature", "cifar100_levels", "cifar100_classes", "cifar100_long_tail", "imagenet_temperature")
 BY_METHOD = {"kd_pt": "kd_pt", "kd_pt_sim": "kd_pt_sim", "kd_topk 1": "kd_topk", "kd_topk 5": "kd_topk"}
 
 
@@ -24,13 +25,13 @@ def teacher(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("study", STUDIES)
+@pytest.mark.parametrize("study", [*STUDIES, *LARGE])
 def test_all_rows_have_one_student_and_one_budget(study: str, cells: Cells) -> None:
     for part in ("student", "train", "optimizers"):
         assert len({str(settings[part]) for settings in rows(cells, study).values()}) == 1, part
 
 
-@pytest.mark.parametrize("study", STUDIES)
+@pytest.mark.parametrize("study", [*STUDIES, *LARGE])
 def test_teachers_learn_from_the_images_of_their_students(study: str, cells: Cells) -> None:
     for settings in rows(cells, study).values():
         for spec in settings["teachers"].values():
@@ -42,8 +43,9 @@ def test_claims_have_six_seeds(study: str) -> None:
     assert len(load(f"smoothing/{study}").get("bench.seeds")) == 6
 
 
-def test_the_temperatures_are_compared_on_two_teachers_that_differ_in_their_targets_alone(cells: Cells) -> None:
-    found = rows(cells, "temperature")
+@pytest.mark.parametrize("study", ["temperature", "cifar100_temperature", "imagenet_temperature"])
+def test_the_temperatures_are_compared_on_two_teachers_that_differ_in_their_targets_alone(study: str, cells: Cells) -> None:
+    found = rows(cells, study)
     for temperature in (1, 2, 3, 64):
         plain, smoothed = (found[f"{kind} at {temperature}"] for kind in ("plain", "smoothed"))
         assert plain["methods"] == smoothed["methods"]
@@ -66,6 +68,12 @@ def test_hard_and_smoothed_labels_stand_beside_both_teachers_at_every_temperatur
         for own in ("labels", "smooth labels")
     ]
     assert found == {*kinds, "student alone"}
+
+
+def test_on_imagenet_published_numbers_stand_beside_the_rows() -> None:
+    published = expand("smoothing/imagenet_temperature", seeds=[0]).published
+    assert len(published) == 8
+    assert published["smoothed at 1"] == "imagenet_resnet50_resnet18/smoothed at 1"
 
 
 @pytest.mark.parametrize("study", ["three_levels", "hierarchy"])
