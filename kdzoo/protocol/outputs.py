@@ -90,16 +90,21 @@ class Rows:
 
 @dataclass(frozen=True)
 class Output:
-    """A model's answer in task-neutral form: rows, tapped features by tap, and further heads, which may be rows themselves."""
+    """A model's answer in task-neutral form: rows, tapped features by tap, and further heads, which may be rows themselves.
+
+    `reads` names the head that stands in the place of the rows, where a method reads one; None for the task's main rows.
+    """
 
     rows: Rows
     features: Mapping[str, Tensor] = field(default_factory=dict)
     heads: Mapping[str, Tensor | Rows] = field(default_factory=dict)
+    reads: str | None = None
 
     def detach(self) -> Output:
         """The same without gradients."""
         features = {name: feature.detach() for name, feature in self.features.items()}
-        return Output(self.rows.detach(), features, {name: head.detach() for name, head in self.heads.items()})
+        heads = {name: head.detach() for name, head in self.heads.items()}
+        return Output(self.rows.detach(), features, heads, self.reads)
 
     def tensor(self, head: str) -> Tensor:
         """A head that is a plain tensor."""
