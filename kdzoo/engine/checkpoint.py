@@ -8,6 +8,7 @@ position, observers; loads with `weights_only=True`) and `manifest.json` with th
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -26,6 +27,7 @@ from kdzoo.engine.run import Run
 from kdzoo.errors import RunFailed
 
 FORMAT = 1
+NAME = re.compile(r"\d+-\d+-\d+")  # stage, epoch, batch
 
 
 class Checkpoints:
@@ -55,7 +57,7 @@ class Checkpoints:
                 said.append(f"checkpoint {folder} is unusable ({problem}); falling back to the one before it.")
                 continue
             state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
-            _restore_modules(run, load_file(folder / "weights.safetensors"), state["extra"])
+            restore_modules(run, folder)
             observer.restore(json.loads(state["observers"]))
             run.notes = dict(state["notes"])
             self.pending = state
@@ -130,10 +132,25 @@ def _problem(folder: Path) -> str | None:
     return None
 
 
-def _restore_modules(run: Run, weights: dict[str, Tensor], extra: dict[str, Any]) -> None:
+def at_epochs(folder: Path) -> dict[int, Path]:
+    """The sound checkpoints in a run's `checkpoints` folder that were written at the end of an epoch of the main stage."""
+    names = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+    places = {name: tuple(int(part) for part in name.split("-")) for name in names if NAME.fullmatch(name)}
+    main = max((stage for stage, _, _ in places.values()), default=0)
+    return {
+        epoch: folder / name
+        for name, (stage, epoch, batch) in places.items()
+        if stage == main and epoch and not batch and _problem(folder / name) is None
+    }
+
+
+def restore_modules(run: Run, checkpoint: Path) -> None:
+    """Give the run's modules that change in training the state that they had at a sound checkpoint. Raises RunFailed."""
+    kept = load_file(checkpoint / "weights.safetensors")
+    kept |= torch.load(checkpoint / "state.pt", map_location="cpu", weights_only=True)["extra"]
     for name, module in _changing(run):
         prefix = f"{name}."
-        state = {k.removeprefix(prefix): v for k, v in {**weights, **extra}.items() if k.startswith(prefix)}
+        state = {k.removeprefix(prefix): v for k, v in kept.items() if k.startswith(prefix)}
         try:
             module.load_state_dict(state)
         except RuntimeError as error:

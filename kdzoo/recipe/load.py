@@ -93,6 +93,16 @@ def dump(settings: Mapping[str, Any]) -> str:
     return OmegaConf.to_yaml(OmegaConf.create(_named(settings)))
 
 
+def portable(tree: Any) -> Any:
+    """A resolved recipe without the sections that are about this machine, inner recipes included."""
+    if isinstance(tree, list):
+        return [portable(item) for item in tree]
+    if not isinstance(tree, Mapping):
+        return tree
+    dropped = OF_THIS_MACHINE if "student" in tree and "task" in tree else ()
+    return {key: portable(value) for key, value in tree.items() if key not in dropped}
+
+
 def _completed(tree: Mapping[str, Any]) -> dict[str, Any]:
     """The tree with `~` expanded in its folders, which references may use, and with an optimizer for the student."""
     if tree.get(SHORT) is not None and tree.get(TEACHERS):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kdzoo.benchmark.report import curves, lanes
+from kdzoo.benchmark.report.analyses import sections_in
 from kdzoo.benchmark.report.answers import Answers, answers
 from kdzoo.benchmark.report.formats import latex, markdown, results_csv, results_json, sections
 from kdzoo.benchmark.report.leaderboard import Leaderboard, leaderboard
@@ -72,6 +73,7 @@ def page(board: Leaderboard, records: Records) -> str:
             answers=_answers(board, seen),
             samples=_samples(board, records, seen),
             recipes=_recipes(records),
+            analyses=sections_in(board.folder),
             plan=records.plan,
             environments=records.environments,
         )
