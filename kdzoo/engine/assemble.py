@@ -20,7 +20,7 @@ from kdzoo.engine.run import Run, TrainRecipe
 from kdzoo.errors import CapabilityError, PluginError, RecipeError
 from kdzoo.models.tap_names import expand, resolve
 from kdzoo.protocol.blame import hook_of
-from kdzoo.protocol.method import overrides
+from kdzoo.protocol.method import Transform, overrides
 from kdzoo.protocol.outputs import MAIN
 from kdzoo.protocol.task import Model
 from kdzoo.protocol.teacher import Teacher
@@ -173,7 +173,8 @@ def _setup(run: Run) -> None:
     for label, method in run.methods.items():
         with run.streams.applied(torch.device("cpu"), "init", "method", label), hook_of(f"methods.{label}", "setup"):
             for transform in (*method.logits, *method.targets):
-                transform.setup(run, method)
+                if isinstance(transform, Transform):
+                    transform.setup(run, method)
             method.setup(run)
         _placed(run, method)
         caught = [name for name, p in method.named_parameters() if id(p) in models]
