@@ -151,11 +151,14 @@ class Pair:
     """What a transform changes: the student's rows and the teacher's (None for a method without a teacher).
 
     `scale` multiplies the terms of the method: a transform that divides logits by a temperature gives the T^2 back here.
+    `temperature` is the one at which the method will compare the logits: its attribute of that name, 1 where it has none. A
+    transform that works on probabilities reads them at it, and gives back logits that have its result there.
     """
 
     student: Rows
     teacher: Rows | None = None
     scale: Tensor | None = None
+    temperature: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,8 @@
     q(y) proportional to p(y) exp(-C sum_l w_l (1 - r_l(y))),  p = softmax(z_t / T);  z_t' = T log q        on each head
 
 with p over all heads of the teacher that rules speak of, as in Hu et al., ACL 2016 (arXiv 1603.06318), where p is the student's
-own answer (`rule_teacher`). A transform of one method's logits: `kd: {temperature: 4, logits: [{use: rule_projection,
-temperature: 4}]}`. Give it the method's temperature, so that the softened distribution is the one that keeps the rules. The
-method may read any head. The student's logits stay. The combination with distillation is ours.
+own answer (`rule_teacher`), and T the temperature of the method. A transform of one method's logits: `kd: {logits:
+[rule_projection]}`. The method may read any head. The student's logits stay. The combination with distillation is ours.
 """
 
 from __future__ import annotations
@@ -18,20 +17,19 @@ from kdzoo.errors import CapabilityError
 from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method, Transform
 from kdzoo.protocol.outputs import Pair, Step
-from kdzoo.ranges import above, at_least
+from kdzoo.ranges import at_least
 from kdzoo_knowledge.grounded import CAPABILITY, Grounded, sample_theory
 from kdzoo_knowledge.rule_states import RuleStates
 from kdzoo_knowledge.tasks.heads import rows_of
 
 
 class RuleProjection(Transform):
-    """Args: strength: C >= 0; 6 in Hu et al.'s code. temperature: T > 0, that of the method."""
+    """Args: strength: C >= 0; 6 in Hu et al.'s code."""
 
-    def __init__(self, *, strength: float = 6.0, temperature: float = 1.0) -> None:
+    def __init__(self, *, strength: float = 6.0) -> None:
         super().__init__()
         at_least(0, strength=strength)
-        above(0, temperature=temperature)
-        self.strength, self.temperature = strength, temperature
+        self.strength = strength
 
     def setup(self, run: RunContext, method: Method) -> None:
         owner = f"methods.{method.label}: rule_projection"
@@ -45,11 +43,11 @@ class RuleProjection(Transform):
             return pair
         head = step.teacher.reads or self.main
         found = self.states(
-            {key: self._logits(key[1], head, pair, step) / self.temperature for key in self._keys()}, self.strength
+            {key: self._logits(key[1], head, pair, step) / pair.temperature for key in self._keys()}, self.strength
         )
         if ("", head) not in found:
             return pair
-        return replace(pair, teacher=replace(pair.teacher, scores=self.temperature * found["", head]))
+        return replace(pair, teacher=replace(pair.teacher, scores=pair.temperature * found["", head]))
 
     def _keys(self) -> list[tuple[str, str]]:
         return [(variable.role, variable.head.name) for variable in self.states.theory.variables]

@@ -70,7 +70,7 @@ def test_a_transform_is_set_up_with_the_run_and_its_method() -> None:
 
 def test_a_transform_whose_setup_fails_is_named() -> None:
     recipe = tiny_recipe("kd", {"logits": ["testing_broken"]})
-    with pytest.raises(PluginError, match=r"methods\.kd: setup failed with KeyError"):
+    with pytest.raises(PluginError, match=r"methods\.kd\.logits\[0\]: setup failed with KeyError"):
         assemble(recipe.settings)
 
 

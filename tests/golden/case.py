@@ -27,7 +27,8 @@ class Case:
         """`outputs`: for a file whose keys have no prefixes, patterns of those that are expected."""
         with np.load(path, allow_pickle=False) as data:
             arrays = {_prefixed(key, data[key], outputs) if outputs else key: data[key] for key in data.files}
-        self.words = {_bare(key): arrays.pop(key).tolist() for key in list(arrays) if arrays[key].dtype.kind == "U"}
+        words = [key for key, value in arrays.items() if value.dtype.kind == "U" and not key.startswith("hp.")]
+        self.words = {_bare(key): arrays.pop(key).tolist() for key in words}
         self.name, self.dtype = path.stem.rpartition("_")[0], dtype
         self.expected = {key: value for key, value in arrays.items() if key.startswith(("out.", "grad."))}
         self.hyper: dict[str, Any] = {key: value.tolist() for key, value in _part(arrays, "hp.").items()}

@@ -51,6 +51,7 @@ class Concepts(Task):
 
     metric = "accuracy"
     unit = "images"
+    bounds = (0.0, 100.0)
     tells = frozenset({"classes", "channels", "size", "head_widths"})
     capabilities = frozenset({"classes", "features", "index", "views", "knowledge"})
 
@@ -116,9 +117,9 @@ class Concepts(Task):
     def size(self, split: str) -> int:
         return self.images.size(split)
 
-    def order(self, epoch: int, streams: Streams) -> Tensor:
+    def order(self, epoch: int, streams: Streams, *, batch_size: int) -> Tensor:
         if self.mask is None or self.labeled_share is None:
-            return super().order(epoch, streams)
+            return super().order(epoch, streams, batch_size=batch_size)
         samples = len(self.mask)
         return mixed(self.mask, self.labeled_share, streams.permutation(samples, "order", epoch).cpu())
 

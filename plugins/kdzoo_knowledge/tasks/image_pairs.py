@@ -45,6 +45,7 @@ class ImagePairs(Task):
 
     metric = "accuracy"
     unit = "pairs"
+    bounds = (0.0, 100.0)
     tells = frozenset({"classes", "channels", "size"})
     capabilities = frozenset({"features", "index", "knowledge"})
     main = DIGIT

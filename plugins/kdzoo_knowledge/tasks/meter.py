@@ -58,7 +58,14 @@ class ConceptMeter:
 
     def arrays(self) -> dict[str, Tensor]:
         found = {f"logits.{name}": torch.cat(own).cpu() for name, own in self.logits.items()}
+        if self.targets[self.main]:
+            found["score"] = 100.0 * self._right(self.main, torch.cat(self.logits[self.main])).cpu()
         return found | {f"target.{name}": torch.cat(own).cpu() for name, own in self.targets.items() if own}
+
+    def _right(self, name: str, logits: Tensor) -> Tensor:
+        """(N,) whether the decisions of a head are right, of a binary one all of them."""
+        right = _decided(logits, self.heads[name]) == torch.cat(self.targets[name])
+        return (right.all(1) if self.heads[name].binary else right).to(logits.dtype)
 
     def _accuracies(self, decided: Mapping[str, Tensor]) -> dict[str, float]:
         found = {}

@@ -95,7 +95,6 @@ class TestRuleTeacher(TeacherContract):
 
 class TestRuleProjection(TransformContract):
     transform = "rule_projection"
-    settings: ClassVar[Any] = {"temperature": 4.0}
 
     def pair(self) -> tuple[Any, Pair, Any]:
         spec = {"logits": [{"use": self.transform, **self.settings}]}
