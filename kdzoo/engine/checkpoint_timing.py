@@ -22,7 +22,7 @@ class CheckpointTimer(Observer):
         self.signal: int | None = None
 
     def stage_started(self, run: Run, position: Position) -> None:
-        self.checkpoints.restore_optimizers(run)
+        self.checkpoints.restore_stage(run)
 
     def window_done(self, run: Run, position: Position) -> None:
         self.done += 1

@@ -62,7 +62,7 @@ def conclude(run: Run, selection: Selection, folder: Path) -> tuple[dict[str, An
         "validation": {"last": selection.latest, "best": selection.best, "best_epoch": selection.best_epoch},
         "teachers": teachers,
         "parameters": sizes(run, model),
-        "data": run.task.facts(),
+        "data": run.task.facts() | run.task.preprocessing(),
         "metric": run.task.metric,
         "higher_is_better": run.task.higher_is_better,
     }
