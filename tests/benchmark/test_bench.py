@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -196,7 +197,7 @@ def test_no_workers_is_refused(tiny):
         bench(tiny, workers=0)
 
 
-def test_results_of_other_settings_are_kept_and_said_to_be_there(tiny):
+def test_results_of_other_settings_are_kept_and_said_to_be_there(tiny: Any) -> None:
     tiny["bench"]["seeds"] = [0]
     first, _ = ran(tiny)
     results = {path: path.read_bytes() for path in first.folder.glob("cells/*/*/result.json")}
@@ -212,8 +213,24 @@ def test_results_of_other_settings_are_kept_and_said_to_be_there(tiny):
     assert [row.values for row in back.rows] == [row.values for row in first.rows]
 
 
-def test_what_all_cells_say_is_said_once(tiny):
+def test_what_all_cells_say_is_said_once(tiny: Any) -> None:
     _, events = ran(tiny)
     sentences = [event.sentence for event in of(events, Said)]
     assert any("normalized" in sentence for sentence in sentences)
     assert len(sentences) == len(set(sentences))
+
+
+def test_a_comparison_is_declared_beforehand_or_not_at_all(tiny: Any) -> None:
+    tiny["bench"] |= {"declared": ["dist"], "seeds": [0]}
+    board, _ = ran(tiny)
+    tiny["bench"]["declared"] = ["dist", "student alone"]
+    again, _ = ran(tiny)
+    for found in (board, again):
+        rows = {row.label: row.comparison for row in found.rows if row.comparison}
+        assert (rows["dist"].declared, rows["student alone"].declared) == (True, False)
+
+
+def test_a_declared_row_must_exist(tiny: Any) -> None:
+    tiny["bench"]["declared"] = ["dits"]
+    with pytest.raises(RecipeError, match=r"bench\.declared: there is no row 'dits'; did you mean 'dist'"):
+        ran(tiny)

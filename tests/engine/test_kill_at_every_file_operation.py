@@ -33,7 +33,21 @@ pytestmark = [
 EVENTS = frozenset(
     {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.link", "os.symlink", "fcntl.flock"}
 )
-VOLATILE = frozenset({"samples_per_second", "seconds", "time", "times", "environment", "created", "date", "command"})
+VOLATILE = frozenset(
+    [
+        "samples_per_second",
+        "seconds",
+        "cpu_seconds",
+        "time",
+        "times",
+        "environment",
+        "created",
+        "date",
+        "command",
+        "cost",
+        "peak_memory_mb",
+    ]
+)
 SAMPLE = 5
 """Kills of each kind in the fast suite."""
 
