@@ -117,6 +117,7 @@ def card(model: Deployed, module: nn.Module, task: Task, file: Path) -> dict[str
         "student": model.settings["student"],
         "parameters": sum(p.numel() for p in module.parameters()),
         "data": task.facts() | task.preprocessing(),
+        "inputs": list(task.remarks()),
         "metric": task.metric,
         "test": model.test,
         "recipe": portable(model.settings),

@@ -14,12 +14,15 @@ STOPPING = (signal.SIGINT, signal.SIGTERM)
 def listening(heard: Callable[[int], object]) -> Iterator[None]:
     """Call `heard(number)` for the first of these signals, and put the handlers of before back then, and after the block.
 
-    Outside the main thread, where Python allows no handlers, nothing is installed.
+    Outside the main thread, where Python allows no handlers, nothing is installed. A signal that `interrupting` has raised, and
+    that somebody has swallowed, is heard at once.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = {number: signal.getsignal(number) for number in STOPPING}
+    if interrupted():
+        heard(signal.SIGINT)
 
     def handler(number: int, _: object) -> None:
         heard(number)
@@ -32,6 +35,43 @@ def listening(heard: Callable[[int], object]) -> Iterator[None]:
     finally:
         for number, earlier in before.items():
             signal.signal(number, earlier)
+
+
+class _Raising:
+    """A handler that raises KeyboardInterrupt, and remembers that it did: a library that is being imported may swallow it."""
+
+    raised = False
+
+    def __call__(self, number: int, frame: object) -> None:
+        self.raised = True
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def interrupting() -> Iterator[None]:
+    """Let both signals raise KeyboardInterrupt for the length of a block, where no `listening` is within it.
+
+    Outside the main thread nothing is installed; a signal that the parent process has switched off stays so.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    handler = _Raising()
+    for number, earlier in before.items():
+        if earlier is not signal.SIG_IGN:
+            signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+def interrupted() -> bool:
+    """Whether a signal has come in the block of `interrupting` that this process is in."""
+    handlers = [signal.getsignal(number) for number in STOPPING]
+    return any(isinstance(handler, _Raising) and handler.raised for handler in handlers)
 
 
 class Stop:

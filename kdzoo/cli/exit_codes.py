@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable
 from typing import TextIO
 
+from kdzoo import signals
 from kdzoo.errors import Interrupted, KdzooError, MissingError
 from kdzoo.terminal.console import complain, say, warn
 
@@ -32,7 +33,9 @@ def guarded(action: Callable[[], int], *, debug: bool = False) -> int:
         except BaseException as error:
             if debug:
                 say(traceback.format_exc().rstrip())
-            return _told(error)
+            # What an import that was cut short says of itself is not about the user's command.
+            cut = signals.interrupted() and not isinstance(error, Interrupted)
+            return _told(KeyboardInterrupt() if cut else error)
 
 
 def _told(error: BaseException) -> int:

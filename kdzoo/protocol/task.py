@@ -148,6 +148,10 @@ class Task:
         """Names of the classes, for reports and exports; None where there are none."""
         return None
 
+    def remarks(self) -> Sequence[str]:
+        """Sentences that a run says at its start: what is done with the data that their owner may not expect."""
+        return ()
+
     def preprocessing(self) -> dict[str, Any]:
         """How raw samples become inputs, as JSON data for an exported model (mean and sd per channel)."""
         return {}

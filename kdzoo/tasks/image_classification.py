@@ -26,6 +26,7 @@ from kdzoo.protocol.roles import Data
 from kdzoo.protocol.task import Model, Task
 from kdzoo.random import Streams
 from kdzoo.tasks.meters import ClassificationMeter, faithfulness
+from kdzoo.teachers.normalization import words
 
 SAME_CLASS = "same_class"
 VIEWS = ("second", "strong", SAME_CLASS)
@@ -262,6 +263,14 @@ class ImageClassification(Task):
         sizes = {name: self.size(name) for name in {*self.places, *self.parts}}
         shape = list(self.set.shape)
         return {"classes": self.set.classes, "shape": shape, "sizes": sizes, "fingerprint": self.set.fingerprint}
+
+    def remarks(self) -> Sequence[str]:
+        """How images are normalized: a teacher from elsewhere may have been trained on others."""
+        return (
+            f"Images are normalized by (pixel - mean) / sd, pixels in [0, 1]: mean {words(self.set.mean)}, sd "
+            f"{words(self.set.std)}, {self.set.statistics}. A teacher that was trained with others takes teacher.mean and "
+            "teacher.sd.",
+        )
 
     def preprocessing(self) -> dict[str, Any]:
         """Pixels in [0, 1] become inputs by `(pixel - mean) / std` for each channel."""

@@ -46,7 +46,7 @@ class Cell:
 
     @property
     def folder(self) -> str:
-        """Its run folder within the bench's."""
+        """Its run folder within the bench's, which the run's identity follows in the name."""
         values = json.dumps(self.point, sort_keys=True, default=str)
         grid = f"-{digests.of_text(values)[:8]}" if self.point else ""
         return f"cells/{slug(self.label)}/seed{self.seed}{grid}"
