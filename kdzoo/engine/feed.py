@@ -15,7 +15,7 @@ from torch import Tensor
 
 from kdzoo.engine.run import Run
 from kdzoo.errors import PluginError
-from kdzoo.protocol.blame import hook_of, returned
+from kdzoo.protocol.blame import each_of, hook_of, returned
 from kdzoo.protocol.method import Method, overrides
 from kdzoo.protocol.outputs import Batch
 
@@ -57,7 +57,8 @@ class Feed:
     def _batches(self, epoch: int, start: int) -> Iterator[Batch]:
         run, order = self.run, self.order(epoch)[start:]
         mine = [run.processes.chunk(index) for index in order]
-        for number, batch in enumerate(run.task.batches("train", mine, epoch=epoch, train=True)):
+        batches = each_of(run.task.batches("train", mine, epoch=epoch, train=True), "task", "batches")
+        for number, batch in enumerate(batches):
             batch = replace(batch, epoch=epoch, number=start + number, whole=len(order[number]))
             batch = prepared(batch, run)
             yield replace(batch, micros=run.micros(batch))

@@ -40,6 +40,7 @@ class Task:
 
     Attributes:
         capabilities: what methods may ask for (`classes`, `features`, `index`, `views`, `quiz`, ...).
+        views_offered: names of the views that methods may ask for, where the capability `views` is there; None: `open` says.
         metric: the name of the headline metric in `Meter.result`; `higher_is_better` its direction.
         unit: what a sample is called where speeds are shown: `images`, `queries`.
         tells: names of the numbers that models are told by `build`; a model's parameters of these names are no settings.
@@ -49,6 +50,7 @@ class Task:
 
     kdzoo_kind: ClassVar[str] = "tasks"
     capabilities: frozenset[str] = frozenset()
+    views_offered: ClassVar[frozenset[str] | None] = None
     metric: str
     higher_is_better: bool = True
     unit: ClassVar[str] = "samples"

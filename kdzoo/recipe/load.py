@@ -14,7 +14,7 @@ from kdzoo.recipe.interpolate import References
 from kdzoo.recipe.layers import Layers, Origin
 from kdzoo.recipe.overrides import apply
 from kdzoo.recipe.paths import child, join, keys, leaves, within
-from kdzoo.recipe.read import GIVEN, read
+from kdzoo.recipe.read import EXTENDS, GIVEN, RECIPE, read
 from kdzoo.recipe.schema import REQUIRED, USE, schema_of
 from kdzoo.recipe.sections import Layout, Paths
 from kdzoo.recipe.validate import Checker
@@ -113,8 +113,12 @@ def _with_teachers(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _nested(value: Any, path: str, layers: Layers, tree: Mapping[str, Any], depth: int) -> Recipe:
-    """A recipe inside a recipe. It runs on the same machine, so it shares the outer one's folders and runtime."""
-    origin = layers.origin(path) or Origin(GIVEN, Path.cwd())
+    """A recipe inside a recipe. It runs on the same machine, so it shares the outer one's folders and runtime.
+
+    What it extends is looked for beside the file that says so.
+    """
+    written = layers.origin(path) or Origin(GIVEN, Path.cwd())
+    origin = next((found for key in (EXTENDS, RECIPE) if (found := layers.origins.get(join(path, key)))), written)
     if depth > DEEPEST:
         raise RecipeError(f"{path}: recipes are nested more than {DEEPEST} deep (from {origin.text}); is one inside itself?")
     if not isinstance(value, str | dict):

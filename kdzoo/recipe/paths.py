@@ -19,7 +19,7 @@ def keys(tree: Any, path: str) -> list[Key]:
     """
     found: list[Key] = []
     node, rest = tree, path
-    while rest:
+    while rest or not path:
         index = re.match(r"\[(\d+)\](\.|(?=\[)|$)", rest)
         if index:
             found.append(int(index[1]))

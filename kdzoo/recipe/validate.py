@@ -10,10 +10,11 @@ from typing import Any
 
 from kdzoo import registry
 from kdzoo.errors import PluginError, RecipeError, did_you_mean
+from kdzoo.protocol.blame import constructing
 from kdzoo.recipe.layers import Layers, Origin
 from kdzoo.recipe.paths import copied, join
 from kdzoo.recipe.schema import RECIPE, REQUIRED, USE, Field, Schema, schema_for, schema_of
-from kdzoo.recipe.values import all_finite, holds_object
+from kdzoo.recipe.values import holds_object, unfit
 
 LABELED = "methods"  # their label is their name, unless they say otherwise
 EXPANDING = "teachers"  # their `expand` may turn settings into nested recipes
@@ -55,8 +56,9 @@ class Checker:
             found = field.parse(value)
         except ValueError:
             raise RecipeError(f"{path} must be {field.expected}, got {_shown(value)}{self.layers.where(path)}.") from None
-        if not all_finite(found):
-            raise RecipeError(f"{path} must be finite, got {_shown(value)}{self.layers.where(path)}.")
+        expected = unfit(found)
+        if expected:
+            raise RecipeError(f"{path} must be {expected}, got {_shown(value)}{self.layers.where(path)}.")
         return found
 
     def slot(self, field: Field, value: Any, path: str, key: str | None = None) -> Any:
@@ -101,17 +103,29 @@ class Checker:
         """Plain settings checked and filled in, slots as they are written."""
         self._known(schema, given, path)
         written = {name: given.get(name, field.default) for name, field in schema.fields.items()}
-        known = {name: value for name, value in written.items() if value is not REQUIRED}
-        return {n: v if schema.fields[n].slot else self.field(schema.fields[n], v, join(path, n)) for n, v in known.items()}
+        return {
+            name: self._shaped(field, written[name], join(path, name))
+            if field.slot
+            else self.field(field, written[name], join(path, name))
+            for name, field in schema.fields.items()
+        }
+
+    def _shaped(self, field: Field, value: Any, path: str) -> Any:
+        """What stands in a slot, not looked into: it is there, and one, a list or a mapping as the slot has it."""
+        if value is REQUIRED:
+            raise RecipeError(f"{path} is missing{self.layers.where(path)}: it must be {field.expected}.")
+        if (value is None and field.optional) or (field.fits(value) and holds_object(value)):
+            return value
+        if not field.fits(value) or (field.shape == "one" and not isinstance(value, str | dict)):
+            raise RecipeError(f"{path} must be {field.expected}, got {_shown(value)}{self.layers.where(path)}.")
+        return value
 
     def _expanded(
         self, expand: Callable[..., dict[str, Any]], settings: dict[str, Any], path: str, names: Collection[str]
     ) -> dict[str, Any]:
         origin = self.layers.origin(path)
-        try:
+        with constructing(path, f"{settings[USE]}.expand", names, self.layers.where):
             replaced = expand(settings, copied(self.recipe))
-        except ValueError as error:
-            raise RecipeError(worded(error, path, names, self.layers.where)) from None
         if origin is not None:
             self.layers.note(path, replaced, Origin(f"{origin.text}, expanded by {settings[USE]}", origin.folder))
         return replaced
@@ -123,20 +137,9 @@ class Checker:
                 raise RecipeError(f"{at} is no setting of {schema.owner}{self.layers.where(at)}; {hint}")
 
     def _ranged(self, section: type, settings: dict[str, Any], path: str) -> dict[str, Any]:
-        try:
+        with constructing(path, section.__name__, settings, self.layers.where):
             section(**settings)
-        except ValueError as error:
-            raise RecipeError(worded(error, path, settings, self.layers.where)) from None
         return settings
-
-
-def worded(error: ValueError, path: str, names: Collection[str], where: Callable[[str], str]) -> str:
-    """A constructor's complaint in recipe words: `temperature must be > 0` is about `methods.kd.temperature`."""
-    text = str(error).rstrip(".")
-    first = text.split(maxsplit=1)[0] if text else ""
-    if first in names:
-        return f"{path}.{text}{where(join(path, first))}."
-    return f"{path}: {text}{where(path)}."
 
 
 def _shown(value: Any) -> str:

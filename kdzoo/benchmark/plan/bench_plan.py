@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -74,7 +75,7 @@ class BenchPlan:
                 for name, job in cells.items()
             ],
             "teachers": [
-                {"name": job.row, "identity": self.identities[job.name], "folder": f"../teachers/{job.folder.name}"}
+                {"name": job.row, "identity": self.identities[job.name], "folder": _inside(job, self.folder)}
                 for job in self.jobs
                 if job.seed is None
             ],
@@ -144,7 +145,7 @@ def _row(cell: Cell, published: str | None) -> dict[str, Any]:
 
 
 def _inside(job: Job, folder: Path) -> str:
-    return job.folder.relative_to(folder).as_posix()
+    return Path(os.path.relpath(job.folder, folder)).as_posix()
 
 
 def unpackaged_plugins(settings: Mapping[str, Any]) -> list[str]:
