@@ -49,6 +49,15 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
         beside.unlink(missing_ok=True)
 
 
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The mapping in a JSON file; None where there is no such file, or it is damaged."""
+    try:
+        values = json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    return values if isinstance(values, dict) else None
+
+
 def write_json(path: Path, value: Any) -> None:
     replace_file(path, lambda p: p.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n"))
 

@@ -7,7 +7,6 @@ deployed), `predictions.npz`, and `result.json`, which is written last and marks
 from __future__ import annotations
 
 import copy
-import json
 import shutil
 import time
 import warnings
@@ -25,7 +24,7 @@ from kdzoo.engine.checkpoint_timing import CheckpointTimer
 from kdzoo.engine.components import method_of
 from kdzoo.engine.distributed import ProcessGroup
 from kdzoo.engine.feed import Feed
-from kdzoo.engine.files import locked, replace_file, write_json, writing
+from kdzoo.engine.files import locked, read_json, replace_file, write_json, writing
 from kdzoo.engine.loop import train
 from kdzoo.engine.metrics_log import MetricsLog
 from kdzoo.engine.names_check import STUDENT
@@ -37,6 +36,7 @@ from kdzoo.engine.selection import Selection, save_weights
 from kdzoo.engine.stages import StagePlan
 from kdzoo.engine.teacher_recipe import TeacherRecipe
 from kdzoo.engine.tracking import tracking
+from kdzoo.errors import MissingError, RecipeError
 from kdzoo.protocol.task import Task
 from kdzoo.recipe.build import build
 from kdzoo.recipe.load import Recipe, dump
@@ -74,11 +74,8 @@ def launch(recipe: Recipe, *, folder: Path | None = None, force: bool = False, l
 
 def finished(folder: Path, identity: str) -> Result | None:
     """The result of a finished run with this identity, if the folder holds it."""
-    try:
-        values = json.loads((folder / "result.json").read_text())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return None
-    return Result(folder, identity, values) if values.get("identity") == identity else None
+    values = read_json(folder / "result.json")
+    return Result(folder, identity, values) if values is not None and values.get("identity") == identity else None
 
 
 def trained(run: Run, settings: Mapping[str, Any], *, which: str) -> nn.Module:
@@ -87,7 +84,12 @@ def trained(run: Run, settings: Mapping[str, Any], *, which: str) -> nn.Module:
     result = launch(nested.recipe, folder=nested.folder)
     module = deployable(nested.settings)
     file = result.folder / ("best.safetensors" if which == "best" else DEPLOYED)
-    load_weights(module, file, "teacher")
+    try:
+        load_weights(module, file, "teacher")
+    except (MissingError, RecipeError) as error:
+        warnings.warn(f"{error} The teacher is trained again.", stacklevel=2)
+        launch(nested.recipe, folder=nested.folder, force=True)
+        load_weights(module, file, "teacher")
     return module
 
 
@@ -181,11 +183,8 @@ def _settings_of_torch(settings: Mapping[str, Any]) -> Iterator[None]:
 
 def _forget_others(folder: Path, identity: str) -> None:
     """A folder that holds the start of a run with another identity is cleared: its checkpoints mean something else."""
-    try:
-        before = json.loads((folder / "run.json").read_text()).get("identity")
-    except (FileNotFoundError, ValueError):
-        return
-    if before != identity:
+    before = read_json(folder / "run.json")
+    if before is not None and before.get("identity") != identity:
         _clear(folder)
 
 

@@ -125,7 +125,8 @@ def _nested(value: Any, path: str, layers: Layers, tree: Mapping[str, Any], dept
         raise RecipeError(f"{path} must be the name or path of a recipe, or a recipe, got {value!r}{layers.where(path)}.")
     if isinstance(value, dict) and USE in value:  # an override inside a recipe that was given by its name
         value = {"extends" if key == USE else key: item for key, item in value.items()}
-    inner = read(value, folder=origin.folder, text=origin.text)
+    namer = layers.namer(path)
+    inner = read(value, folder=origin.folder, text=origin.text, distribution=namer.distribution if namer else "")
     shared = {key: tree[key] for key in OF_THIS_MACHINE if key in tree}
     inner.merge(shared, Origin("the recipe around it", origin.folder))
     try:

@@ -65,6 +65,13 @@ def leaves(value: Any, path: str = "") -> list[tuple[str, Any]]:
     return [(path, value)]
 
 
+def mappings(value: Any, path: str = "") -> list[str]:
+    """The paths of all mappings in a value, itself among them."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    own = [path] if isinstance(value, dict) else []
+    return own + [found for key, item in items for found in mappings(item, join(path, key))]
+
+
 def copied(tree: Any) -> Any:
     """A copy of a tree that shares the Python objects in it."""
     if isinstance(tree, dict):

@@ -11,6 +11,7 @@ from typing import Any
 from kdzoo import registry
 from kdzoo.errors import PluginError, RecipeError, did_you_mean
 from kdzoo.protocol.blame import constructing
+from kdzoo.recipe.find import OWN
 from kdzoo.recipe.layers import Layers, Origin
 from kdzoo.recipe.paths import copied, join
 from kdzoo.recipe.schema import RECIPE, REQUIRED, USE, Field, Schema, schema_for, schema_of
@@ -83,7 +84,7 @@ class Checker:
         if not isinstance(use, str):
             raise RecipeError(f"{path} does not say which of the {kind} it is{self.layers.where(path)}: write {path}.{USE}.")
         try:
-            registry.entry(kind, use)
+            use = self._meant(kind, use, path)
         except PluginError as error:
             raise RecipeError(f"{path}{self.layers.where(path)}: {error}") from None
         try:
@@ -98,6 +99,11 @@ class Checker:
                 return self._plugin(kind, replaced, path)
             given = {name: item for name, item in replaced.items() if name != USE}
         return {USE: use, **self.section(schema, given, path)}
+
+    def _meant(self, kind: str, use: str, path: str) -> str:
+        """The name, with its distribution where others have one of that name and the recipe's own is meant."""
+        origin = self.layers.namer(path)
+        return registry.spelled(kind, use, of=OWN if origin is None else origin.distribution)
 
     def _unexpanded(self, schema: Schema, given: Mapping[str, Any], path: str) -> dict[str, Any]:
         """Plain settings checked and filled in, slots as they are written."""
@@ -127,7 +133,8 @@ class Checker:
         with constructing(path, f"{settings[USE]}.expand", names, self.layers.where):
             replaced = expand(settings, copied(self.recipe))
         if origin is not None:
-            self.layers.note(path, replaced, Origin(f"{origin.text}, expanded by {settings[USE]}", origin.folder))
+            text = f"{origin.text}, expanded by {settings[USE]}"
+            self.layers.note(path, replaced, Origin(text, origin.folder, origin.distribution))
         return replaced
 
     def _known(self, schema: Schema, given: Mapping[str, Any], path: str) -> None:
