@@ -10,15 +10,18 @@ import os
 import sys
 from collections.abc import Sequence
 
-from kdzoo.cli.dispatch import dispatch
-from kdzoo.cli.exit_codes import guarded
-
 __all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Carry out one command; the exit code. `argv` is without the program's name, by default the process's own."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        from kdzoo.cli.dispatch import dispatch
+        from kdzoo.cli.exit_codes import guarded
+    except KeyboardInterrupt:  # the first tenth of a second, before anything can guard
+        sys.stderr.write("interrupted.\n")
+        return 130
     # Read when torch is imported; on a CPU one thread is several times faster than many for models of this size.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     return guarded(lambda: dispatch(arguments), debug="--debug" in arguments)

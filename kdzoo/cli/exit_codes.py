@@ -33,7 +33,7 @@ def guarded(action: Callable[[], int], *, debug: bool = False) -> int:
         except SystemExit as end:  # argparse, after --help
             return end.code if isinstance(end.code, int) else 0
         except BrokenPipeError:  # `kdzoo list | head`: the reader has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115
             return 0
         except BaseException as error:
             if debug:
@@ -51,6 +51,9 @@ def _told(error: BaseException) -> int:
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("kdzoo"):
         complain(f"The Python module {error.name!r} is not installed. Run: pip install kdzoo, which brings what it requires.")
         return MissingError.exit_code
+    if isinstance(error, OSError) and error.errno == errno.EBADF:
+        complain("standard output is closed, so the result cannot be shown; do not close it, or redirect it to /dev/null.")
+        return 1
     if isinstance(error, OSError) and error.errno in OF_THE_USER and error.filename is not None:
         complain(f"{error.filename} cannot be used: {error.strerror}; give another path.")
         return RecipeError.exit_code

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -11,7 +12,9 @@ from typing import Any
 from kdzoo.benchmark.report.board import Board, Row
 from kdzoo.benchmark.report.records import FORMAT, Records
 from kdzoo.benchmark.report.statistics import Summary
+from kdzoo.terminal.console import visible
 
+FORMULA = ("=", "+", "-", "@")
 EXPLAINED = (
     "{metric} on test, mean ± sd over seeds. *Best on validation* is the test metric of the epoch that was best on validation; "
     "no number here was chosen on test. Differences to {baseline} are paired by seed (and values of the grid), with 95 % t "
@@ -22,10 +25,10 @@ EXPLAINED = (
 def markdown(board: Board) -> str:
     """Table, explanation, warnings, failures and notes."""
     headers, rows = table(board)
-    lines = [f"# {board.name}", "", _line(headers), _line(["---", *["---:"] * (len(headers) - 1)]), *map(_line, rows)]
-    lines += ["", EXPLAINED.format(metric=board.metric, baseline=board.baseline), ""]
+    lines = [f"# {escaped(board.name)}", "", _line(headers), "|" + " --- |" + " ---: |" * (len(headers) - 1), *map(_line, rows)]
+    lines += ["", EXPLAINED.format(metric=escaped(board.metric), baseline=escaped(board.baseline)), ""]
     for title, items in sections(board).items():
-        lines += [f"**{title}**", "", *(f"- {item}" for item in items), ""]
+        lines += [f"**{title}**", "", *(f"- {escaped(item)}" for item in items), ""]
     return "\n".join(lines)
 
 
@@ -139,7 +142,7 @@ def results_csv(records: Records) -> str:
     columns = list(dict.fromkeys(key for line in lines for key in line))
     writer = csv.DictWriter(buffer, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(lines)
+    writer.writerows({key: _literal(value) for key, value in line.items()} for line in lines)
     return buffer.getvalue()
 
 
@@ -153,9 +156,19 @@ def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
     return flat | {"parameters": (values["parameters"] or {}).get("deployed")}
 
 
+def _literal(value: Any) -> Any:
+    """A text that a spreadsheet would take for a formula, as a text."""
+    return f"'{value}" if isinstance(value, str) and value.lstrip()[:1] in FORMULA else value
+
+
 def _others(count: int) -> str:
     return f" and {count} other{'' if count == 1 else 's'}" if count else ""
 
 
 def _line(fields: list[str]) -> str:
-    return "| " + " | ".join(field.replace("|", "\\|") for field in fields) + " |"
+    return "| " + " | ".join(escaped(field).replace("|", "\\|") for field in fields) + " |"
+
+
+def escaped(text: str) -> str:
+    """A text as Markdown shows it as it is."""
+    return re.sub(r"([\\`*<>]|(?<=\])\()", r"\\\1", visible(" ".join(text.split())))

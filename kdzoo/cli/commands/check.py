@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from kdzoo.cli.arguments import add_json, add_plugins, load_plugins
 from kdzoo.cli.exit_codes import unexpected
 from kdzoo.errors import KdzooError, RecipeError
-from kdzoo.terminal.console import show_json, show_table
+from kdzoo.terminal.console import loading, show_json, show_table
 
 if TYPE_CHECKING:
     from kdzoo.recipe.load import Recipe
@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    loading("torch and the recipes")
     load_plugins(args)
     overrides = [word for word in args.recipes if is_override(word)]
     named = [name for word in args.recipes if not is_override(word) for name in _files(word)]
