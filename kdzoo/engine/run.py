@@ -7,7 +7,7 @@ both in one. Hooks see a run as `kdzoo.protocol.context.RunContext`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,12 +16,15 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from kdzoo.engine import method_view
+from kdzoo.engine.costs import Costs
 from kdzoo.engine.denominators import counts_of, counts_over, shares
 from kdzoo.engine.distributed import ProcessGroup
 from kdzoo.engine.feature_recorder import FeatureRecorder, Overwritten
+from kdzoo.engine.flops import FlopCounter
 from kdzoo.engine.gradient_groups import GradientGroups
 from kdzoo.engine.precision import Precision, full_rows
 from kdzoo.engine.rates import Rates
+from kdzoo.engine.source import Source
 from kdzoo.protocol.blame import hook_of, returned
 from kdzoo.protocol.context import Counts, Labeled, Parameters, Weights
 from kdzoo.protocol.method import Method, overrides
@@ -42,7 +45,8 @@ class Run:
     """One training.
 
     Attributes:
-        settings: the resolved recipe. task, device, precision, processes, streams: what it runs on.
+        settings: the resolved recipe. precision: of its forwards.
+        source: the task, the data and the frozen teachers that it draws from.
         needs, own_needs: merged, and by label of a method.
         learners, teachers, methods: the modules, by name, name and label.
         makers: optimizers as configured, by role; optimizers, rates, gradient_groups: those of the present stage.
@@ -56,16 +60,14 @@ class Run:
         precomputed: (learner, batch, micro-batch) -> its answers by view on the coming step, if `update_teacher` left them.
         training: whether a learner's forward moves its running statistics, which is so in the training step alone.
         train_recipe: how a teacher that is a recipe gets its weights.
+        costs: what the training has cost so far.
     """
 
     settings: Mapping[str, Any]
-    task: Task
+    source: Source
     needs: Needs
     own_needs: Mapping[str, Needs]
-    streams: Streams
-    device: torch.device
     precision: Precision
-    processes: ProcessGroup
     learners: dict[str, nn.Module] = field(default_factory=dict)
     teachers: dict[str, Teacher] = field(default_factory=dict)
     methods: dict[str, Method] = field(default_factory=dict)
@@ -88,8 +90,25 @@ class Run:
     precomputed: dict[tuple[str, int, int], Mapping[str, Output]] = field(default_factory=dict)
     training: bool = False
     train_recipe: TrainRecipe | None = None
+    costs: Costs = field(default_factory=Costs)
 
     # -- what there is -----------------------------------------------------------------------------------------------
+
+    @property
+    def task(self) -> Task:
+        return self.source.task
+
+    @property
+    def streams(self) -> Streams:
+        return self.source.streams
+
+    @property
+    def device(self) -> torch.device:
+        return self.source.device
+
+    @property
+    def processes(self) -> ProcessGroup:
+        return self.source.processes
 
     @property
     def student(self) -> nn.Module:
@@ -131,7 +150,7 @@ class Run:
         return {name: p for name, p in named.items() if p.requires_grad}
 
     def trained(self, settings: Mapping[str, Any], *, which: str) -> nn.Module:
-        """The deployed module of a recipe that is a teacher here, with the `last` or `best` epoch's weights."""
+        """The deployed module of a recipe that is a teacher here, with `last`, `best` or `initial` weights."""
         assert self.train_recipe is not None, "a run that has teachers with recipes is assembled with `train_recipe`"
         return self.train_recipe(self, settings, which=which)
 
@@ -168,6 +187,7 @@ class Run:
                 that a hook may look at a batch without leaving a trace; a teacher's move in its train mode.
         """
         model = self.model(role)
+        self.costs.ask(role, batch.size)
         call: Callable[..., Any] = self.compiled.get(role, model)
         commit = (self.training or role not in self.learners) if commit is None else commit
         if params is not None or not commit:
@@ -209,16 +229,29 @@ class Run:
     ) -> Output:
         """A teacher's answer. A frozen one is asked once for a micro-batch; another one each time, with a graph if `grad`."""
         known = batch.answers.get(name, {})
+        key = (name, view, self.stage, batch.epoch, batch.number, batch.part)
         if view in known:
+            self.costs.borrow(key, batch.size, self.source.answer_flops.get((name, view)))
             return known[view]
         teacher = self.teachers[name]
-        with torch.set_grad_enabled(grad and teacher.trains and torch.is_grad_enabled()), hook_of(f"teachers.{name}", "answer"):
+        common = self.source.common() if teacher.frozen else nullcontext()
+        counter = FlopCounter() if teacher.frozen and self.source.shared and self.costs.count else None
+        asked = hook_of(f"teachers.{name}", "answer")
+        with (
+            asked,
+            common,
+            counter or nullcontext(),
+            torch.set_grad_enabled(grad and teacher.trains and torch.is_grad_enabled()),
+        ):
             output = teacher.answer(batch, self, view, student=None if teacher.frozen else student, peers=peers or {})
         if not isinstance(output, Output):
             returned(output, Output, f"teachers.{name}", "answer")
         output = output if grad else output.detach()
         if teacher.frozen:
             batch.answers.setdefault(name, {})[view] = output
+            self.costs.paid(key)
+        if counter is not None:
+            self.source.answer_flops[name, view] = counter.total / max(batch.size, 1)
         return output
 
     def peers(self, batch: Batch, learner: str, view: str = MAIN) -> dict[str, Output]:
@@ -337,12 +370,7 @@ class Run:
 
     def micros(self, batch: Batch) -> tuple[Batch, ...]:
         """The micro-batches of an optimizer step, numbered."""
-        if batch.micros:
-            return batch.micros
-        parts = self.task.split(batch, self.settings["train"]["accumulate"])
-        if len(parts) == 1:
-            return (replace(parts[0], part=0, answers=batch.answers),)
-        return tuple(replace(micro, part=number, answers={}, micros=()) for number, micro in enumerate(parts))
+        return self.source.micros(batch)
 
     def counts(self, micros: Sequence[Batch]) -> Counts:
         """What losses average over, by name, in all micro-batches and processes of an optimizer step."""

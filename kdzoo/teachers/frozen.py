@@ -17,7 +17,8 @@ class Frozen(Teacher):
     Args:
         model, checkpoint: an architecture and its weights file. Without a checkpoint it is a random network (a control).
         recipe: instead of both, the recipe that trains it; trained once, stored under its identity, and shared.
-        weights: of a recipe, the `last` epoch's weights or the `best` on validation.
+        weights: of a recipe, the `last` epoch's weights or the `best` on validation. `initial` leaves the model as it is
+            initialized, whatever recipe or checkpoint there is: a control.
     """
 
     def __init__(
@@ -26,7 +27,7 @@ class Frozen(Teacher):
         model: Model | None = None,
         checkpoint: str | None = None,
         recipe: RecipeRef | None = None,
-        weights: Literal["last", "best"] = "last",
+        weights: Literal["last", "best", "initial"] = "last",
     ) -> None:
         super().__init__()
         if recipe is not None and (model is not None or checkpoint is not None):

@@ -62,7 +62,7 @@ def test_the_report_of_a_damaged_folder(name: str, damage: str, bench: Path) -> 
 
 def test_whole_files_are_read(bench: Path) -> None:
     records = read_records(bench)
-    assert read_samples(records) is not None
     found = predictions(records)
     assert found is not None
-    assert list(found[1]) == ["alone", "kd"]
+    assert list(found.logits) == ["alone", "kd"]
+    assert read_samples(records, found) is not None

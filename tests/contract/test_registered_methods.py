@@ -99,5 +99,21 @@ class TestNoisyTeacher(testing.TransformContract):
     transform = "noisy_teacher"
 
 
+class TestShuffledTeacher(testing.TransformContract):
+    transform = "shuffled_teacher"
+
+
 class TestProbabilityShift(testing.TransformContract):
     transform = "probability_shift"
+
+
+class TestKDpt(testing.TransformContract):
+    transform = "kd_pt"
+
+
+class TestKDTopk(testing.TransformContract):
+    transform = "kd_topk"
+
+
+class TestKDptSim(testing.TransformContract):
+    transform = "kd_pt_sim"

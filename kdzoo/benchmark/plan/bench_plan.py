@@ -14,7 +14,7 @@ from kdzoo.benchmark.execute.job import Job, Outcome
 from kdzoo.benchmark.plan.grid import Cell, Grid, expand, slug
 from kdzoo.benchmark.report.records import FORMAT, PLAN
 from kdzoo.engine.assemble import device_of
-from kdzoo.engine.files import locked, write_json, writing
+from kdzoo.engine.files import locked, read_json, write_json, writing
 from kdzoo.engine.launch import finished
 from kdzoo.engine.run_identity import identify
 from kdzoo.engine.teacher_recipe import TeacherRecipe, in_training_order, nested
@@ -51,7 +51,17 @@ class BenchPlan:
             yield
 
     def save(self) -> None:
-        write_json(self.folder / PLAN, self.described())
+        """Write it; what an earlier plan of this folder declared stays as it was declared."""
+        write_json(
+            self.folder / PLAN,
+            self.described() | {"declared": self._declared(declared_before(self.folder, self.grid.baseline))},
+        )
+
+    def _declared(self, before: Mapping[str, bool]) -> dict[str, bool]:
+        """Row -> whether its comparison was declared before any of its cells was finished."""
+        seen = {job.row for job in self.jobs if job.seed is not None and job.name in self.finished}
+        rows = {label: {cell.row for cell in self.grid.cells if cell.label == label} for label in self.grid.declared}
+        return {label: before.get(label, not own & seen) for label, own in rows.items()}
 
     def described(self) -> dict[str, Any]:
         """The plan as plain data."""
@@ -68,6 +78,8 @@ class BenchPlan:
             "baseline": grid.baseline,
             "alone": grid.alone,
             "also": list(grid.also),
+            "resolve": grid.resolve,
+            "without": list(grid.without),
             "notes": list(grid.notes),
             "rows": [_row(cell, grid.published.get(cell.label)) for cell in reversed(first.values())],
             "cells": [
@@ -108,6 +120,12 @@ def make_plan(
     results = {} if force else {job.name: finished(job.folder, identities[job.name]) for job in jobs}
     done = {name: Outcome(found.values["metric"], found.metric) for name, found in results.items() if found is not None}
     return BenchPlan(grid, folder, jobs, identities, done)
+
+
+def declared_before(folder: Path, baseline: str) -> dict[str, bool]:
+    """What the plan that lies in a folder declared of comparisons with this baseline; nothing if there is none."""
+    plan = read_json(folder / PLAN) or {}
+    return dict(plan.get("declared", {})) if plan.get("baseline") == baseline else {}
 
 
 def _placed(recipe: Recipe, root: Path) -> Recipe:

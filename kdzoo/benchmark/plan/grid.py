@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kdzoo import digests
+from kdzoo.benchmark.plan import controls
 from kdzoo.benchmark.plan.rows import BARE_STUDENT, PUBLISHED, changed, is_alone
 from kdzoo.benchmark.plan.section import NAME, Section, read_section
 from kdzoo.benchmark.report.published import chosen
@@ -60,6 +61,8 @@ class Grid:
         text: its recipe as YAML, with all that it extends.
         alone, baseline: labels of the student-alone row and of the one that others are compared with.
         published: label -> the name of the row's number in the table of published ones.
+        declared: rows whose comparison with the baseline was named. resolve: a difference worth seeing.
+        without: controls that are not among the rows.
     """
 
     name: str
@@ -72,6 +75,9 @@ class Grid:
     alone: str
     baseline: str
     published: Mapping[str, str]
+    declared: Sequence[str] = ()
+    resolve: float | None = None
+    without: Sequence[str] = ()
 
 
 def expand(
@@ -96,11 +102,13 @@ def expand(
     text = Recipe(layers.tree, source).yaml()
     section = read_section(layers, source, seeds)
     rows, alone = _rows(layers, section, Origin(source, Path.cwd()))
+    rows |= _controls(layers, section, rows, Origin(f"the controls of {source}", Path.cwd()))
     baseline = _known(section.baseline or alone, rows, "bench.baseline")
     wanted = {*(rows if methods is None else [_known(label, rows, "the chosen rows") for label in methods]), alone, baseline}
     points = [dict(zip(section.grid, values, strict=True)) for values in itertools.product(*section.grid.values())]
     own = {label: (section.methods.get(label) or {}).get(PUBLISHED) for label in rows}
     numbers = chosen(own, section.published)
+    declared = [_known(label, rows, "bench.declared") for label in section.declared]
     cells = [
         Cell(label, point, seed, _loaded(row, label, point | {"seed": seed}))
         for seed in section.seeds
@@ -111,7 +119,21 @@ def expand(
     again = not isinstance(recipe, Mapping) and methods is None and seeds is None
     command = shlex.join(["kdzoo", "bench", source, *overrides]) if again else ""
     name, description = (str(layers.tree.get(key) or default) for key, default in (("name", "bench"), ("description", "")))
-    return Grid(name, description, command, text, section.also, section.notes, cells, alone, baseline, numbers)
+    return Grid(
+        name=name,
+        description=description,
+        command=command,
+        text=text,
+        also=section.also,
+        notes=section.notes,
+        cells=cells,
+        alone=alone,
+        baseline=baseline,
+        published=numbers,
+        declared=declared,
+        resolve=section.resolve,
+        without=[label for label in controls.known() if label not in rows],
+    )
 
 
 def slug(label: str) -> str:
@@ -138,6 +160,18 @@ def _rows(layers: Layers, section: Section, source: Origin) -> tuple[dict[str, L
     if ALONE in rows:
         raise RecipeError(f"bench.methods.{ALONE} must be hard_label without a teacher, as its label says; relabel it.")
     return {ALONE: changed(layers, BARE_STUDENT, Origin(source.text, source.folder, OWN)), **rows}, ALONE
+
+
+def _controls(layers: Layers, section: Section, rows: Mapping[str, Layers], source: Origin) -> dict[str, Layers]:
+    """The rows of the controls that the section wants."""
+    found: dict[str, Layers] = {}
+    for label, row in controls.rows(section.controls, rows).items():
+        with _named(label):
+            found[label] = changed(layers, row, source)
+            if label == controls.LONGER:
+                own = resolved(layers.copy(), source.text)
+                found[label].put("train.epochs", controls.equal_epochs(own.settings), source)
+    return found
 
 
 def _loaded(row: Layers, label: str, values: Mapping[str, Any]) -> Recipe:

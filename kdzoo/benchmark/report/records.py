@@ -13,7 +13,10 @@ from kdzoo.engine.files import read_json
 from kdzoo.errors import RecipeError
 
 FORMAT = 1
+READS = (1,)
+"""Formats of a run's `result.json` that this version can read."""
 PLAN = "plan.json"
+PAGE = "report.html"
 
 
 @dataclass(frozen=True)
@@ -78,16 +81,25 @@ def read_records(folder: Path) -> Records:
     if plan.get("format") != FORMAT:
         raise RecipeError(f"{folder / PLAN} has format {plan.get('format')}, this kdzoo reads {FORMAT}: run the bench again.")
     teachers = [_result(folder / found["folder"], found["identity"]) for found in plan["teachers"]]
-    return Records(folder, plan, [_record(folder, cell) for cell in plan["cells"]], [t for t in teachers if t is not None])
+    return Records(
+        folder, plan, [_record(folder, cell) for cell in plan["cells"]], [t for t in teachers if t and t.get("format") in READS]
+    )
 
 
 def _record(folder: Path, cell: Mapping[str, Any]) -> Record:
     own = folder / cell["folder"]
     values = _result(own, cell["identity"])
-    error = None
-    if values is None and (own / ERROR).is_file():
+    error = None if values is None or values.get("format") in READS else refusal(values.get("format"))
+    if error is not None:
+        values = None
+    elif values is None and (own / ERROR).is_file():
         error = (own / ERROR).read_text().partition("\n")[0]
     return Record(cell["row"], cell["seed"], cell["identity"], own, values, error)
+
+
+def refusal(found: Any) -> str:
+    """What is wrong with a result of another format; it is left as it is."""
+    return f"its result has format {found}, this kdzoo reads {READS[-1]}: report on it with the kdzoo that wrote it."
 
 
 def _result(folder: Path, identity: str) -> Mapping[str, Any] | None:

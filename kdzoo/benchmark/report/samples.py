@@ -42,6 +42,14 @@ class Samples:
     said: Mapping[str, Sequence[Said]]
 
 
+@dataclass(frozen=True)
+class Predictions:
+    """Test labels (N,), and row -> logits (N, C) at its first finished seed, the teachers of the first cell before them."""
+
+    target: NDArray[np.int64]
+    logits: Mapping[str, Logits]
+
+
 def save_samples(records: Records, settings: Mapping[str, Any]) -> None:
     """Choose images and keep them in the bench's folder; nothing where the task has no labeled images.
 
@@ -53,7 +61,7 @@ def save_samples(records: Records, settings: Mapping[str, Any]) -> None:
     found = predictions(records)
     if found is None:
         return
-    target, logits = found
+    target, logits = found.target, found.logits
     index = choose(target, [values.argmax(1) == target for values in logits.values()])
     pictures = _pictures(settings, index)
     if pictures is None:
@@ -67,9 +75,9 @@ def save_samples(records: Records, settings: Mapping[str, Any]) -> None:
     replace_file(records.folder / SAMPLES, write)
 
 
-def read_samples(records: Records) -> Samples | None:
+def read_samples(records: Records, found: Predictions | None) -> Samples | None:
     """The kept images with what the finished models say of them; None if there are none."""
-    path, found = records.folder / SAMPLES, predictions(records)
+    path = records.folder / SAMPLES
     if not path.is_file() or found is None:
         return None
     try:
@@ -77,7 +85,7 @@ def read_samples(records: Records) -> Samples | None:
             images, index, names = kept["images"], kept["index"], [str(name) for name in kept["names"]]
     except DAMAGED:
         return None
-    target, logits = found
+    target, logits = found.target, found.logits
     if index.size and index.max() >= len(target):
         return None
     truth = target[index]
@@ -85,8 +93,8 @@ def read_samples(records: Records) -> Samples | None:
     return Samples(images, [names[label] for label in truth], said)
 
 
-def predictions(records: Records) -> tuple[NDArray[np.int64], dict[str, Logits]] | None:
-    """Test labels (N,), and row -> logits (N, C) at its first finished seed, the teachers of the first cell before them."""
+def predictions(records: Records) -> Predictions | None:
+    """What the finished models said of the test split; None where that is no matrix of logits."""
     logits: dict[str, Logits] = {}
     target: NDArray[np.int64] | None = None
     for cell in records.done:
@@ -101,7 +109,7 @@ def predictions(records: Records) -> tuple[NDArray[np.int64], dict[str, Logits]]
         }
         logits = {name: value for name, value in teachers.items() if name not in logits} | logits
         logits.setdefault(cell.row, arrays["last.logits"])
-    return None if target is None else (target, logits)
+    return None if target is None else Predictions(target, logits)
 
 
 def choose(target: NDArray[np.int64], right: Sequence[NDArray[np.bool_]], *, count: int = COUNT) -> NDArray[np.int64]:
