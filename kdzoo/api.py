@@ -11,6 +11,7 @@ from torch import nn
 
 from kdzoo import registry
 from kdzoo.benchmark.plan.rows import changed
+from kdzoo.engine.components import make
 from kdzoo.engine.launch import finished, launch
 from kdzoo.engine.results import Result
 from kdzoo.engine.run_identity import identify
@@ -74,6 +75,7 @@ def train(recipe: Recipe, *, folder: Path | None = None, force: bool = False, pr
     if not settings["methods"]:
         hint = f"`kdzoo bench {recipe.source}` trains its rows" if settings["bench"] else "add e.g. methods.hard_label={}"
         raise RecipeError(f"{recipe.source} names no method, so there is nothing to train for: {hint}.")
+    make(settings, recipe.provenance)  # whatever is wrong with them is said before a teacher is trained
     identity = identify(settings)
     folder = folder or Path(settings["runtime"]["out"]) / (settings["name"] or "run") / identity
     if force or finished(folder, identity) is None:

@@ -207,9 +207,11 @@ def _weights(place: Path) -> Path:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = json.loads(file.read_text("utf-8"))
+        content = json.loads(file.read_text("utf-8"))
     except ValueError:
-        raise RecipeError(f"{file} is damaged: it is no JSON; export the run again.") from None
+        content = None
+    if not isinstance(content, dict):
+        raise RecipeError(f"{file} is damaged: it holds no JSON mapping; make it again by the command that wrote it.")
     return content
 
 

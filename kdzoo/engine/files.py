@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -36,6 +37,8 @@ def writing(folder: Path) -> Iterator[None]:
         file = next((path for path in [folder, *folder.parents] if path.is_file()), folder)
         raise RecipeError(f"cannot write to {folder}: {file} is a file, not a folder; set runtime.out elsewhere.") from None
     except (OSError, SafetensorError) as error:
+        if getattr(error, "errno", None) in (errno.EROFS, errno.ENAMETOOLONG):
+            raise RecipeError(f"cannot write to {folder}: {error.strerror}; set runtime.out elsewhere.") from None  # type: ignore[union-attr]
         reason = getattr(error, "strerror", None) or error
         raise RunFailed(
             f"writing to {folder} failed: {reason}; free some space or set runtime.out elsewhere, then start the same "
@@ -53,6 +56,15 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The mapping in a JSON file; None where there is no such file, or it is damaged."""
+    try:
+        values = json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    return values if isinstance(values, dict) else None
 
 
 def write_json(path: Path, value: Any) -> None:

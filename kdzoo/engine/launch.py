@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import warnings
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -24,6 +25,7 @@ from kdzoo.engine.run import Run
 from kdzoo.engine.run_identity import identify
 from kdzoo.engine.teacher_recipe import TeacherRecipe
 from kdzoo.engine.trainee import DEPLOYED, Listener, Tell, Trainee, finished, settings_of_torch
+from kdzoo.errors import MissingError, RecipeError
 from kdzoo.protocol.task import Task
 from kdzoo.recipe.build import build
 from kdzoo.recipe.load import Recipe
@@ -86,7 +88,13 @@ def trained(run: Run, settings: Mapping[str, Any], *, which: str, tell: Tell | N
     task = opened(nested.settings)
     module = deployable(nested.settings, task)
     if result is not None:
-        load_weights(module, result.folder / ("best.safetensors" if which == "best" else DEPLOYED), "teacher")
+        file = result.folder / ("best.safetensors" if which == "best" else DEPLOYED)
+        try:
+            load_weights(module, file, "teacher")
+        except (MissingError, RecipeError) as error:
+            warnings.warn(f"{error} The teacher is trained again.", stacklevel=2)
+            launch(nested.recipe, folder=nested.folder, force=True, tell=tell)
+            load_weights(module, file, "teacher")
     return _as_trained(module, task.preprocessing(), run.task.preprocessing(), f"the teacher {nested.name}", tell)
 
 

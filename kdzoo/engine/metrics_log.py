@@ -114,6 +114,7 @@ class MetricsLog(Observer):
                 "event": "step",
                 "stage": run.stage,
                 "epoch": run.progress.epoch,
+                "epochs": run.progress.epochs,
                 "step": run.progress.step + 1,
                 "steps": run.progress.steps,
                 "loss": math.fsum(weighted.values()),

@@ -6,7 +6,6 @@ learners, methods, optimizers, checkpoints, log, results. What it shares with ot
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -21,7 +20,7 @@ from kdzoo.engine.checkpoint_timing import CheckpointTimer
 from kdzoo.engine.cost_watch import CostWatch
 from kdzoo.engine.distributed import ProcessGroup
 from kdzoo.engine.feed import Feed
-from kdzoo.engine.files import LOCK, clear_leftovers, locked, remove_folder, replace_file, write_json, writing
+from kdzoo.engine.files import LOCK, clear_leftovers, locked, read_json, remove_folder, replace_file, write_json, writing
 from kdzoo.engine.loop import Loop
 from kdzoo.engine.metrics_log import MetricsLog
 from kdzoo.engine.observers import Observers
@@ -170,11 +169,8 @@ class Trainee:
 
 def finished(folder: Path, identity: str) -> Result | None:
     """The result of a finished run with this identity, if the folder holds it."""
-    try:
-        values = json.loads((folder / RESULT).read_text())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return None
-    return Result(folder, identity, values) if values.get("identity") == identity else None
+    values = read_json(folder / RESULT)
+    return Result(folder, identity, values) if values is not None and values.get("identity") == identity else None
 
 
 @contextmanager
@@ -208,10 +204,7 @@ def _untracked(settings: Mapping[str, Any]) -> Mapping[str, Any]:
 def _check_owner(folder: Path, identity: str) -> None:
     """Refuse a folder that holds another run, finished or begun: it stays until somebody says that it can go."""
     for name in (RESULT, STARTED):
-        try:
-            found = json.loads((folder / name).read_text()).get("identity", identity)
-        except (FileNotFoundError, ValueError, AttributeError):
-            continue
+        found = (read_json(folder / name) or {}).get("identity", identity)
         if found != identity:
             raise RecipeError(
                 f"{folder} holds a run of other settings (its identity is {found}, this one's is {identity}), which is kept: "

@@ -127,7 +127,7 @@ def _executor(workers: int, threads: int, plugins: Sequence[str | Path], tell: O
 
 @contextmanager
 def _signals() -> Iterator[threading.Event]:
-    """An event that the first SIGINT or SIGTERM sets; a second one acts as it did before."""
+    """An event that the first SIGINT or SIGTERM sets; a second one ends this process, and its workers with it."""
     stopped = threading.Event()
-    with signals.listening(lambda _: stopped.set()):
+    with signals.listening(lambda _: stopped.set(), again=signals.leave_at_once):
         yield stopped

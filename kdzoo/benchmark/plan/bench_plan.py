@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from kdzoo.benchmark.execute.job import Job, Outcome
 from kdzoo.benchmark.plan.grid import Cell, Grid, expand, slug
 from kdzoo.benchmark.report.records import FORMAT, PLAN
 from kdzoo.engine.assemble import device_of
-from kdzoo.engine.files import clear_leftovers, locked, write_json, writing
+from kdzoo.engine.files import clear_leftovers, locked, read_json, write_json, writing
 from kdzoo.engine.launch import finished
 from kdzoo.engine.run_identity import identify
 from kdzoo.engine.teacher_recipe import TeacherRecipe, in_training_order, nested
@@ -94,7 +94,7 @@ class BenchPlan:
                 for name, job in cells.items()
             ],
             "teachers": [
-                {"name": job.row, "identity": self.identities[job.name], "folder": f"../teachers/{job.folder.name}"}
+                {"name": job.row, "identity": self.identities[job.name], "folder": _inside(job, self.folder)}
                 for job in self.jobs
                 if job.seed is None
             ],
@@ -133,10 +133,7 @@ def make_plan(
 
 def declared_before(folder: Path, baseline: str) -> dict[str, bool]:
     """What the plan that lies in a folder declared of comparisons with this baseline; nothing if there is none."""
-    try:
-        plan = json.loads((folder / PLAN).read_text())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return {}
+    plan = read_json(folder / PLAN) or {}
     return dict(plan.get("declared", {})) if plan.get("baseline") == baseline else {}
 
 
@@ -175,7 +172,7 @@ def _row(cell: Cell, published: str | None) -> dict[str, Any]:
 
 
 def _inside(job: Job, folder: Path) -> str:
-    return job.folder.relative_to(folder).as_posix()
+    return Path(os.path.relpath(job.folder, folder)).as_posix()
 
 
 def unpackaged_plugins(settings: Mapping[str, Any]) -> list[str]:
