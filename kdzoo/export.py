@@ -117,6 +117,7 @@ def card(model: Deployed, module: nn.Module, task: Task, file: Path) -> dict[str
         "student": model.settings["student"],
         "parameters": sum(p.numel() for p in module.parameters()),
         "data": task.facts() | task.preprocessing(),
+        "inputs": list(task.remarks()),
         "metric": task.metric,
         "test": model.test,
         "recipe": portable(model.settings),
@@ -206,9 +207,11 @@ def _weights(place: Path) -> Path:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = json.loads(file.read_text("utf-8"))
+        content = json.loads(file.read_text("utf-8"))
     except ValueError:
-        raise RecipeError(f"{file} is damaged: it is no JSON; export the run again.") from None
+        content = None
+    if not isinstance(content, dict):
+        raise RecipeError(f"{file} is damaged: it holds no JSON mapping; make it again by the command that wrote it.")
     return content
 
 

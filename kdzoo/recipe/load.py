@@ -14,7 +14,7 @@ from kdzoo.recipe.interpolate import References
 from kdzoo.recipe.layers import Layers, Origin
 from kdzoo.recipe.overrides import apply
 from kdzoo.recipe.paths import child, join, keys, leaves, within
-from kdzoo.recipe.read import GIVEN, read
+from kdzoo.recipe.read import EXTENDS, GIVEN, RECIPE, read
 from kdzoo.recipe.schema import REQUIRED, USE, schema_of
 from kdzoo.recipe.sections import Layout, Paths
 from kdzoo.recipe.validate import Checker
@@ -123,15 +123,20 @@ def _with_teachers(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _nested(value: Any, path: str, layers: Layers, tree: Mapping[str, Any], depth: int) -> Recipe:
-    """A recipe inside a recipe. It runs on the same machine, so it shares the outer one's folders and runtime."""
-    origin = layers.origin(path) or Origin(GIVEN, Path.cwd())
+    """A recipe inside a recipe. It runs on the same machine, so it shares the outer one's folders and runtime.
+
+    What it extends is looked for beside the file that says so.
+    """
+    written = layers.origin(path) or Origin(GIVEN, Path.cwd())
+    origin = next((found for key in (EXTENDS, RECIPE) if (found := layers.origins.get(join(path, key)))), written)
     if depth > DEEPEST:
         raise RecipeError(f"{path}: recipes are nested more than {DEEPEST} deep (from {origin.text}); is one inside itself?")
     if not isinstance(value, str | dict):
         raise RecipeError(f"{path} must be the name or path of a recipe, or a recipe, got {value!r}{layers.where(path)}.")
     if isinstance(value, dict) and USE in value:  # an override inside a recipe that was given by its name
         value = {"extends" if key == USE else key: item for key, item in value.items()}
-    inner = read(value, folder=origin.folder, text=origin.text)
+    namer = layers.namer(path)
+    inner = read(value, folder=origin.folder, text=origin.text, distribution=namer.distribution if namer else "")
     shared = {key: tree[key] for key in OF_THIS_MACHINE if key in tree}
     inner.merge(shared, Origin("the recipe around it", origin.folder))
     try:
