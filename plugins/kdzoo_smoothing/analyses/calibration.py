@@ -35,7 +35,7 @@ class Reliability(NamedTuple):
 
     accuracy: Tensor
     confidence: Tensor
-    count: Tensor
+    samples: Tensor
 
 
 def reliability(logits: Tensor, target: Tensor, *, bins: int = 15) -> Reliability:
@@ -51,8 +51,8 @@ def reliability(logits: Tensor, target: Tensor, *, bins: int = 15) -> Reliabilit
 def calibration_errors(found: Reliability) -> tuple[Tensor, Tensor]:
     """ECE and MCE."""
     gaps = (found.accuracy - found.confidence).abs()
-    filled = found.count > 0
-    return (gaps[filled] * found.count[filled]).sum() / found.count.sum(), gaps[filled].max()
+    filled = found.samples > 0
+    return (gaps[filled] * found.samples[filled]).sum() / found.samples.sum(), gaps[filled].max()
 
 
 def brier(logits: Tensor, target: Tensor) -> Tensor:
@@ -114,7 +114,7 @@ class Calibration(Analysis):
                 "ece_at_best": calibration_errors(reliability(scaled, own.target, bins=self.bins))[0].item(),
                 "bin_accuracy": found.accuracy.tolist(),
                 "bin_confidence": found.confidence.tolist(),
-                "bin_count": found.count.tolist(),
+                "bin_count": found.samples.tolist(),
             }
         headers = ("run", "ECE", "MCE", "NLL (nat)", "Brier", "best T", "NLL at best T", "ECE at best T")
         keys = ("ece", "mce", "nll", "brier", "best_temperature", "nll_at_best", "ece_at_best")
@@ -124,7 +124,7 @@ class Calibration(Analysis):
     def _figure(self, bins: dict[str, Reliability]) -> Figure:
         perfect = Line("perfect calibration", [0, 1], [0, 1], dashed=True, markers=False, group=REFERENCE)
         lines: list[Mark] = [Line(name, own.confidence, own.accuracy) for name, own in bins.items()]
-        counts = [Bars(name, 100 * own.count / own.count.sum()) for name, own in bins.items()]
+        counts = [Bars(name, 100 * own.samples / own.samples.sum()) for name, own in bins.items()]
         edges = [f"{(number + 1) / self.bins:.2f}" for number in range(self.bins)]
         panels = [
             Panel(

@@ -23,7 +23,6 @@ from kdzoo.protocol.figures import REFERENCE, Figure, Line, Mark, Panel
 from kdzoo.ranges import at_least
 from kdzoo_smoothing.analyses.by_class import check_classes, labeled, name_of
 
-
 AT_ONCE = 128
 """Images that are compared with all others at once."""
 

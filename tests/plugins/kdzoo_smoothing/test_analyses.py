@@ -77,7 +77,7 @@ def test_the_expected_calibration_error_is_at_most_the_maximum_one_and_0_for_a_c
 
 def test_bins_are_open_below_and_closed_above() -> None:
     logits = torch.tensor([[0.5, 0.25, 0.25]], dtype=torch.double).log()
-    assert reliability(logits, torch.tensor([0]), bins=10).count.tolist() == [0, 0, 0, 0, 1, 0, 0, 0, 0, 0]
+    assert reliability(logits, torch.tensor([0]), bins=10).samples.tolist() == [0, 0, 0, 0, 1, 0, 0, 0, 0, 0]
 
 
 def test_the_best_temperature_undoes_a_wrong_scale() -> None:
