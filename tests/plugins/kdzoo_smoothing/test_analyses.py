@@ -377,9 +377,8 @@ def test_stability_is_drawn_as_bars_by_run_and_class() -> None:
     assert [mark.heights for mark in whole.marks if isinstance(mark, Bars)] == [
         [values[name]["one_minus_stability"]] for name in "ab"
     ]
-    assert [plain(mark.heights) for mark in each.marks if isinstance(mark, Bars)] == [
-        values[name]["per_class"] for name in "ab"
-    ]
+    drawn = [plain(mark.heights) for mark in each.marks if isinstance(mark, Bars)]
+    assert drawn == [values[name]["per_class"] for name in "ab"]
     assert each.categories == ["c0", "c1", "c2", "c3"]
     assert "probability²" in each.y
 
