@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kdzoo.engine.evaluate import evaluate
+from kdzoo.engine.evaluate import Evaluation, evaluate
 from kdzoo.engine.files import replace_file
 from kdzoo.engine.run import Run
 from kdzoo.engine.selection import Selection
@@ -82,10 +82,16 @@ def teacher_rows(run: Run, split: str) -> tuple[dict[str, Any], dict[str, Mappin
     for name, teacher in run.teachers.items():
         if teacher.model is None:
             continue
-        found = evaluate(run, teacher.model, split)
+        found = evaluated(run, name, split)
         rows[name] = {split: found.metrics, "parameters": count(teacher.model), "kind": run.settings["teachers"][name]["use"]}
         arrays[name] = found.arrays
     return rows, arrays
+
+
+def evaluated(run: Run, name: str, split: str) -> Evaluation:
+    """A model-backed teacher on a split."""
+    model = run.model(name)
+    return run.teachers[name].evaluated(run, split, lambda: evaluate(run, model, split))
 
 
 def warn_of_weak_teachers(run: Run) -> None:
@@ -95,7 +101,7 @@ def warn_of_weak_teachers(run: Run) -> None:
     for name, teacher in run.teachers.items():
         if guess is None or teacher.model is None or not teacher.frozen:
             continue
-        value = evaluate(run, teacher.model, split).metrics[run.task.metric]
+        value = evaluated(run, name, split).metrics[run.task.metric]
         if value < 1.5 * guess:
             warnings.warn(
                 f"teacher {name!r} reaches {run.task.metric} {value:.1f} on {split}, about what guessing gives "

@@ -93,6 +93,18 @@ class Task:
         """
         return {ROWS: batch.size, LABELS: batch.size}
 
+    def pool(self) -> int:
+        """Training samples, held-out ones included, that have a number each, the same in every run on these data; 0: none."""
+        return 0
+
+    def numbers(self, batch: Batch) -> Tensor | None:
+        """The numbers (B,) of a batch's samples in the pool; None for samples that are not in it."""
+        return None
+
+    def pooled(self, order: Sequence[Tensor]) -> Iterator[Batch]:
+        """Batches of samples by their numbers in the pool, as evaluation sees them."""
+        raise NotImplementedError
+
     def context(self) -> Any:
         """Static data beside the batches (a graph), on the device."""
         return None
@@ -141,4 +153,11 @@ class Task:
 
     def preprocessing(self) -> dict[str, Any]:
         """How raw samples become inputs, as JSON data for an exported model (mean and sd per channel)."""
+        return {}
+
+    def save_preprocessing(self, folder: Path) -> None:
+        """Write what makes inputs of raw samples (a tokenizer) beside an exported model; nothing by default."""
+
+    def free_axes(self) -> Mapping[int, str]:
+        """Axes of the inputs, besides the first, whose size changes from batch to batch, with names for an exported graph."""
         return {}
