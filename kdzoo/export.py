@@ -17,18 +17,17 @@ import torch
 from torch import Tensor, nn
 
 from kdzoo.engine.assemble import device_of
-from kdzoo.engine.distributed import ProcessGroup
 from kdzoo.engine.evaluate import evaluate
 from kdzoo.engine.files import replace_file, write_json, writing
 from kdzoo.engine.launch import DEPLOYED, deployable
 from kdzoo.engine.precision import Precision
 from kdzoo.engine.run import Run
 from kdzoo.engine.selection import save_weights
+from kdzoo.engine.source import Source
 from kdzoo.errors import CapabilityError, MissingError, RecipeError
 from kdzoo.protocol.needs import Needs
 from kdzoo.protocol.outputs import MAIN
 from kdzoo.protocol.task import Task
-from kdzoo.random import Streams
 from kdzoo.recipe.build import build
 from kdzoo.recipe.load import OF_THIS_MACHINE, load
 from kdzoo.weights import load_weights
@@ -209,18 +208,9 @@ def _stand(settings: Mapping[str, Any]) -> Run:
     device = device_of(settings["runtime"]["device"])
     torch.set_num_threads(settings["runtime"]["threads"])
     task: Task = build("tasks", settings["task"], "task")
-    root, streams = settings["paths"]["data"], Streams(settings["seed"])
-    task.open(needs=Needs(), streams=streams, device=device, root=Path(root) if root else None)
-    return Run(
-        settings=settings,
-        task=task,
-        needs=Needs(),
-        own_needs={},
-        streams=streams,
-        device=device,
-        precision=Precision(settings["train"]["precision"], device),
-        processes=ProcessGroup(device),
-    )
+    source = Source.opened(task, settings, Needs(), device)
+    precision = Precision(settings["train"]["precision"], device)
+    return Run(settings=settings, source=source, needs=Needs(), own_needs={}, precision=precision)
 
 
 def _weights(place: Path) -> Path:

@@ -34,9 +34,41 @@ def listening(heard: Callable[[int], object]) -> Iterator[None]:
             signal.signal(number, earlier)
 
 
+class Stop:
+    """Whether a signal asked this process to end in order: `signal` is its number, or None.
+
+    One object serves all that go on in the process; whoever enters `listening` first installs the handlers.
+    """
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self._listening = False
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take SIGINT and SIGTERM politely for the length of a block; a second one acts at once."""
+        if self._listening:
+            yield
+            return
+        self._listening = True
+        try:
+            with listening(self._heard):
+                yield
+        finally:
+            self._listening = False
+
+    def _heard(self, number: int) -> None:
+        self.signal = number
+
+
 def stop_this_process() -> None:
     """Raise SIGTERM here, which whoever listens in this process takes as the wish to end in order."""
     signal.raise_signal(signal.SIGTERM)
+
+
+def raise_again(number: int) -> None:
+    """Pass on a signal that was noted, to whoever listens here now."""
+    signal.raise_signal(number)
 
 
 def ignore_interrupts() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,20 +11,19 @@ from torch import nn
 
 from kdzoo.engine import gradient_groups
 from kdzoo.engine.components import make
-from kdzoo.engine.distributed import ProcessGroup
 from kdzoo.engine.feature_recorder import FeatureRecorder
 from kdzoo.engine.names_check import STUDENT
 from kdzoo.engine.precision import Precision
 from kdzoo.engine.run import Run, TrainRecipe
+from kdzoo.engine.source import Source
 from kdzoo.errors import CapabilityError, PluginError, RecipeError
 from kdzoo.models.tap_names import expand, resolve
 from kdzoo.protocol.blame import hook_of, returned
-from kdzoo.protocol.method import overrides
+from kdzoo.protocol.method import Method, overrides
 from kdzoo.protocol.needs import Taps
 from kdzoo.protocol.outputs import MAIN
 from kdzoo.protocol.task import Model
 from kdzoo.protocol.teacher import Teacher
-from kdzoo.random import Streams
 from kdzoo.recipe.build import build
 
 
@@ -46,33 +44,33 @@ def device_of(name: str) -> torch.device:
 
 
 def assemble(
-    settings: Mapping[str, Any], provenance: Mapping[str, str] | None = None, *, train_recipe: TrainRecipe | None = None
+    settings: Mapping[str, Any],
+    provenance: Mapping[str, str] | None = None,
+    *,
+    train_recipe: TrainRecipe | None = None,
+    source: Source | None = None,
 ) -> Run:
     """Build a run that is ready to train. Everything a user can get wrong is found here, before the first step.
 
     Args:
         settings: a loaded recipe's settings; provenance: where each was written, for messages.
         train_recipe: how teachers that are recipes are trained; not needed where there are none.
+        source: of another run that this one may share (`kdzoo.engine.cohort`); default one of its own.
     """
-    device = device_of(settings["runtime"]["device"])
     made = make(settings, provenance)
+    if source is None:
+        source = Source.opened(made.task, settings, made.needs, device_of(settings["runtime"]["device"]))
     run = Run(
         settings=settings,
-        task=made.task,
+        source=source,
         needs=made.needs,
         own_needs=made.own_needs,
-        streams=Streams(settings["seed"]),
-        device=device,
-        precision=Precision(settings["train"]["precision"], device),
-        processes=ProcessGroup(device),
+        precision=Precision(settings["train"]["precision"], source.device),
         methods=made.methods,
         makers=made.optimizers,
         schedules=made.schedules,
         train_recipe=train_recipe,
     )
-    root = settings["paths"].get("data")
-    with hook_of("task", "open"):
-        run.task.open(needs=run.needs, streams=run.streams, device=device, root=Path(root) if root else None)
     _learners(run)
     _teachers(run, made.teachers)
     gradient_groups.check(run.makers, run.learners, run.methods)
@@ -94,13 +92,17 @@ def _learners(run: Run) -> None:
 
 
 def _teachers(run: Run, made: Mapping[str, Teacher]) -> None:
-    for name, teacher in made.items():
+    for name, described in made.items():
         if name in run.learners:
             raise RecipeError(f"teachers.{name} has the name of a learner; give it another name.")
-        run.teachers[name] = teacher
-        with run.streams.applied(torch.device("cpu"), "init", name), hook_of(f"teachers.{name}", "build"):
-            teacher.build(run)
-        _placed(run, teacher)
+        built = run.source.teachers.get(name) if described.frozen else None
+        teacher = run.teachers[name] = built or described
+        if built is None:
+            with run.streams.applied(torch.device("cpu"), "init", name), hook_of(f"teachers.{name}", "build"):
+                teacher.build(run)
+            _placed(run, teacher)
+            if teacher.frozen:
+                run.source.teachers[name] = teacher
         if teacher.model is not None and _compared(run, name):
             run.task.align(run.student, teacher.model)
         teacher.eval().requires_grad_(teacher.trains)
@@ -141,8 +143,13 @@ def _taps(run: Run) -> None:
             wanted.setdefault(role, {}).update(dict.fromkeys(keys.values()))
     example = run.task.example()
     for role, model in roles.items():
-        run.taps[role] = FeatureRecorder(model, list(wanted[role]))
-        _probe(run, role, model, example)
+        run.taps[role] = run.source.recorder(role, model) if role in run.source.teachers else FeatureRecorder(model, ())
+        new = run.taps[role].add(list(wanted[role]))
+        try:
+            _probe(run, role, model, example)
+        except BaseException:
+            run.taps[role].drop(new)  # other runs may share the recorder, and have done nothing wrong
+            raise
 
 
 def _keys(model: nn.Module, spec: str) -> dict[str, str]:
@@ -171,12 +178,20 @@ def _probe(run: Run, role: str, model: nn.Module, example: Any) -> None:
     run.feature_shapes[role] = {spec: tuple(f.shape[1:]) for spec, f in output.features.items()}
 
 
+def _setup_transforms(run: Run, method: Method) -> None:
+    for slot in ("logits", "targets"):
+        for number, transform in enumerate(getattr(method, slot)):
+            with hook_of(f"methods.{method.label}.{slot}[{number}]", "setup"):
+                transform.setup(run, method)
+
+
 def _setup(run: Run) -> None:
     """Let methods build what they need, then make sure that they kept no model inside (law 8)."""
     models = {id(p) for m in [*run.learners.values(), *run.teachers.values()] for p in m.parameters()}
     for label, method in run.methods.items():
         with run.streams.applied(torch.device("cpu"), "init", "method", label), hook_of(f"methods.{label}", "setup"):
             method.setup(run)
+            _setup_transforms(run, method)
         _placed(run, method)
         caught = [name for name, p in method.named_parameters() if id(p) in models]
         if caught:

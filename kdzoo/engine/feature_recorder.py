@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from kdzoo.errors import CapabilityError
-from kdzoo.models.tap_names import resolve
+from kdzoo.models.tap_names import Tap, resolve
 
 
 class FeatureRecorder:
@@ -20,19 +20,32 @@ class FeatureRecorder:
     """
 
     def __init__(self, model: nn.Module, specs: Sequence[str]) -> None:
-        self.paths = {spec: resolve(model, spec) for spec in specs}
+        self.model = model
+        self.paths: dict[str, Tap] = {}
         self.cloned: set[str] = set()
         self._features: dict[str, Tensor] | None = None
         self._versions: dict[str, int] = {}
-        for spec, tap in self.paths.items():
-            module = model.get_submodule(tap.path)
+        self.add(specs)
+
+    def add(self, specs: Sequence[str]) -> list[str]:
+        """Record these taps as well; those that are new."""
+        new = [spec for spec in dict.fromkeys(specs) if spec not in self.paths]
+        for spec in new:
+            tap = self.paths[spec] = resolve(self.model, spec)
+            module = self.model.get_submodule(tap.path)
             if tap.is_input:
                 module.register_forward_pre_hook(lambda _, args, spec=spec: self._record(spec, args[0]))
             else:
                 module.register_forward_hook(lambda _, __, output, spec=spec: self._record(spec, output))
+        return new
+
+    def drop(self, specs: Sequence[str]) -> None:
+        """Record these no longer."""
+        for spec in specs:
+            self.paths.pop(spec, None)
 
     def _record(self, spec: str, value: Any) -> None:
-        if self._features is None:
+        if self._features is None or spec not in self.paths:
             return
         for key in self.paths[spec].keys:
             value = _entry(value, key, spec)

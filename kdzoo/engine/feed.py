@@ -6,42 +6,47 @@ the same batches, ask them once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from kdzoo.engine.run import Run
+from kdzoo.engine.source import Source
 from kdzoo.errors import PluginError
 from kdzoo.protocol.blame import hook_of, returned
 from kdzoo.protocol.method import Method, overrides
 from kdzoo.protocol.outputs import Batch
 
 
-@dataclass(frozen=True)
 class Feed:
-    """Batches for one run."""
+    """Batches of a source, prepared by the methods of the run that they are for."""
 
-    run: Run
+    def __init__(self, run: Run) -> None:
+        self.source: Source = run.source
+        self.prepare: Callable[[Batch], Batch] | None = partial(prepared, run=run) if preparers(run.methods) else None
 
     @property
     def batch_size(self) -> int:
-        size: int = self.run.settings["train"]["batch_size"]
-        return size
+        return self.source.batch_size
 
     def order(self, epoch: int) -> list[Tensor]:
         """Sample indices of each batch of an epoch. A last batch of a single sample is left out: BatchNorm refuses it."""
-        shuffled = self.run.task.order(epoch, self.run.streams, batch_size=self.batch_size).to(self.run.device)
-        smallest = max(2, self.run.processes.size)
-        return [chunk for chunk in shuffled.split(self.batch_size) if len(chunk) >= min(smallest, self.run.samples)]
+        shuffled = self.source.task.order(epoch, self.source.streams, batch_size=self.batch_size)
+        return [chunk for chunk in shuffled.to(self.source.device).split(self.batch_size) if len(chunk) >= self._smallest]
 
     @property
     def batches(self) -> int:
         """Optimizer steps in an epoch."""
-        full, rest = divmod(self.run.samples, self.batch_size)
-        return full + (rest >= min(max(2, self.run.processes.size), self.run.samples))
+        full, rest = divmod(self.source.samples, self.batch_size)
+        return full + (rest >= self._smallest)
+
+    @property
+    def _smallest(self) -> int:
+        return min(max(2, self.source.processes.size), self.source.samples)
 
     def windows(self, epoch: int, *, start: int, size: int) -> Iterator[list[Batch]]:
         """Windows of `size` consecutive batches from batch `start` on; the last of an epoch may be shorter."""
@@ -55,12 +60,13 @@ class Feed:
             yield window
 
     def _batches(self, epoch: int, start: int) -> Iterator[Batch]:
-        run, order = self.run, self.order(epoch)[start:]
-        mine = [run.processes.chunk(index) for index in order]
-        for number, batch in enumerate(run.task.batches("train", mine, epoch=epoch, train=True)):
+        source, order = self.source, self.order(epoch)[start:]
+        mine = [source.processes.chunk(index) for index in order]
+        for number, batch in enumerate(source.task.batches("train", mine, epoch=epoch, train=True)):
             batch = replace(batch, epoch=epoch, number=start + number, whole=len(order[number]))
-            batch = prepared(batch, run)
-            yield replace(batch, micros=run.micros(batch))
+            if self.prepare is not None:
+                batch = self.prepare(batch)
+            yield replace(batch, micros=source.micros(batch))
 
 
 @torch.no_grad()

@@ -24,14 +24,23 @@ class MetricsLog(Observer):
     """Writes `metrics.jsonl` and passes every record on to the listeners (trackers, the progress bar).
 
     Only the first process has a path; the others watch for NaNs and write nothing.
+
+    Args: clock: the run's time in seconds, for the samples a second.
     """
 
-    def __init__(self, path: Path | None, log_every: int, listeners: Sequence[Callable[[dict[str, Any]], None]] = ()) -> None:
-        self.path, self.log_every, self.listeners = path, log_every, list(listeners)
+    def __init__(
+        self,
+        path: Path | None,
+        log_every: int,
+        listeners: Sequence[Callable[[dict[str, Any]], None]] = (),
+        *,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.path, self.log_every, self.listeners, self.clock = path, log_every, list(listeners), clock
         self.waiting: list[list[tuple[Mapping[str, float], Mapping[str, Tensor]]]] = []
         self.fetched: list[dict[str, float]] = []
         self.lines = 0
-        self.samples, self.since = 0, time.perf_counter()
+        self.samples, self.since = 0, clock()
 
     def stepped(self, run: Run, position: Position, trained: Sequence[TrainedMicro]) -> None:
         self.waiting.append([(micro.shares, micro.values) for micro in trained])
@@ -97,7 +106,7 @@ class MetricsLog(Observer):
         terms = {name: fmean(step[name] for step in self.fetched if name in step) for name in names}
         weighted = {name: _weight(run, name) * value for name, value in terms.items()}
         size = sum(map(abs, weighted.values()))
-        now = time.perf_counter()
+        now = self.clock()
         self.write(
             {
                 "event": "step",

@@ -7,7 +7,7 @@ both in one. Hooks see a run as `kdzoo.protocol.context.RunContext`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,12 +16,14 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from kdzoo.engine import method_view
+from kdzoo.engine.costs import Costs
 from kdzoo.engine.denominators import counts_of, counts_over, shares
 from kdzoo.engine.distributed import ProcessGroup
 from kdzoo.engine.feature_recorder import FeatureRecorder, Overwritten
 from kdzoo.engine.gradient_groups import GradientGroups
 from kdzoo.engine.precision import Precision, full_rows
 from kdzoo.engine.rates import Rates
+from kdzoo.engine.source import Source
 from kdzoo.protocol.blame import hook_of, returned
 from kdzoo.protocol.context import Counts, Labeled, Parameters, Weights
 from kdzoo.protocol.method import Method, overrides
@@ -42,7 +44,8 @@ class Run:
     """One training.
 
     Attributes:
-        settings: the resolved recipe. task, device, precision, processes, streams: what it runs on.
+        settings: the resolved recipe. precision: of its forwards.
+        source: the task, the data and the frozen teachers that it draws from.
         needs, own_needs: merged, and by label of a method.
         learners, teachers, methods: the modules, by name, name and label.
         makers: optimizers as configured, by role; optimizers, rates, gradient_groups: those of the present stage.
@@ -56,16 +59,14 @@ class Run:
         precomputed: (learner, batch, micro-batch) -> its answers by view on the coming step, if `update_teacher` left them.
         training: whether a learner's forward moves its running statistics, which is so in the training step alone.
         train_recipe: how a teacher that is a recipe gets its weights.
+        costs: what the training has cost so far.
     """
 
     settings: Mapping[str, Any]
-    task: Task
+    source: Source
     needs: Needs
     own_needs: Mapping[str, Needs]
-    streams: Streams
-    device: torch.device
     precision: Precision
-    processes: ProcessGroup
     learners: dict[str, nn.Module] = field(default_factory=dict)
     teachers: dict[str, Teacher] = field(default_factory=dict)
     methods: dict[str, Method] = field(default_factory=dict)
@@ -88,8 +89,25 @@ class Run:
     precomputed: dict[tuple[str, int, int], Mapping[str, Output]] = field(default_factory=dict)
     training: bool = False
     train_recipe: TrainRecipe | None = None
+    costs: Costs = field(default_factory=Costs)
 
     # -- what there is -----------------------------------------------------------------------------------------------
+
+    @property
+    def task(self) -> Task:
+        return self.source.task
+
+    @property
+    def streams(self) -> Streams:
+        return self.source.streams
+
+    @property
+    def device(self) -> torch.device:
+        return self.source.device
+
+    @property
+    def processes(self) -> ProcessGroup:
+        return self.source.processes
 
     @property
     def student(self) -> nn.Module:
@@ -168,6 +186,7 @@ class Run:
                 that a hook may look at a batch without leaving a trace; a teacher's move in its train mode.
         """
         model = self.model(role)
+        self.costs.ask(role, batch.size)
         call: Callable[..., Any] = self.compiled.get(role, model)
         commit = (self.training or role not in self.learners) if commit is None else commit
         if params is not None or not commit:
@@ -208,7 +227,8 @@ class Run:
         if view in known:
             return known[view]
         teacher = self.teachers[name]
-        with torch.set_grad_enabled(grad and teacher.trains and torch.is_grad_enabled()):
+        common = self.source.common() if teacher.frozen else nullcontext()
+        with common, torch.set_grad_enabled(grad and teacher.trains and torch.is_grad_enabled()):
             output = teacher.answer(batch, self, view, student=None if teacher.frozen else student, peers=peers or {})
         if not isinstance(output, Output):
             returned(output, Output, f"teachers.{name}", "answer")
@@ -333,12 +353,7 @@ class Run:
 
     def micros(self, batch: Batch) -> tuple[Batch, ...]:
         """The micro-batches of an optimizer step, numbered."""
-        if batch.micros:
-            return batch.micros
-        parts = self.task.split(batch, self.settings["train"]["accumulate"])
-        if len(parts) == 1:
-            return (replace(parts[0], part=0, answers=batch.answers),)
-        return tuple(replace(micro, part=number, answers={}, micros=()) for number, micro in enumerate(parts))
+        return self.source.micros(batch)
 
     def counts(self, micros: Sequence[Batch]) -> Counts:
         """What losses average over, by name, in all micro-batches and processes of an optimizer step."""

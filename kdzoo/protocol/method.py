@@ -29,6 +29,9 @@ class Transform(nn.Module):
 
     kdzoo_kind: ClassVar[str] = "transforms"
 
+    def setup(self, run: RunContext, method: Method) -> None:
+        """Build what it needs of the run, after its method's own `setup`: the models exist, the optimizers do not."""
+
     def forward(self, pair: Pair, step: Step) -> Pair:
         raise NotImplementedError
 
@@ -108,7 +111,9 @@ class Method(nn.Module):
         if not len(self.logits) and not len(self.targets):
             return step, None
         name, teacher = next(iter(step.teachers.items()), (None, None))
-        pair = Pair(step.student.rows, teacher.rows if teacher is not None else None)
+        pair = Pair(
+            step.student.rows, teacher.rows if teacher is not None else None, temperature=getattr(self, "temperature", 1.0)
+        )
         for transform in (*self.logits, *self.targets):
             pair = transform(pair, step)
         teachers = dict(step.teachers)

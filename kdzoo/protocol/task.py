@@ -13,6 +13,9 @@ from kdzoo.protocol.needs import LABELS, ROWS, Needs
 from kdzoo.protocol.outputs import Batch, Output
 from kdzoo.random import Streams
 
+NUMBER = "number"
+"""Where a batch of training samples keeps their numbers in the task's pool, in `extra`."""
+
 
 @runtime_checkable
 class Model(Protocol):
@@ -32,7 +35,10 @@ class Meter(Protocol):
         """The metrics, the task's headline metric among them."""
 
     def arrays(self) -> dict[str, Tensor]:
-        """What is kept of each sample, under names of the meter's own (`logits`, `ranks`); saved as `last.<name>` and so on."""
+        """What is kept of each sample, under names of the meter's own (`logits`, `ranks`); saved as `last.<name>` and so on.
+
+        `score` (N,), where there is one, has the headline metric as its mean; reports draw test items anew from it.
+        """
 
 
 class Task:
@@ -41,6 +47,7 @@ class Task:
     Attributes:
         capabilities: what methods may ask for (`classes`, `features`, `index`, `views`, `quiz`, ...).
         metric: the name of the headline metric in `Meter.result`; `higher_is_better` its direction.
+        bounds: the lowest and the highest value that the metric can have; None where nobody knows.
         unit: what a sample is called where speeds are shown: `images`, `queries`.
         tells: names of the numbers that models are told by `build`; a model's parameters of these names are no settings.
         evaluation_batch: samples of an evaluation batch, which keeps no graph.
@@ -51,6 +58,7 @@ class Task:
     capabilities: frozenset[str] = frozenset()
     metric: str
     higher_is_better: bool = True
+    bounds: tuple[float, float] | None = None
     unit: ClassVar[str] = "samples"
     tells: ClassVar[frozenset[str]] = frozenset()
     evaluation_batch: int = 512
@@ -98,8 +106,8 @@ class Task:
         return 0
 
     def numbers(self, batch: Batch) -> Tensor | None:
-        """The numbers (B,) of a batch's samples in the pool; None for samples that are not in it."""
-        return None
+        """The numbers (B,) of a batch's samples in the pool, by default `batch.extra[NUMBER]`; None for others."""
+        return batch.extra.get(NUMBER)
 
     def pooled(self, order: Sequence[Tensor]) -> Iterator[Batch]:
         """Batches of samples by their numbers in the pool, as evaluation sees them."""
@@ -146,6 +154,10 @@ class Task:
     def chance(self) -> float | None:
         """The headline metric of guessing; None where nobody knows."""
         return None
+
+    def fidelity(self, own: Mapping[str, Tensor], teacher: Mapping[str, Tensor]) -> dict[str, float]:
+        """How far a model's answers are its teacher's, by measure; both are arrays of meters on one split."""
+        return {}
 
     def class_names(self) -> Sequence[str] | None:
         """Names of the classes, for reports and exports; None where there are none."""

@@ -17,7 +17,8 @@ class Teacher(nn.Module):
     """Base of every teacher.
 
     Attributes:
-        frozen: its answers depend on the batch alone, so it is asked once for each micro-batch, whoever wants to know.
+        frozen: its answers depend on the batch alone, so it is asked once for each micro-batch, whoever wants to know. Runs
+            that see the same samples share it, so it is built once: from its settings and the task, and from no learner.
         trains: it has an optimizer of its own (`optimizers: {<name>: ...}`), which a method's `update_teacher` steps.
         model: the module behind it, if there is one.
     """

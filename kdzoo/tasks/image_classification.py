@@ -5,7 +5,8 @@ Augmentation depends on (seed, epoch, sample) alone, so every method sees the sa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,9 @@ from kdzoo.functional.labels import cross_entropy
 from kdzoo.protocol.needs import Needs
 from kdzoo.protocol.outputs import Batch, Output, Rows, map_tensors
 from kdzoo.protocol.roles import Data
-from kdzoo.protocol.task import Model, Task
+from kdzoo.protocol.task import NUMBER, Model, Task
 from kdzoo.random import Streams
-from kdzoo.tasks.meters import ClassificationMeter
+from kdzoo.tasks.meters import ClassificationMeter, faithfulness
 
 SAME_CLASS = "same_class"
 VIEWS = ("second", "strong", SAME_CLASS)
@@ -49,6 +50,7 @@ class ImageClassification(Task):
     unit = "images"
     tells = frozenset({"classes", "channels", "size"})
     higher_is_better = True
+    bounds = (0.0, 100.0)
     capabilities = frozenset({"classes", "features", "index", "views", "quiz"})
 
     def __init__(
@@ -98,6 +100,7 @@ class ImageClassification(Task):
         self.parts = {"train": self.set.train.to(device), "test": self.set.test.to(device)}
         self.parts |= {"validation": own.to(device)} if own is not None else {}
         self.places = {name: index.to(device) for name, index in self.places.items()}
+        self.fixed_inputs = isinstance(self.set.train.images, Tensor) and not self.weak.steps
         if SAME_CLASS in self.views:
             self.classmates = Classmates(self.parts["train"].labels[self.places["train"]])
 
@@ -160,7 +163,19 @@ class ImageClassification(Task):
         views = {name: self._view(images, place, name, index, epoch) for name in self.views} if train else {}
         if train and self.weak.steps:
             pixels = self.weak(pixels, self.streams.uniform(index, self.weak.draws, "augment", epoch))
-        return self._assembled(pixels, labels[place], index, views)
+        made = self._assembled(pixels, labels[place], index, views)
+        return replace(made, extra={NUMBER: place}) if split in self.places and self.fixed_inputs else made
+
+    def pool(self) -> int:
+        return len(self.parts["train"]) if self.fixed_inputs else 0
+
+    def pooled(self, order: Sequence[Tensor]) -> Iterator[Batch]:
+        part = self.parts["train"]
+        assert isinstance(part.images, Tensor)
+        for place in order:
+            place = place.to(self.device)
+            made = self._assembled(part.images[place], part.labels[place], place, {})
+            yield replace(made, extra={NUMBER: place})
 
     def _view(self, images: Tensor, place: Tensor, name: str, index: Tensor, epoch: int) -> Tensor:
         if name == SAME_CLASS:
@@ -252,6 +267,10 @@ class ImageClassification(Task):
 
     def meter(self, split: str) -> ClassificationMeter:
         return ClassificationMeter()
+
+    def fidelity(self, own: Mapping[str, Tensor], teacher: Mapping[str, Tensor]) -> dict[str, float]:
+        """Agreement in percent, of all images and of those that the teacher gets wrong, and KL from the teacher, in nats."""
+        return faithfulness(own["logits"], teacher["logits"], own["target"])
 
     def facts(self) -> dict[str, Any]:
         sizes = {name: self.size(name) for name in {*self.places, *self.parts}}

@@ -72,7 +72,9 @@ def _contract(name: str) -> type:
 
 
 # Methods of other tasks; their families run the same laws there.
-OF_OTHER_TASKS = {"auto_distill", "auto_distill_infonce", "auto_distill_l2"}
+OF_GRAPHS = {"auto_distill", "auto_distill_infonce", "auto_distill_l2"}
+OF_TEXTS = {"layer_matching", "patient_kd", "distilbert", "tinybert", "minilm", "minilm_v2", "mobilebert"}
+OF_OTHER_TASKS = OF_GRAPHS | OF_TEXTS
 
 globals().update({f"Test_{name}": _contract(name) for name in registered("methods") if name not in OF_OTHER_TASKS})
 
@@ -101,3 +103,15 @@ class TestNoisyTeacher(testing.TransformContract):
 
 class TestProbabilityShift(testing.TransformContract):
     transform = "probability_shift"
+
+
+class TestKDpt(testing.TransformContract):
+    transform = "kd_pt"
+
+
+class TestKDTopk(testing.TransformContract):
+    transform = "kd_topk"
+
+
+class TestKDptSim(testing.TransformContract):
+    transform = "kd_pt_sim"

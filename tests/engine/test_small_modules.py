@@ -12,11 +12,9 @@ import pytest
 import torch
 from torch import nn
 
-from kdzoo.engine.checkpoint_timing import CheckpointTimer
 from kdzoo.engine.evaluate import evaluate
 from kdzoo.engine.metrics_log import MetricsLog
 from kdzoo.engine.needs_check import check, merge
-from kdzoo.engine.observers import Observer
 from kdzoo.engine.precision import Precision, full_rows
 from kdzoo.engine.rates import Rates
 from kdzoo.engine.results import count, save_arrays
@@ -28,6 +26,7 @@ from kdzoo.engine.tracking import Guarded
 from kdzoo.errors import CapabilityError, RecipeError, RunFailed
 from kdzoo.protocol.needs import Needs
 from kdzoo.protocol.outputs import Output, Rows
+from kdzoo.signals import Stop
 from kdzoo.testing.tiny import STUDENT, tiny_recipe, tiny_run
 
 
@@ -80,13 +79,17 @@ def test_a_loss_that_is_no_number_is_named(tmp_path: Path) -> None:
         recorder.state()
 
 
-def test_a_keeper_that_heard_a_signal_has_its_number() -> None:
+def test_who_heard_a_signal_has_its_number_and_listens_once() -> None:
     import signal
 
-    keeper = CheckpointTimer(None, Observer(), every=None)  # type: ignore[arg-type]
-    with keeper.listening():
+    stop = Stop()
+    before = signal.getsignal(signal.SIGTERM)
+    with stop.listening():
+        with stop.listening():
+            pass
         signal.raise_signal(signal.SIGTERM)
-    assert keeper.signal == signal.SIGTERM
+    assert stop.signal == signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_saved_weights_and_arrays_are_read_back(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -50,7 +51,17 @@ class BenchPlan:
             yield
 
     def save(self) -> None:
-        write_json(self.folder / PLAN, self.described())
+        """Write it; what an earlier plan of this folder declared stays as it was declared."""
+        write_json(
+            self.folder / PLAN,
+            self.described() | {"declared": self._declared(declared_before(self.folder, self.grid.baseline))},
+        )
+
+    def _declared(self, before: Mapping[str, bool]) -> dict[str, bool]:
+        """Row -> whether its comparison was declared before any of its cells was finished."""
+        seen = {job.row for job in self.jobs if job.seed is not None and job.name in self.finished}
+        rows = {label: {cell.row for cell in self.grid.cells if cell.label == label} for label in self.grid.declared}
+        return {label: before.get(label, not own & seen) for label, own in rows.items()}
 
     def described(self) -> dict[str, Any]:
         """The plan as plain data."""
@@ -67,6 +78,7 @@ class BenchPlan:
             "baseline": grid.baseline,
             "alone": grid.alone,
             "also": list(grid.also),
+            "resolve": grid.resolve,
             "notes": list(grid.notes),
             "rows": [_row(cell, grid.published.get(cell.label)) for cell in reversed(first.values())],
             "cells": [
@@ -107,6 +119,15 @@ def make_plan(
     results = {} if force else {job.name: finished(job.folder, identities[job.name]) for job in jobs}
     done = {name: Outcome(found.values["metric"], found.metric) for name, found in results.items() if found is not None}
     return BenchPlan(grid, folder, jobs, identities, done)
+
+
+def declared_before(folder: Path, baseline: str) -> dict[str, bool]:
+    """What the plan that lies in a folder declared of comparisons with this baseline; nothing if there is none."""
+    try:
+        plan = json.loads((folder / PLAN).read_text())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return {}
+    return dict(plan.get("declared", {})) if plan.get("baseline") == baseline else {}
 
 
 def _placed(recipe: Recipe, root: Path) -> Recipe:

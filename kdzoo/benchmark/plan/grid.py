@@ -60,6 +60,7 @@ class Grid:
         text: its recipe as YAML, with all that it extends.
         alone, baseline: labels of the student-alone row and of the one that others are compared with.
         published: label -> the name of the row's number in the table of published ones.
+        declared: rows whose comparison with the baseline was named. resolve: a difference worth seeing.
     """
 
     name: str
@@ -72,6 +73,8 @@ class Grid:
     alone: str
     baseline: str
     published: Mapping[str, str]
+    declared: Sequence[str] = ()
+    resolve: float | None = None
 
 
 def expand(
@@ -101,6 +104,7 @@ def expand(
     points = [dict(zip(section.grid, values, strict=True)) for values in itertools.product(*section.grid.values())]
     own = {label: (section.methods.get(label) or {}).get(PUBLISHED) for label in rows}
     numbers = chosen(own, section.published)
+    declared = [_known(label, rows, "bench.declared") for label in section.declared]
     cells = [
         Cell(label, point, seed, _loaded(row, label, point | {"seed": seed}))
         for seed in section.seeds
@@ -111,7 +115,20 @@ def expand(
     again = not isinstance(recipe, Mapping) and methods is None and seeds is None
     command = shlex.join(["kdzoo", "bench", source, *overrides]) if again else ""
     name, description = (str(layers.tree.get(key) or default) for key, default in (("name", "bench"), ("description", "")))
-    return Grid(name, description, command, text, section.also, section.notes, cells, alone, baseline, numbers)
+    return Grid(
+        name=name,
+        description=description,
+        command=command,
+        text=text,
+        also=section.also,
+        notes=section.notes,
+        cells=cells,
+        alone=alone,
+        baseline=baseline,
+        published=numbers,
+        declared=declared,
+        resolve=section.resolve,
+    )
 
 
 def slug(label: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kdzoo.errors import RecipeError
+from kdzoo.ranges import above
 from kdzoo.recipe.layers import Layers
 from kdzoo.recipe.schema import schema_of
 from kdzoo.recipe.validate import Checker
@@ -26,6 +27,9 @@ class Section:
         also: metrics that get a column besides the task's own, such as `top5` or `hits10`.
         notes: sentences for the report.
         published: a pair of the table of published numbers, whose methods the rows' labels are.
+        declared: rows whose comparison with the baseline is what the bench is for; it counts as declared beforehand if none of
+            their cells was finished when this was first said.
+        resolve: a difference worth seeing, in the metric's unit; None takes 0.2 of percents and 0.002 of fractions.
     """
 
     methods: Mapping[str, Any] = field(default_factory=dict)
@@ -35,8 +39,11 @@ class Section:
     also: Sequence[str] = ()
     notes: Sequence[str] = ()
     published: str | None = None
+    declared: Sequence[str] = ()
+    resolve: float | None = None
 
     def __post_init__(self) -> None:
+        above(0, resolve=self.resolve)
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds must name at least one seed, and each of them once, got {list(self.seeds)}")
         for path, values in self.grid.items():

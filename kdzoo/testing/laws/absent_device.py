@@ -94,8 +94,8 @@ def on_absent_device(run: Run) -> Iterator[Callable[[T], T]]:
 
         for module in [*run.learners.values(), *run.teachers.values(), *run.methods.values()]:
             _move_module(module, fake)
-        run.device, run.precision.device = DEVICE, DEVICE
-        run.streams = HostStreams(run.streams.seed)
+        run.source.device, run.precision.device = DEVICE, DEVICE
+        run.source.streams = HostStreams(run.streams.seed)
         _move_object(run.task, move)
         run.task.__dict__.update({"device": DEVICE, "streams": run.streams})
         with Watch():  # type: ignore[no-untyped-call]

@@ -22,7 +22,7 @@ from kdzoo.functional.labels import cross_entropy
 from kdzoo.protocol.needs import Needs
 from kdzoo.protocol.outputs import Batch, Output, Rows
 from kdzoo.protocol.roles import Data
-from kdzoo.protocol.task import Meter, Model, Task
+from kdzoo.protocol.task import NUMBER, Meter, Model, Task
 from kdzoo.random import Streams
 from kdzoo.ranges import at_least
 from kdzoo_text.data.encoding import Encoded, Tokenizer
@@ -32,8 +32,6 @@ from kdzoo_text.models.classifier import TextClassifier, call_classes, named_cla
 from kdzoo_text.tasks.meters import ScoreMeter, TextMeter
 
 Metric = Literal["accuracy", "f1", "mcc", "nll", "pearson", "spearman", "rmse"]
-NUMBER = "number"
-"""Where a batch keeps the places of its texts among all training texts."""
 OF_SCORES = ("pearson", "spearman", "rmse")
 
 
@@ -177,9 +175,6 @@ class TextClassification(Task):
 
     def pool(self) -> int:
         return len(self.labels["train"])
-
-    def numbers(self, batch: Batch) -> Tensor | None:
-        return batch.extra.get(NUMBER)
 
     def pooled(self, order: Sequence[Tensor]) -> Iterator[Batch]:
         for place in order:

@@ -94,7 +94,8 @@ def test_answers_of_another_teacher_are_refused(tmp_path: Path) -> None:
 
 
 def test_inputs_that_change_are_refused() -> None:
-    recipe = tiny_recipe("kd", recipe={"teacher": {"use": "cached", "model": {"use": "tiny_cnn", "widths": [4, 8]}}})
+    augmented = {"teacher": {"use": "cached", "model": {"use": "tiny_cnn", "widths": [4, 8]}}}
+    recipe = tiny_recipe("kd", recipe=augmented)
     with pytest.raises(CapabilityError, match="change from epoch to epoch"), tiny_run(recipe):
         pass
 
