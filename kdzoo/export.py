@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,16 +152,18 @@ def _onnx(module: nn.Module, task: Task, out: Path) -> Path:
     numbered = ["input"] if len(inputs) == 1 else [f"input{number}" for number in range(len(inputs))]
     free: dict[int, Any] = {0: torch.export.Dim("batch", min=1)}
     free |= {axis: torch.export.Dim(name, min=2) for axis, name in task.free_axes().items()}
-    program = torch.onnx.export(
-        module,
-        inputs,
-        kwargs=named,
-        dynamo=True,
-        input_names=[*numbered, *named],
-        output_names=["logits"],
-        dynamic_shapes=(*(free for _ in inputs), *(free for _ in named)),
-        verbose=False,
-    )
+    with warnings.catch_warnings():  # of inputs that share their free axes, all but the first are told that they do
+        warnings.filterwarnings("ignore", message="# The axis name: ")
+        program = torch.onnx.export(
+            module,
+            inputs,
+            kwargs=named,
+            dynamo=True,
+            input_names=[*numbered, *named],
+            output_names=["logits"],
+            dynamic_shapes=(*(free for _ in inputs), *(free for _ in named)),
+            verbose=False,
+        )
     file = out / "model.onnx"
     assert program is not None
     replace_file(file, lambda beside: program.save(str(beside), external_data=False))

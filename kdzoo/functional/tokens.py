@@ -27,13 +27,22 @@ def token_mean(values: Tensor, mask: Tensor) -> Tensor:
 
 @in_float32
 def token_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
-    """Mean squared error of hidden states (B, T, d), a mean over d too (TinyBERT, MobileBERT)."""
+    """Mean squared error of hidden states (B, T, d), a mean over d too (TinyBERT, MobileBERT).
+
+    >>> mask = torch.tensor([[1, 0]])
+    >>> token_mse(torch.tensor([[[1.0], [9.0]]]), torch.zeros(1, 2, 1), mask)  # the second position is padding
+    tensor(1.)
+    """
     return token_mean((student - teacher).square().mean(2), mask)
 
 
 @in_float32
 def token_cosine(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
-    """`1 - cos` of hidden states (B, T, d), token by token (DistilBERT)."""
+    """`1 - cos` of hidden states (B, T, d), token by token (DistilBERT).
+
+    >>> token_cosine(torch.tensor([[[2.0, 0.0]]]), torch.tensor([[[0.0, 3.0]]]), torch.ones(1, 1))
+    tensor(1.)
+    """
     return token_mean(1 - (unit(student) * unit(teacher)).sum(2), mask)
 
 
@@ -60,7 +69,11 @@ def scores(query: Tensor, key: Tensor, heads: int) -> Tensor:
 
 @in_float32
 def score_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
-    """Mean squared error of scores (B, A, T, T) over heads and pairs of tokens (TinyBERT)."""
+    """Mean squared error of scores (B, A, T, T) over heads and pairs of tokens (TinyBERT).
+
+    >>> score_mse(torch.zeros(1, 1, 2, 2), torch.full((1, 1, 2, 2), 2.0), torch.tensor([[1, 0]]))
+    tensor(4.)
+    """
     gaps = (student - teacher).square().mean(1)  # (B, T, T)
     pairs = mask[:, :, None] * mask[:, None, :]
     return token_mean(gaps.flatten(1), pairs.flatten(1))
@@ -71,6 +84,10 @@ def attention_kl(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     """Mean over heads and tokens of KL(teacher || student) between attention distributions, from scores (B, A, T, T).
 
     Both are distributions over the tokens of the text (MiniLM, MiniLMv2, MobileBERT).
+
+    >>> student, teacher = torch.zeros(1, 1, 2, 2), torch.tensor([[[[50.0, 0.0], [0.0, 50.0]]]])
+    >>> attention_kl(student, teacher, torch.ones(1, 2))  # log 2
+    tensor(0.6931)
     """
     padding = ~mask.bool()[:, None, None, :]
     log_s, log_t = (x.masked_fill(padding, torch.finfo(x.dtype).min).log_softmax(3) for x in (student, teacher))
