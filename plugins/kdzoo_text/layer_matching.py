@@ -1,13 +1,14 @@
 """Layer matching: what layers of an encoder compute is compared with what layers of the teacher compute; all in settings.
 
+Yang, Cui, Chen, Che, Liu, Wang, Hu, "TextBrewer: An Open-Source Knowledge Distillation Toolkit for Natural Language Processing",
+ACL 2020 (demonstrations), arXiv 2002.12620.
+
     match = mean over pairs (s, t) of layers of loss(f_s, f_t)
             f: hidden states (B, T, d), first positions (B, d), attention scores, attention or relations (B, A, T, T)
 
-`on` says what, `loss` how, `mapping` or `pairs` which layers, `projection` how different widths meet. Padding never counts.
-The methods `patient_kd`, `distilbert`, `tinybert`, `minilm`, `minilm_v2` and `mobilebert` are this with their papers'
-settings; several of these under different labels in one recipe make any other. The idea of one declarative list is
-TextBrewer's: Yang and others, "TextBrewer: An Open-Source Knowledge Distillation Toolkit for Natural Language Processing",
-ACL 2020, arXiv 2002.12620.
+`on` says what, `loss` how, `mapping` or `pairs` which layers, `projection` how different widths meet. Padding never counts. The
+methods `patient_kd`, `distilbert`, `tinybert`, `minilm`, `minilm_v2` and `mobilebert` are this with their papers' settings;
+several of these under different labels in one recipe make any other, as the lists of matches of TextBrewer do.
 """
 
 from __future__ import annotations

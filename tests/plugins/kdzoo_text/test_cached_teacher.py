@@ -13,6 +13,7 @@ from text_cases import DISTILLED, TEACHER, TEXT
 from torch import Tensor
 
 import kdzoo.engine.results
+from kdzoo.cli import main
 from kdzoo.engine.launch import launch
 from kdzoo.engine.run import Run
 from kdzoo.engine.selection import save_weights
@@ -141,3 +142,16 @@ def test_a_run_resumes_and_repeats_to_the_bit(tmp_path: Path) -> None:
     recipes = [tiny_recipe("kd", recipe=CACHED, out=tmp_path / name) for name in ("a", "b")]
     first, second = (launch(recipe).folder / "student.safetensors" for recipe in recipes)
     assert first.read_bytes() == second.read_bytes()
+
+
+def test_the_command_asks_ahead_and_lists(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(json.dumps({**CACHED, "methods": {"kd": {}}, "runtime": {"out": str(tmp_path), "device": "cpu"}}))
+    assert main(["cache", str(file), "--json"]) == 0
+    (asked,) = json.loads(capsys.readouterr().out)
+    assert (asked["teacher"], asked["samples"], asked["answers"]) == ("teacher", 57, ["logits"])
+    assert main(["cache", "--out", str(tmp_path), "--json"]) == 0
+    (listed,) = json.loads(capsys.readouterr().out)
+    assert listed["folder"] == asked["folder"]
+    assert main(["cache", str(file), "teacher.use=frozen"]) == 2
+    assert "has no teacher that keeps its answers; set teacher.use=cached" in capsys.readouterr().err
