@@ -23,6 +23,11 @@ from kdzoo.engine.flops import FlopCounter
 STATUS, REFERENCES = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
+Answer = tuple[str, str, str, int, int, int]
+"""Whose answer to what: teacher, view, stage, epoch, batch, micro-batch."""
+REMEMBERED = 256
+
+
 class Costs:
     """The costs of one run so far; survives a restart by `state` and `restore`.
 
@@ -39,23 +44,42 @@ class Costs:
         self._flops: dict[str, float] = {}  # kind -> operations a sample
         self._of_kind = Counter[str]()  # kind -> samples
         self._last: dict[str, str] = {}  # part of the training -> kind of its last step
+        self._paid: dict[Answer, None] = {}  # answers that are counted already, the latest last
+        self._borrowed = 0.0  # operations of answers that another run asked for
 
     def ask(self, role: str, samples: int) -> None:
         """A model is asked about some samples."""
         self.calls[role] += 1
         self.asked[role] += samples
 
+    def paid(self, answer: Answer) -> None:
+        """An answer that a teacher gave to this run itself."""
+        self._paid[answer] = None
+        if len(self._paid) > REMEMBERED:
+            del self._paid[next(iter(self._paid))]
+
+    def borrow(self, answer: Answer, samples: int, flops: float | None) -> None:
+        """A known answer is used: the first time it costs what it would have cost this run alone.
+
+        Args:
+            flops: operations a sample; None where the run has asked itself.
+        """
+        if answer not in self._paid:
+            self.paid(answer)
+            self.ask(answer[0], samples)
+            self._borrowed += samples * (flops or 0.0)
+
     @contextmanager
     def part(self, name: str, samples: int) -> Iterator[None]:
         """A step, or what comes before it: `name` says of which stage. Counted where its kind is likely to be a new one."""
-        before, started = self.calls.copy(), time.process_time()
+        before, started, borrowed = self.calls.copy(), time.process_time(), self._borrowed
         counter = FlopCounter() if self.count and self._last.get(name) not in self._flops else None
         with counter or nullcontext():
             yield
         self.cpu_seconds += time.process_time() - started
         kind = f"{name}: {sorted((self.calls - before).items())}"
         if counter is not None:
-            self._flops.setdefault(kind, counter.total / max(samples, 1))
+            self._flops.setdefault(kind, (counter.total + self._borrowed - borrowed) / max(samples, 1))
         self._of_kind[kind] += samples
         self._last[name] = kind
 

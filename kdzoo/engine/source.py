@@ -38,6 +38,7 @@ class Source:
         evaluations: (teacher, split) -> what a frozen teacher reaches there, once somebody wanted to know.
         runs: how many draw from it. Where it is shared, an answer is kept until all of them have trained on its batch.
         common_seconds: wall time that was spent for all of them.
+        answer_flops: (teacher, view) -> what a frozen teacher's answer costs a sample, once it was counted.
     """
 
     task: Task
@@ -51,6 +52,7 @@ class Source:
     evaluations: dict[tuple[str, str], Evaluation] = field(default_factory=dict)
     runs: int = 1
     common_seconds: float = 0.0
+    answer_flops: dict[tuple[str, str], float] = field(default_factory=dict)
 
     @classmethod
     def opened(cls, task: Task, settings: Mapping[str, Any], needs: Needs, device: torch.device) -> Source:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, TypeVar
 
 from torch import nn
@@ -50,6 +50,10 @@ class Teacher(nn.Module):
     def evaluated(self, run: RunContext, split: str, evaluate: Callable[[], T]) -> T:
         """The evaluation of the teacher's model on a split; a teacher that does not move may know it from an earlier run."""
         return evaluate()
+
+    def remarks(self) -> Sequence[str]:
+        """Sentences that a run says at its start, once the teacher is built."""
+        return ()
 
     def after_step(self, run: RunContext) -> None:
         """After the learners stepped (moving averages)."""

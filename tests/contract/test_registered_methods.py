@@ -73,8 +73,20 @@ def _contract(name: str) -> type:
 
 # Methods of other tasks; their families run the same laws there.
 OF_GRAPHS = {"auto_distill", "auto_distill_infonce", "auto_distill_l2"}
+OF_KNOWLEDGE = {
+    "constrained_inference",
+    "constraint_pseudo_labels",
+    "constraint_sampling",
+    "gradient_inference",
+    "gumbel_constraint",
+    "inference_masked",
+    "primal_dual",
+    "rule_distillation",
+    "semantic_loss",
+    "tnorm_constraint",
+}
 OF_TEXTS = {"layer_matching", "patient_kd", "distilbert", "tinybert", "minilm", "minilm_v2", "mobilebert"}
-OF_OTHER_TASKS = OF_GRAPHS | OF_TEXTS
+OF_OTHER_TASKS = OF_GRAPHS | OF_KNOWLEDGE | OF_TEXTS
 
 globals().update({f"Test_{name}": _contract(name) for name in registered("methods") if name not in OF_OTHER_TASKS})
 
@@ -99,6 +111,10 @@ class TestCurriculumTemperature(testing.TransformContract):
 
 class TestNoisyTeacher(testing.TransformContract):
     transform = "noisy_teacher"
+
+
+class TestShuffledTeacher(testing.TransformContract):
+    transform = "shuffled_teacher"
 
 
 class TestProbabilityShift(testing.TransformContract):
