@@ -1,7 +1,7 @@
 """Layer matching: what layers of an encoder compute is compared with what layers of the teacher compute; all in settings.
 
-Yang, Cui, Chen, Che, Liu, Wang, Hu, "TextBrewer: An Open-Source Knowledge Distillation Toolkit for Natural Language Processing",
-ACL 2020 (demonstrations), arXiv 2002.12620.
+Yang, Cui, Chen, Che, Liu, Wang, Hu, "TextBrewer: An Open-Source Knowledge Distillation Toolkit for Natural Language
+Processing", ACL 2020 (demonstrations), arXiv 2002.12620.
 
     match = mean over pairs (s, t) of layers of loss(f_s, f_t)
             f: hidden states (B, T, d), first positions (B, d), attention scores, attention or relations (B, A, T, T)

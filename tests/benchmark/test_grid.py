@@ -176,7 +176,7 @@ def test_a_row_that_costs_more_may_take_fewer_of_the_seeds(tiny):
 @pytest.mark.parametrize("seeds", [0, True, [0, 1]])
 def test_a_rows_own_seeds_are_a_number(tiny, seeds):
     tiny["bench"]["methods"]["kd"] = {"seeds": seeds}
-    with pytest.raises(RecipeError, match="methods.kd.seeds says how many of the bench's seeds the row takes"):
+    with pytest.raises(RecipeError, match=r"methods\.kd\.seeds says how many of the bench's seeds the row takes"):
         expand(tiny)
 
 
