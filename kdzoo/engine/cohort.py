@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import traceback
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -155,7 +156,7 @@ class Cohort:
             for member in [member for member in wave if member.place == least]:
                 if not self._advance(member):
                     wave.remove(member)
-                    if crowded and not member.again and _lacked_memory(member.ended):
+                    if crowded and not member.again and lacked_memory(member.ended):
                         member.again, member.ended = True, None
                         rest.append(member)
         return rest
@@ -177,13 +178,14 @@ class Cohort:
 
     def _advance(self, member: Member) -> bool:
         """One step of a run; False if it has ended."""
-        if member.steps is None:
-            member.steps = self._trainee(member).steps(self._fed)
         try:
+            if member.steps is None:
+                member.steps = self._trainee(member).steps(self._fed)
             run, member.place = next(member.steps)
         except StopIteration as end:
             member.ended = end.value
         except Exception as error:  # whatever it is, it is this run's alone
+            traceback.clear_frames(error.__traceback__)  # or what the run held would stay in memory
             member.ended = error
         else:
             member.kept = member.kept or kept(run)
@@ -212,7 +214,7 @@ class Cohort:
         return self.feed
 
 
-def _lacked_memory(error: object) -> bool:
+def lacked_memory(error: object) -> bool:
     """Whether a run may well end better where it is alone."""
     while isinstance(error, BaseException):
         if isinstance(error, MemoryError | torch.OutOfMemoryError):

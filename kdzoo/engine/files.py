@@ -13,7 +13,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from kdzoo.errors import RecipeError, RunFailed
+from kdzoo.errors import MachineFailed, RecipeError
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def writing(folder: Path) -> Iterator[None]:
         raise RecipeError(f"cannot write to {folder}: {file} is a file, not a folder; set runtime.out elsewhere.") from None
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise RunFailed(
+        raise MachineFailed(
             f"writing to {folder} failed: {reason}; free some space or set runtime.out elsewhere, then start the same "
             "command again: it resumes from the last checkpoint."
         ) from None

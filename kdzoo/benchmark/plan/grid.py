@@ -58,6 +58,7 @@ class Grid:
     Attributes:
         name, description: of the bench; command: what does the same again, '' if no command does.
         text: its recipe as YAML, with all that it extends.
+        cohort: the most runs that train together, None for no limit.
         alone, baseline: labels of the student-alone row and of the one that others are compared with.
         published: label -> the name of the row's number in the table of published ones.
     """
@@ -72,6 +73,7 @@ class Grid:
     alone: str
     baseline: str
     published: Mapping[str, str]
+    cohort: int | None = None
 
 
 def expand(
@@ -111,7 +113,7 @@ def expand(
     again = not isinstance(recipe, Mapping) and methods is None and seeds is None
     command = shlex.join(["kdzoo", "bench", source, *overrides]) if again else ""
     name, description = (str(layers.tree.get(key) or default) for key, default in (("name", "bench"), ("description", "")))
-    return Grid(name, description, command, text, section.also, section.notes, cells, alone, baseline, numbers)
+    return Grid(name, description, command, text, section.also, section.notes, cells, alone, baseline, numbers, section.cohort)
 
 
 def slug(label: str) -> str:
