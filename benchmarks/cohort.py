@@ -2,8 +2,8 @@
 
 KD, DKD, DIST, AT, SP and RKD learn from one frozen teacher; label smoothing and the student alone do not. With T for the
 teacher's forward on a batch and S for all that a method does besides, training them apart takes 6 T + sum S, and together
-T + sum S at best. T is timed in the same rounds; S is what is left of a method's own time. Each round times both ways in a random
-order; in the cohort, the first turn, which pays for the teacher, goes round. All losses must be equal bit for bit.
+T + sum S at best. T is timed in the same rounds; S is what is left of a method's own time. Each round times both ways in a
+random order; in the cohort, the first turn, which pays for the teacher, goes round. All losses must be equal bit for bit.
 
 Run: `OMP_NUM_THREADS=1 python benchmarks/cohort.py [--rounds 10] [--steps 4]`.
 """
