@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kdzoo.protocol.method import Transform as Transform
     from kdzoo.protocol.needs import Needs as Needs
     from kdzoo.protocol.needs import Stage as Stage
+    from kdzoo.protocol.needs import Taps as Taps
     from kdzoo.protocol.needs import term as term
     from kdzoo.protocol.outputs import Batch as Batch
     from kdzoo.protocol.outputs import Output as Output
@@ -38,6 +39,7 @@ _HOME = {
     "Method": "kdzoo.protocol.method",
     "Needs": "kdzoo.protocol.needs",
     "Stage": "kdzoo.protocol.needs",
+    "Taps": "kdzoo.protocol.needs",
     "Transform": "kdzoo.protocol.method",
     "term": "kdzoo.protocol.needs",
     "Batch": "kdzoo.protocol.outputs",

@@ -18,8 +18,9 @@ from kdzoo.engine.run import Run, TrainRecipe
 from kdzoo.engine.source import Source
 from kdzoo.errors import CapabilityError, PluginError, RecipeError
 from kdzoo.models.tap_names import expand, resolve
-from kdzoo.protocol.blame import hook_of
-from kdzoo.protocol.method import overrides
+from kdzoo.protocol.blame import hook_of, returned
+from kdzoo.protocol.method import Method, overrides
+from kdzoo.protocol.needs import Taps
 from kdzoo.protocol.outputs import MAIN
 from kdzoo.protocol.task import Model
 from kdzoo.protocol.teacher import Teacher
@@ -127,8 +128,11 @@ def _taps(run: Run) -> None:
     wanted: dict[str, dict[str, None]] = {role: {} for role in roles}
     for label, method in run.methods.items():
         needs = run.own_needs[label]
+        with hook_of(f"methods.{label}", "taps"):
+            more = returned(method.taps(run), Taps, f"methods.{label}", "taps")
+        student, teacher = (*needs.student_taps, *more.student), (*needs.teacher_taps, *more.teacher)
         teachers = [method.teacher or n for n in list(run.teachers)[:1]] if needs.teacher else []
-        for role, specs in [*((r, needs.student_taps) for r in run.learners), *((t, needs.teacher_taps) for t in teachers)]:
+        for role, specs in [*((r, student) for r in run.learners), *((t, teacher) for t in teachers)]:
             if specs and role not in roles:
                 raise CapabilityError(f"methods.{label} taps features of teacher {role!r}, which has no model behind it.")
             try:
@@ -174,12 +178,20 @@ def _probe(run: Run, role: str, model: nn.Module, example: Any) -> None:
     run.feature_shapes[role] = {spec: tuple(f.shape[1:]) for spec, f in output.features.items()}
 
 
+def _setup_transforms(run: Run, method: Method) -> None:
+    for slot in ("logits", "targets"):
+        for number, transform in enumerate(getattr(method, slot)):
+            with hook_of(f"methods.{method.label}.{slot}[{number}]", "setup"):
+                transform.setup(run, method)
+
+
 def _setup(run: Run) -> None:
     """Let methods build what they need, then make sure that they kept no model inside (law 8)."""
     models = {id(p) for m in [*run.learners.values(), *run.teachers.values()] for p in m.parameters()}
     for label, method in run.methods.items():
         with run.streams.applied(torch.device("cpu"), "init", "method", label), hook_of(f"methods.{label}", "setup"):
             method.setup(run)
+            _setup_transforms(run, method)
         _placed(run, method)
         caught = [name for name, p in method.named_parameters() if id(p) in models]
         if caught:

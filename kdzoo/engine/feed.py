@@ -35,7 +35,8 @@ class Feed:
 
     def order(self, epoch: int) -> list[Tensor]:
         """Sample indices of each batch of an epoch. A last batch of a single sample is left out: BatchNorm refuses it."""
-        shuffled = self.source.task.order(epoch, self.source.streams).to(self.source.device)
+        source = self.source
+        shuffled = source.task.order(epoch, source.streams, batch_size=self.batch_size).to(source.device)
         return [chunk for chunk in shuffled.split(self.batch_size) if len(chunk) >= self._smallest]
 
     @property

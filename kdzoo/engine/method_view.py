@@ -69,4 +69,4 @@ def _read(output: Output, method: Method) -> Output:
             f"methods.{method.label}.reads is {method.reads!r}, but there is no such head of rows; "
             f"{did_you_mean(method.reads, heads)}"
         )
-    return replace(output, rows=rows)
+    return replace(output, rows=rows, reads=method.reads)

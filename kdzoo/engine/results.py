@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from kdzoo.engine.evaluate import Evaluation, evaluate
 from kdzoo.engine.files import replace_file
+from kdzoo.engine.flops import FlopCounter
 from kdzoo.engine.run import Run
 from kdzoo.engine.selection import Selection
 from kdzoo.errors import WeakTeacherWarning
@@ -44,7 +45,8 @@ class Result:
 def conclude(run: Run, selection: Selection, folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Evaluate the last and the best epoch's weights, and the teachers, on test; results and per-sample arrays."""
     model = run.deployed()
-    last = evaluate(run, model, "test")
+    with FlopCounter() as flops:
+        last = evaluate(run, model, "test")
     arrays = {f"last.{name}": value for name, value in last.arrays.items()}
     test = {"last": last.metrics}
     if selection.path.exists():
@@ -56,6 +58,7 @@ def conclude(run: Run, selection: Selection, folder: Path) -> tuple[dict[str, An
         arrays |= _further("best", best.arrays, last.arrays)
     teachers, theirs = teacher_rows(run, "test")
     for name, found in theirs.items():
+        teachers[name]["fidelity"] = run.task.fidelity(last.arrays, found)
         arrays |= _further(f"teacher:{name}", found, last.arrays)
     values = {
         "test": test,
@@ -63,7 +66,10 @@ def conclude(run: Run, selection: Selection, folder: Path) -> tuple[dict[str, An
         "teachers": teachers,
         "parameters": sizes(run, model),
         "data": run.task.facts(),
+        "cost": {"inference_flops": round(flops.total / max(run.task.size("test"), 1))},
         "metric": run.task.metric,
+        "chance": run.task.chance(),
+        "bounds": run.task.bounds,
         "higher_is_better": run.task.higher_is_better,
     }
     return values, arrays

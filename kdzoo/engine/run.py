@@ -16,13 +16,14 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from kdzoo.engine import method_view
+from kdzoo.engine.costs import Costs
 from kdzoo.engine.denominators import counts_of, counts_over, shares
 from kdzoo.engine.distributed import ProcessGroup
 from kdzoo.engine.feature_recorder import FeatureRecorder, Overwritten
 from kdzoo.engine.gradient_groups import GradientGroups
 from kdzoo.engine.precision import Precision, full_rows
 from kdzoo.engine.rates import Rates
-from kdzoo.engine.source import Source
+from kdzoo.engine.source import Asked, Source
 from kdzoo.protocol.blame import hook_of, returned
 from kdzoo.protocol.context import Counts, Labeled, Parameters, Weights
 from kdzoo.protocol.method import Method, overrides
@@ -58,6 +59,7 @@ class Run:
         precomputed: (learner, batch, micro-batch) -> its answers by view on the coming step, if `update_teacher` left them.
         training: whether a learner's forward moves its running statistics, which is so in the training step alone.
         train_recipe: how a teacher that is a recipe gets its weights.
+        costs: what the training has cost so far.
     """
 
     settings: Mapping[str, Any]
@@ -87,6 +89,7 @@ class Run:
     precomputed: dict[tuple[str, int, int], Mapping[str, Output]] = field(default_factory=dict)
     training: bool = False
     train_recipe: TrainRecipe | None = None
+    costs: Costs = field(default_factory=Costs)
 
     # -- what there is -----------------------------------------------------------------------------------------------
 
@@ -183,6 +186,7 @@ class Run:
                 that a hook may look at a batch without leaving a trace; a teacher's move in its train mode.
         """
         model = self.model(role)
+        self.costs.ask(role, batch.size)
         call: Callable[..., Any] = self.compiled.get(role, model)
         commit = (self.training or role not in self.learners) if commit is None else commit
         if params is not None or not commit:
@@ -219,12 +223,13 @@ class Run:
         grad: bool = False,
     ) -> Output:
         """A teacher's answer. A frozen one is asked once for a micro-batch; another one each time, with a graph if `grad`."""
-        known = batch.answers.get(name, {})
+        known, asked = batch.answers.get(name, {}), Asked(name, view, batch.number, batch.part)
         if view in known:
+            self.source.found(asked, self.costs)
             return known[view]
         teacher = self.teachers[name]
-        common = self.source.common() if teacher.frozen else nullcontext()
-        with common, torch.set_grad_enabled(grad and teacher.trains and torch.is_grad_enabled()):
+        answering = self.source.answering(asked, self.costs) if teacher.frozen else nullcontext()
+        with answering, torch.set_grad_enabled(grad and teacher.trains and torch.is_grad_enabled()):
             output = teacher.answer(batch, self, view, student=None if teacher.frozen else student, peers=peers or {})
         if not isinstance(output, Output):
             returned(output, Output, f"teachers.{name}", "answer")

@@ -48,3 +48,4 @@ class SharedFeed(Feed):
         for batch in self._window:
             for micro in batch.micros:
                 micro.answers.clear()
+        self.source.answered.clear()

@@ -16,8 +16,10 @@ from typing import Any, NamedTuple
 
 import torch
 
+from kdzoo import registry
 from kdzoo.engine.checkpoint import Checkpoints
 from kdzoo.engine.checkpoint_timing import CheckpointTimer
+from kdzoo.engine.cost_watch import CostWatch
 from kdzoo.engine.distributed import ProcessGroup
 from kdzoo.engine.feed import Feed
 from kdzoo.engine.files import locked, replace_file, write_json, writing
@@ -84,7 +86,9 @@ class Trainee:
             return done
 
     def _trained(self, run: Run, feed: Callable[[Run], Feed]) -> Generator[tuple[Run, Place], None, Result]:
-        settings, folder, main, watch = self.recipe.settings, self.folder, run.processes.is_main, Stopwatch(run.source)
+        settings, folder, main = self.recipe.settings, self.folder, run.processes.is_main
+        watch = Stopwatch(run.source)
+        costs = CostWatch(run, clock=watch.seconds)
         own = settings["train"]
         plan = StagePlan.of(run, own["epochs"], run.schedules)
         with plan.entered(run, len(plan.stages) - 1):
@@ -103,7 +107,7 @@ class Trainee:
                 clock=watch.seconds,
             )
             selection = Selection(folder / "best.safetensors", recorder, every=own["evaluate_every"], patience=own["patience"])
-            observers = Observers({"record": recorder, "selection": selection})
+            observers = Observers({"record": recorder, "costs": costs, "selection": selection})
             checkpoints = Checkpoints(folder / "checkpoints", settings["runtime"]["keep"])
             position, said = checkpoints.load(run, observers)
             for sentence in said:
@@ -128,7 +132,9 @@ class Trainee:
                 "seed": settings["seed"],
                 "reference": settings["reference"],
                 "environment": environment(run.device),
-                "seconds": round(watch.seconds(), 2),
+                "protocol": registry.PROTOCOL,
+                "seconds": round(costs.seconds, 2),
+                "cost": {**costs.figures(), **values["cost"]},
             }
             if main:
                 save_weights(run.deployed(), folder / DEPLOYED)

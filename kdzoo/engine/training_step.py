@@ -42,7 +42,9 @@ def update_teacher(run: Run, window: Sequence[Batch]) -> None:
     if first.epoch == 0 and first.number == 0:
         with torch.no_grad():
             _hook(run, "first_batch", first, first)
-    _hook(run, "update_teacher", first, window)
+    if any(overrides(method, "update_teacher") for method in run.methods.values()):
+        with run.costs.part(f"before a step of {run.stage}", sum(batch.size for batch in window)):
+            _hook(run, "update_teacher", first, window)
 
 
 def _hook(run: Run, name: str, first: Batch, given: Batch | Sequence[Batch]) -> None:
@@ -58,6 +60,11 @@ def train_step(run: Run, batch: Batch) -> list[TrainedMicro]:
 
     Returns what is kept of the first learner's micro-batches.
     """
+    with run.costs.part(run.stage, batch.size):
+        return _train_step(run, batch)
+
+
+def _train_step(run: Run, batch: Batch) -> list[TrainedMicro]:
     micros = run.micros(batch)
     counts = run.counts(micros)
     kept: list[TrainedMicro] = []

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from kdzoo.errors import PluginError
 from kdzoo.protocol.context import RunContext
-from kdzoo.protocol.needs import Needs, Stage, Term
+from kdzoo.protocol.needs import Needs, Stage, Taps, Term
 from kdzoo.protocol.outputs import Batch, Pair, Step
 
 
@@ -28,6 +28,9 @@ class Transform(nn.Module):
     """
 
     kdzoo_kind: ClassVar[str] = "transforms"
+
+    def setup(self, run: RunContext, method: Method) -> None:
+        """Build what it needs of the run, after its method's own `setup`: the models exist, the optimizers do not."""
 
     def forward(self, pair: Pair, step: Step) -> Pair:
         raise NotImplementedError
@@ -60,6 +63,10 @@ class Method(nn.Module):
     def needs(self) -> Needs:
         """What this method needs; asked before anything is built."""
         return Needs()
+
+    def taps(self, run: RunContext) -> Taps:
+        """Further taps, which depend on the models: they exist (`run.model`), their shapes are not known yet."""
+        return Taps()
 
     def setup(self, run: RunContext) -> None:
         """Build adapters and banks: the models exist (`run.shapes`), the optimizers do not."""
@@ -104,7 +111,9 @@ class Method(nn.Module):
         if not len(self.logits) and not len(self.targets):
             return step, None
         name, teacher = next(iter(step.teachers.items()), (None, None))
-        pair = Pair(step.student.rows, teacher.rows if teacher is not None else None)
+        pair = Pair(
+            step.student.rows, teacher.rows if teacher is not None else None, temperature=getattr(self, "temperature", 1.0)
+        )
         for transform in (*self.logits, *self.targets):
             pair = transform(pair, step)
         teachers = dict(step.teachers)

@@ -90,16 +90,21 @@ class Rows:
 
 @dataclass(frozen=True)
 class Output:
-    """A model's answer in task-neutral form: rows, tapped features by tap, and further heads, which may be rows themselves."""
+    """A model's answer in task-neutral form: rows, tapped features by tap, and further heads, which may be rows themselves.
+
+    `reads` names the head that stands in the place of the rows, where a method reads one; None for the task's main rows.
+    """
 
     rows: Rows
     features: Mapping[str, Tensor] = field(default_factory=dict)
     heads: Mapping[str, Tensor | Rows] = field(default_factory=dict)
+    reads: str | None = None
 
     def detach(self) -> Output:
         """The same without gradients."""
         features = {name: feature.detach() for name, feature in self.features.items()}
-        return Output(self.rows.detach(), features, {name: head.detach() for name, head in self.heads.items()})
+        heads = {name: head.detach() for name, head in self.heads.items()}
+        return Output(self.rows.detach(), features, heads, self.reads)
 
     def tensor(self, head: str) -> Tensor:
         """A head that is a plain tensor."""
@@ -146,11 +151,14 @@ class Pair:
     """What a transform changes: the student's rows and the teacher's (None for a method without a teacher).
 
     `scale` multiplies the terms of the method: a transform that divides logits by a temperature gives the T^2 back here.
+    `temperature` is the one at which the method will compare the logits: its attribute of that name, 1 where it has none. A
+    transform that works on probabilities reads them at it, and gives back logits that have its result there.
     """
 
     student: Rows
     teacher: Rows | None = None
     scale: Tensor | None = None
+    temperature: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,10 @@ class Meter(Protocol):
         """The metrics, the task's headline metric among them."""
 
     def arrays(self) -> dict[str, Tensor]:
-        """What is kept of each sample, under names of the meter's own (`logits`, `ranks`); saved as `last.<name>` and so on."""
+        """What is kept of each sample, under names of the meter's own (`logits`, `ranks`); saved as `last.<name>` and so on.
+
+        `score` (N,), where there is one, has the headline metric as its mean; reports draw test items anew from it.
+        """
 
 
 class Task:
@@ -41,6 +44,7 @@ class Task:
     Attributes:
         capabilities: what methods may ask for (`classes`, `features`, `index`, `views`, `quiz`, ...).
         metric: the name of the headline metric in `Meter.result`; `higher_is_better` its direction.
+        bounds: the lowest and the highest value that the metric can have; None where nobody knows.
         unit: what a sample is called where speeds are shown: `images`, `queries`.
         tells: names of the numbers that models are told by `build`; a model's parameters of these names are no settings.
         evaluation_batch: samples of an evaluation batch, which keeps no graph.
@@ -51,6 +55,7 @@ class Task:
     capabilities: frozenset[str] = frozenset()
     metric: str
     higher_is_better: bool = True
+    bounds: tuple[float, float] | None = None
     unit: ClassVar[str] = "samples"
     tells: ClassVar[frozenset[str]] = frozenset()
     evaluation_batch: int = 512
@@ -70,8 +75,11 @@ class Task:
         """Samples in a split; 0 where it does not exist."""
         raise NotImplementedError
 
-    def order(self, epoch: int, streams: Streams) -> Tensor:
-        """The training samples (N,) in an epoch's order, decided by the seed; batches are cut from it in turn."""
+    def order(self, epoch: int, streams: Streams, *, batch_size: int) -> Tensor:
+        """The training samples (N,) in an epoch's order, decided by the seed.
+
+        Batches of `batch_size` are cut from it in turn, so a task may put samples of one length next to each other.
+        """
         return streams.permutation(self.size("train"), "order", epoch)
 
     def batches(self, split: str, order: Sequence[Tensor], *, epoch: int, train: bool) -> Iterator[Batch]:
@@ -131,6 +139,10 @@ class Task:
     def chance(self) -> float | None:
         """The headline metric of guessing; None where nobody knows."""
         return None
+
+    def fidelity(self, own: Mapping[str, Tensor], teacher: Mapping[str, Tensor]) -> dict[str, float]:
+        """How far a model's answers are its teacher's, by measure; both are arrays of meters on one split."""
+        return {}
 
     def class_names(self) -> Sequence[str] | None:
         """Names of the classes, for reports and exports; None where there are none."""

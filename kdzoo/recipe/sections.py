@@ -10,7 +10,7 @@ from kdzoo.protocol.method import Method
 from kdzoo.protocol.roles import Optimizer, Schedule, Tracker, Transform
 from kdzoo.protocol.task import Model, Task
 from kdzoo.protocol.teacher import Teacher
-from kdzoo.ranges import above
+from kdzoo.ranges import above, at_least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,11 +69,17 @@ class Paths:
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """A published number that the recipe aims at."""
+    """A published number that the recipe aims at, with its standard deviation over `n` runs where they are known."""
 
     metric: str
     value: float
     source: str
+    sd: float | None = None
+    n: int | None = None
+
+    def __post_init__(self) -> None:
+        at_least(0, sd=self.sd)
+        at_least(1, n=self.n)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ Augmentation depends on (seed, epoch, sample) alone, so every method sees the sa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from kdzoo.protocol.outputs import Batch, Output, Rows, map_tensors
 from kdzoo.protocol.roles import Data
 from kdzoo.protocol.task import Model, Task
 from kdzoo.random import Streams
-from kdzoo.tasks.meters import ClassificationMeter
+from kdzoo.tasks.meters import ClassificationMeter, faithfulness
 
 SAME_CLASS = "same_class"
 VIEWS = ("second", "strong", SAME_CLASS)
@@ -49,6 +49,7 @@ class ImageClassification(Task):
     unit = "images"
     tells = frozenset({"classes", "channels", "size"})
     higher_is_better = True
+    bounds = (0.0, 100.0)
     capabilities = frozenset({"classes", "features", "index", "views", "quiz"})
 
     def __init__(
@@ -252,6 +253,10 @@ class ImageClassification(Task):
 
     def meter(self, split: str) -> ClassificationMeter:
         return ClassificationMeter()
+
+    def fidelity(self, own: Mapping[str, Tensor], teacher: Mapping[str, Tensor]) -> dict[str, float]:
+        """Agreement in percent, of all images and of those that the teacher gets wrong, and KL from the teacher, in nats."""
+        return faithfulness(own["logits"], teacher["logits"], own["target"])
 
     def facts(self) -> dict[str, Any]:
         sizes = {name: self.size(name) for name in {*self.places, *self.parts}}

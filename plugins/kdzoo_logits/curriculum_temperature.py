@@ -52,4 +52,5 @@ class CurriculumTemperature(Transform):
             return replace(rows, scores=rows.logits / temperature)
 
         teacher = None if pair.teacher is None else softened(pair.teacher)
-        return Pair(softened(pair.student), teacher, temperature**2 if pair.scale is None else pair.scale * temperature**2)
+        scale = temperature**2 if pair.scale is None else pair.scale * temperature**2
+        return replace(pair, student=softened(pair.student), teacher=teacher, scale=scale)

@@ -4,6 +4,7 @@ import copy
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 TASK = {"use": "image_classification", "data": "digits", "validation": 60}
@@ -41,6 +42,8 @@ def made(tmp_path):
         sizes=None,
         also=(),
         published=None,
+        chance=None,
+        items=False,
     ):
         folder = tmp_path / "made" / "bench"
         cells = [(row, seed, value) for row, seeds in values.items() for seed, value in seeds.items()]
@@ -80,6 +83,11 @@ def made(tmp_path):
                 train = (sizes or {}).get(row, 60)
                 found = result(f"{row}{seed}", value, higher=higher, teacher=None if row == alone else teacher, train=train)
                 found["reference"] = (published or {}).get(row)
+                found |= {} if chance is None else {"chance": chance}
+                if items:
+                    own.mkdir(parents=True)
+                    right = np.random.default_rng(seed).permutation(200) < 2 * value
+                    np.savez_compressed(own / "predictions.npz", **{"last.score": 100.0 * right})
                 write(own / "result.json", json.dumps(found))
                 write(own / "metrics.jsonl", "".join(epoch(number, value) for number in (1, 2, 3)))
         return folder

@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -253,3 +254,19 @@ def test_two_cells_that_are_the_same_run_are_refused(tiny):
 def test_no_workers_is_refused(tiny):
     with pytest.raises(RecipeError, match="workers must be at least 1, got 0"):
         bench(tiny, workers=0)
+
+
+def test_a_comparison_is_declared_beforehand_or_not_at_all(tiny: Any) -> None:
+    tiny["bench"] |= {"declared": ["dist"], "seeds": [0]}
+    board, _ = ran(tiny)
+    tiny["bench"]["declared"] = ["dist", "student alone"]
+    again, _ = ran(tiny)
+    for found in (board, again):
+        rows = {row.label: row.comparison for row in found.rows if row.comparison}
+        assert (rows["dist"].declared, rows["student alone"].declared) == (True, False)
+
+
+def test_a_declared_row_must_exist(tiny: Any) -> None:
+    tiny["bench"]["declared"] = ["dits"]
+    with pytest.raises(RecipeError, match=r"bench\.declared: there is no row 'dits'; did you mean 'dist'"):
+        ran(tiny)

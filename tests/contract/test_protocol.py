@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kdzoo import Batch, Method, Output, Rows, RunContext, Step, registry, term
+from kdzoo import Batch, Method, Output, Pair, Rows, RunContext, Step, Transform, registry, term
 from kdzoo.engine.assemble import assemble
+from kdzoo.engine.schedule_binding import bind
 from kdzoo.engine.training_step import train_step, update_teacher
 from kdzoo.errors import CapabilityError, PluginError, RecipeError
 from kdzoo.functional.divergence import softened_kl
@@ -84,6 +85,19 @@ class Correcting(Frozen):
         return Output(replace(student.rows, scores=student.rows.logits + 1))
 
 
+class HalfToTheTop(Transform):
+    """Half of each row's probability goes to its largest class, at the temperature of whatever method it serves."""
+
+    def setup(self, run: RunContext, method: Method) -> None:
+        self.prepared = (run.classes, method.label)
+
+    def forward(self, pair: Pair, step: Step) -> Pair:
+        assert pair.teacher is not None
+        q = (pair.teacher.logits / pair.temperature).softmax(-1)
+        top = nn.functional.one_hot(q.argmax(-1), q.shape[-1]).to(q.dtype)
+        return replace(pair, teacher=replace(pair.teacher, scores=pair.temperature * (q / 2 + top / 2).log()))
+
+
 class TwoOutputs(nn.Module):
     def __init__(self, classes: int, channels: int) -> None:
         super().__init__()
@@ -120,6 +134,7 @@ def _plugins() -> None:
     for name, method in {"on_tokens": OnTokens, "takes_a_name": TakesAName, "first_only": FirstOnly}.items():
         registry.register("methods", f"protocol_{name}", method)
     registry.register("teachers", "protocol_correcting", Correcting)
+    registry.register("transforms", "protocol_half_to_the_top", HalfToTheTop)
     registry.register("models", "protocol_two_outputs", two_outputs)
     registry.register("models", "protocol_thirteen", thirteen)
 
@@ -197,6 +212,48 @@ def test_the_first_batch_hook_runs_once_without_grad() -> None:
             update_teacher(run, [replace(batch, number=number)])
         method = run.methods["protocol_first_only"]
     assert method.seen == [(0, False)]
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
+def test_a_transform_of_probabilities_acts_at_the_temperature_of_its_method(temperature: float) -> None:
+    settings = {"temperature": temperature, "logits": ["protocol_half_to_the_top"]}
+    with tiny_run(tiny_recipe("kd", settings)) as run:
+        step, method = run.step(first_window(run)[0]), run.methods["kd"]
+        found = method(run.view(step, method), ["kd"])["kd"]
+    q = (step.teachers["teacher"].rows.logits / temperature).softmax(-1)
+    aim = q / 2 + nn.functional.one_hot(q.argmax(-1), 10) / 2
+    log_p = (step.student.rows.logits / temperature).log_softmax(-1)
+    torch.testing.assert_close(found, temperature**2 * (aim * (aim.log() - log_p)).sum(-1).mean())
+
+
+def test_a_transform_follows_the_schedule_of_its_methods_temperature() -> None:
+    schedules = {"methods.kd.temperature": {"use": "constant", "value": 2.0}}
+    transformed = {"logits": ["protocol_half_to_the_top"]}
+    totals = []
+    for settings, sections in ({"temperature": 2.0}, {}), ({"temperature": 4.0}, {"schedules": schedules}):
+        with tiny_run(tiny_recipe("kd", {**settings, **transformed}, recipe=sections)) as run:
+            for binding in bind(run, run.schedules):
+                binding.apply(run.progress)
+            totals.append(run.objective(first_window(run)[0])[0].item())
+    assert totals[0] == totals[1]
+
+
+def test_transforms_are_set_up_with_the_run_and_their_method() -> None:
+    transformed = {"logits": ["protocol_half_to_the_top"], "targets": ["protocol_half_to_the_top"]}
+    run = assemble(tiny_recipe("kd", transformed).settings)
+    owner = run.methods["kd"]
+    for transform in (*owner.logits, *owner.targets):
+        assert isinstance(transform, HalfToTheTop)
+        assert transform.prepared == (10, "kd")
+
+
+def test_a_transform_that_cannot_be_set_up_is_named_by_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Transform, run: RunContext, method: Method) -> None:
+        raise KeyError("x")
+
+    monkeypatch.setattr(HalfToTheTop, "setup", fail)
+    with pytest.raises(PluginError, match=r"methods\.kd\.logits\[0\]: setup failed with KeyError"):
+        assemble(tiny_recipe("kd", {"logits": ["protocol_half_to_the_top"]}).settings)
 
 
 def test_a_teacher_may_correct_the_students_answer_without_a_second_forward() -> None:

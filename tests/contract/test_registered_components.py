@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from safetensors.torch import save_file
 
-from kdzoo import testing
-from kdzoo.testing.tiny import STUDENT, registered
+from kdzoo import registry, testing
+from kdzoo.recipe.build import build
+from kdzoo.testing.tiny import STUDENT, TEACHER, registered
 
 pytestmark = pytest.mark.filterwarnings("ignore::kdzoo.errors.WeakTeacherWarning")
 BASE = {"use": "tiny_cnn", "widths": [4, 8]}
@@ -48,16 +51,34 @@ class TestVirtual(testing.TeacherContract):
     settings: ClassVar[Any] = {}
 
 
+class TestRCO(testing.TeacherContract):
+    teacher = "rco"
+
+    @pytest.fixture(autouse=True)
+    def anchors(self, tmp_path: Path) -> None:
+        model = build("models", TEACHER, "model")(classes=10, channels=1, size=8)
+        save_file(model.state_dict(), tmp_path / "anchor.safetensors")
+        type(self).settings = {"model": TEACHER, "anchors": [str(tmp_path / "anchor.safetensors")]}
+
+
+class TestKDSim(testing.TeacherContract):
+    teacher = "kd_sim"
+
+
 class TestPeers(testing.TeacherContract):
     teacher = "peers"
     settings: ClassVar[Any] = {}
     recipe: ClassVar[Any] = {"learners": {"other": STUDENT}}
 
 
-class TestDigits(testing.DataContract):
-    data = "digits"
-
-
 class TestImageClassification(testing.TaskContract):
+    name = "image_classification"
     task: ClassVar[Any] = {"data": "digits", "train_size": 44, "validation": 1000}
     student: ClassVar[Any] = STUDENT
+
+
+def test_no_teacher_or_task_of_the_core_is_left_out() -> None:
+    contracts = [found for name, found in globals().items() if name.startswith("Test")]
+    for kind, attribute in (("teachers", "teacher"), ("tasks", "name")):
+        core = {name for name in registered(kind) if registry.discover(kind)[name].target.startswith(f"kdzoo.{kind}")}
+        assert core <= {getattr(contract, attribute, None) for contract in contracts}

@@ -101,3 +101,15 @@ class TestNoisyTeacher(testing.TransformContract):
 
 class TestProbabilityShift(testing.TransformContract):
     transform = "probability_shift"
+
+
+class TestKDpt(testing.TransformContract):
+    transform = "kd_pt"
+
+
+class TestKDTopk(testing.TransformContract):
+    transform = "kd_topk"
+
+
+class TestKDptSim(testing.TransformContract):
+    transform = "kd_pt_sim"

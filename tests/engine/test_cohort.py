@@ -63,6 +63,8 @@ def assert_as_alone(member: Member, alone: Result) -> None:
     assert logged_losses(alone.folder) == logged_losses(member.folder)
     for key in ("test", "validation", "teachers", "parameters", "identity"):
         assert member.ended.values[key] == alone.values[key], key
+    for key in ("samples", "teacher_forwards", "training_flops"):
+        assert member.ended.values["cost"][key] == alone.values["cost"][key], key
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ class Case:
     Attributes:
         inputs: `in.*`; those that the file has a gradient for require one.
         hyper: `hp.*` as Python numbers, or lists of them.
+        words: arrays of text, as lists.
         weights: `w.*`, under their state-dict names; all require a gradient.
         expected: `out.*` and `grad.*` under their full keys, as float64 (or integer) arrays.
     """
@@ -26,6 +27,8 @@ class Case:
         """`outputs`: for a file whose keys have no prefixes, patterns of those that are expected."""
         with np.load(path, allow_pickle=False) as data:
             arrays = {_prefixed(key, data[key], outputs) if outputs else key: data[key] for key in data.files}
+        words = [key for key, value in arrays.items() if value.dtype.kind == "U" and not key.startswith("hp.")]
+        self.words = {_bare(key): arrays.pop(key).tolist() for key in words}
         self.name, self.dtype = path.stem.rpartition("_")[0], dtype
         self.expected = {key: value for key, value in arrays.items() if key.startswith(("out.", "grad."))}
         self.hyper: dict[str, Any] = {key: value.tolist() for key, value in _part(arrays, "hp.").items()}
@@ -59,6 +62,10 @@ def _prefixed(key: str, value: np.ndarray, outputs: Collection[str]) -> str:
     if any(fnmatchcase(key, pattern) for pattern in outputs):
         return f"grad.{key.removeprefix('grad_')}" if key.startswith("grad_") else f"out.{key}"
     return f"in.{key}" if value.ndim else f"hp.{key}"
+
+
+def _bare(key: str) -> str:
+    return key.removeprefix("in.")
 
 
 def _part(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

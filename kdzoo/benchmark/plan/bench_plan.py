@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -59,7 +60,17 @@ class BenchPlan:
             yield
 
     def save(self) -> None:
-        write_json(self.folder / PLAN, self.described())
+        """Write it; what an earlier plan of this folder declared stays as it was declared."""
+        write_json(
+            self.folder / PLAN,
+            self.described() | {"declared": self._declared(declared_before(self.folder, self.grid.baseline))},
+        )
+
+    def _declared(self, before: Mapping[str, bool]) -> dict[str, bool]:
+        """Row -> whether its comparison was declared before any of its cells was finished."""
+        seen = {job.row for job in self.jobs if job.seed is not None and job.name in self.finished}
+        rows = {label: {cell.row for cell in self.grid.cells if cell.label == label} for label in self.grid.declared}
+        return {label: before.get(label, not own & seen) for label, own in rows.items()}
 
     def described(self) -> dict[str, Any]:
         """The plan as plain data."""
@@ -76,6 +87,7 @@ class BenchPlan:
             "baseline": grid.baseline,
             "alone": grid.alone,
             "also": list(grid.also),
+            "resolve": grid.resolve,
             "notes": list(grid.notes),
             "rows": [_row(cell, grid.published.get(cell.label)) for cell in reversed(first.values())],
             "cells": [
@@ -141,6 +153,15 @@ def _check_distinct(jobs: Sequence[Job]) -> None:
                 f"{other.name} and {job.name} are the same run (identity {job.identity}): all that could change a result is "
                 "equal. Remove one of the rows, or give it the setting that it should differ in."
             )
+
+
+def declared_before(folder: Path, baseline: str) -> dict[str, bool]:
+    """What the plan that lies in a folder declared of comparisons with this baseline; nothing if there is none."""
+    try:
+        plan = json.loads((folder / PLAN).read_text())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return {}
+    return dict(plan.get("declared", {})) if plan.get("baseline") == baseline else {}
 
 
 def _placed(recipe: Recipe, root: Path) -> Recipe:

@@ -61,6 +61,7 @@ class Grid:
         cohort: the most runs that train together, None for no limit.
         alone, baseline: labels of the student-alone row and of the one that others are compared with.
         published: label -> the name of the row's number in the table of published ones.
+        declared: rows whose comparison with the baseline was named. resolve: a difference worth seeing.
     """
 
     name: str
@@ -74,6 +75,8 @@ class Grid:
     baseline: str
     published: Mapping[str, str]
     cohort: int | None = None
+    declared: Sequence[str] = ()
+    resolve: float | None = None
 
 
 def expand(
@@ -103,6 +106,7 @@ def expand(
     points = [dict(zip(section.grid, values, strict=True)) for values in itertools.product(*section.grid.values())]
     own = {label: (section.methods.get(label) or {}).get(PUBLISHED) for label in rows}
     numbers = chosen(own, section.published)
+    declared = [_known(label, rows, "bench.declared") for label in section.declared]
     cells = [
         Cell(label, point, seed, _loaded(row, label, point | {"seed": seed}))
         for seed in section.seeds
@@ -113,7 +117,21 @@ def expand(
     again = not isinstance(recipe, Mapping) and methods is None and seeds is None
     command = shlex.join(["kdzoo", "bench", source, *overrides]) if again else ""
     name, description = (str(layers.tree.get(key) or default) for key, default in (("name", "bench"), ("description", "")))
-    return Grid(name, description, command, text, section.also, section.notes, cells, alone, baseline, numbers, section.cohort)
+    return Grid(
+        name=name,
+        description=description,
+        command=command,
+        text=text,
+        also=section.also,
+        notes=section.notes,
+        cells=cells,
+        alone=alone,
+        baseline=baseline,
+        published=numbers,
+        cohort=section.cohort,
+        declared=declared,
+        resolve=section.resolve,
+    )
 
 
 def slug(label: str) -> str:

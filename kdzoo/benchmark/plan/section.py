@@ -29,6 +29,9 @@ class Section:
         cohort: the most runs that train together, on one pass over the data and one teacher forward; None takes as many as are
             alike and fit into memory, 1 trains each by itself.
         published: a pair of the table of published numbers, whose methods the rows' labels are.
+        declared: rows whose comparison with the baseline is what the bench is for; it counts as declared beforehand if none of
+            their cells was finished when this was first said.
+        resolve: a difference worth seeing, in the metric's unit; None takes 0.2 of percents and 0.002 of fractions.
     """
 
     methods: Mapping[str, Any] = field(default_factory=dict)
@@ -39,8 +42,11 @@ class Section:
     notes: Sequence[str] = ()
     cohort: int | None = None
     published: str | None = None
+    declared: Sequence[str] = ()
+    resolve: float | None = None
 
     def __post_init__(self) -> None:
+        above(0, resolve=self.resolve)
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds must name at least one seed, and each of them once, got {list(self.seeds)}")
         above(0, cohort=self.cohort)

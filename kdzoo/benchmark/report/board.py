@@ -7,7 +7,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from kdzoo.benchmark.report.comparison import Comparison
+from kdzoo.benchmark.report.ranking import Ranking
 from kdzoo.benchmark.report.statistics import Summary, summarize
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of a gap, and its interval where it has one of finite length."""
+
+    value: float
+    interval: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
@@ -21,7 +31,11 @@ class Row:
         last: that over the seeds; best: the same with the weights of the epoch that was best on validation.
         also: the last epoch's further metrics over the seeds. published: of the table, or the row's `reference`.
         difference: seed by seed to the baseline, None for a teacher and for the baseline itself.
+        comparison: the same with all that is to be known about it; over_alone: to the student alone.
+        robust: the mean of the middle half of the values. gap: share of the way from the student alone to the teacher.
+        fidelity: teacher -> how far the answers are the teacher's, over the seeds. figures: mean costs by name.
         parameters: of what is deployed. seconds: mean wall time of a run.
+        guessing: no seed is a tenth better than chance.
         of: the only row with this teacher, where others have others.
         unpackaged: plugins of this row that are in no installed package.
     """
@@ -36,11 +50,18 @@ class Row:
     also: Mapping[str, Summary] = field(default_factory=dict)
     published: Mapping[str, Any] | None = None
     difference: Summary | None = None
+    comparison: Comparison | None = None
+    over_alone: Comparison | None = None
+    robust: float | None = None
+    gap: Share | None = None
+    fidelity: Mapping[str, Mapping[str, Summary]] = field(default_factory=dict)
+    figures: Mapping[str, float] = field(default_factory=dict)
     parameters: int | None = None
     seconds: float | None = None
     baseline: bool = False
     of: str | None = None
     unpackaged: Sequence[str] = ()
+    guessing: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,6 +71,7 @@ class Board:
     Attributes:
         also: further metrics that have a column.
         baseline: label of the row that others are compared with.
+        ranking: of the rows over the points of a grid. chance: the metric of guessing. bounds: of the metric.
         failures: sentence of each failed cell, by `row, seed k`.
         warnings: what makes the rows unequal. notes: of the recipe, and on the data.
     """
@@ -64,6 +86,9 @@ class Board:
     failures: Mapping[str, str]
     warnings: Sequence[str]
     notes: Sequence[str]
+    ranking: Ranking | None = None
+    chance: float | None = None
+    bounds: tuple[float, float] | None = None
 
     @property
     def teachers(self) -> list[Row]:

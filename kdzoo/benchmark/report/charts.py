@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 
 from kdzoo.benchmark.report.board import Board, Row
-from kdzoo.benchmark.report.formats import spread
+from kdzoo.benchmark.report.wording import spread
 
 WIDTH, HEIGHT = 860, 28
 LONGEST = 40

@@ -1,32 +1,64 @@
-"""A leaderboard as Markdown, and cells as CSV and JSON: the same numbers that the page shows."""
+"""A leaderboard as Markdown and LaTeX, and cells as CSV and JSON: the same numbers that the page shows."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kdzoo.benchmark.report.board import Board, Row
+from kdzoo.benchmark.report.board import Board
+from kdzoo.benchmark.report.figures import figures
 from kdzoo.benchmark.report.records import FORMAT, Records
-from kdzoo.benchmark.report.statistics import Summary
-
-EXPLAINED = (
-    "{metric} on test, mean ± sd over seeds. *Best on validation* is the test metric of the epoch that was best on validation; "
-    "no number here was chosen on test. Differences to {baseline} are paired by seed (and values of the grid), with 95 % t "
-    "intervals, which are not corrected for many comparisons."
-)
+from kdzoo.benchmark.report.tables import Table, tables
+from kdzoo.benchmark.report.wording import difference, digits, p_value, spread, verdict
 
 
 def markdown(board: Board) -> str:
-    """Table, explanation, warnings, failures and notes."""
-    headers, rows = table(board)
-    lines = [f"# {board.name}", "", _line(headers), _line(["---", *["---:"] * (len(headers) - 1)]), *map(_line, rows)]
-    lines += ["", EXPLAINED.format(metric=board.metric, baseline=board.baseline), ""]
+    """The leaderboard, warnings, failures and notes; then the further tables."""
+    first, *others = tables(board)
+    lines = [f"# {board.name}", "", *_marked_down(first)]
     for title, items in sections(board).items():
         lines += [f"**{title}**", "", *(f"- {item}" for item in items), ""]
+    for table in others:
+        lines += [f"## {table.title}", "", *_marked_down(table)]
     return "\n".join(lines)
+
+
+def latex(board: Board) -> str:
+    """The leaderboard as a `booktabs` table, with the differences' corrected p and the finding."""
+    places = digits([row.last for row in board.rows])
+    lines = [
+        f"% {board.name}: {board.metric} on test, mean and sd over seeds, last epoch; differences paired by seed, 95 % "
+        f"intervals.",
+        r"\begin{tabular}{lrrrrl}",
+        r"\toprule",
+        " & ".join(map(_tex, ("row", "seeds", board.metric, f"difference to {board.baseline}", "Holm p", "finding"))) + r" \\",
+        r"\midrule",
+    ]
+    for row in board.rows:
+        own = row.comparison
+        fields = (
+            row.label,
+            str(row.last.n),
+            spread(row.last, places),
+            difference(row.difference, places),
+            p_value(own.corrected if own else None),
+            verdict(own, places, higher_is_better=board.higher_is_better),
+        )
+        lines.append(" & ".join(map(_tex, fields)) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def _tex(text: str) -> str:
+    for character in "&%$#_{}":
+        text = text.replace(character, f"\\{character}")
+    return text.replace("±", r"$\pm$").replace("–", "--").replace("<", "$<$").replace("Δ", r"$\Delta$")
+
+
+def _marked_down(table: Table) -> list[str]:
+    numbers = ["---", *["---:"] * (len(table.headers) - 1)]
+    return [_line(table.headers), _line(numbers), *map(_line, table.lines), "", table.note, ""]
 
 
 def sections(board: Board) -> dict[str, list[str]]:
@@ -43,63 +75,13 @@ def sections(board: Board) -> dict[str, list[str]]:
     found = {
         "Failed": [f"{cells[0]}{_others(len(cells) - 1)}: {sentence}" for sentence, cells in failed.items()],
         "Not finished yet": missing,
+        f"No better than guessing ({board.metric} {board.chance or 0:.4g})": [r.label for r in board.rows if r.guessing],
         "Not an equal comparison": list(board.warnings),
         "Methods in no installed package": unpackaged,
         "Published numbers": published,
         "Notes": list(board.notes),
     }
     return {title: items for title, items in found.items() if items}
-
-
-def table(board: Board) -> tuple[list[str], list[list[str]]]:
-    """The headers and a line a row; without the column of published numbers where there is none."""
-    places = digits([row.last for row in board.rows])
-    columns: dict[str, Callable[[Row], str]] = {
-        "row": lambda row: row.label + (" (baseline)" if row.baseline else ""),
-        "seeds": lambda row: f"{row.last.n}" + (f" ({row.failed} failed)" if row.failed else ""),
-        f"{board.metric}, last epoch": lambda row: spread(row.last, places),
-        "best on validation": lambda row: spread(row.best, places),
-        f"Δ vs {board.baseline}": lambda row: difference(row.difference, places),
-    }
-    for name in board.also:
-        own = [row.also[name] for row in board.rows]
-        columns[name] = partial(_further, name=name, places=digits(own))
-    if any(row.published for row in board.rows):
-        columns["published"] = lambda row: _published(row, board.metric)
-    columns["parameters"] = lambda row: "" if row.parameters is None else f"{row.parameters:,}"
-    columns["seconds"] = lambda row: "" if row.seconds is None else f"{row.seconds:.1f}"
-    return list(columns), [[text(row) for text in columns.values()] for row in board.rows]
-
-
-def _further(row: Row, *, name: str, places: int) -> str:
-    return spread(row.also[name], places)
-
-
-def _published(row: Row, metric: str) -> str:
-    if row.published is None:
-        return "–"
-    name = "" if row.published["metric"] == metric else f" {row.published['metric']}"
-    return f"{row.published['value']:g}{name}"
-
-
-def spread(summary: Summary, places: int) -> str:
-    """Mean ± sd."""
-    if summary.mean is None:
-        return "–"
-    return f"{summary.mean:.{places}f}" + ("" if summary.sd is None else f" ± {summary.sd:.{places}f}")
-
-
-def difference(summary: Summary | None, places: int) -> str:
-    """Mean difference and its interval, with a sign."""
-    if summary is None or summary.mean is None:
-        return "–"
-    interval = "" if summary.interval is None else " [{:+.{p}f}, {:+.{p}f}]".format(*summary.interval, p=places)
-    return f"{summary.mean:+.{places}f}{interval}"
-
-
-def digits(column: Iterable[Summary]) -> int:
-    """Decimal places of a column: two for percents and the like, four for what is small."""
-    return 2 if any(abs(summary.mean or 0) >= 10 for summary in column) else 4
 
 
 def results_json(board: Board, records: Records) -> dict[str, Any]:
@@ -128,7 +110,8 @@ def cell_values(records: Records, number: int) -> dict[str, Any]:
         "folder": cell.folder.relative_to(records.folder).as_posix(),
         "status": "finished" if cell.values else "failed" if cell.error else "missing",
         "error": cell.error,
-        **{key: values.get(key) for key in ("test", "validation", "parameters", "data", "seconds")},
+        **{key: values.get(key) for key in ("test", "validation", "parameters", "data", "seconds", "cost")},
+        "teachers": {name: dict(own) for name, own in (values.get("teachers") or {}).items()},
     }
 
 
@@ -150,12 +133,14 @@ def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
         flat |= {f"test.{which}.{name}": value for name, value in metrics.items()}
     chosen = values["validation"] or {}
     flat |= {"validation.best": chosen.get("best"), "validation.best_epoch": chosen.get("best_epoch")}
-    return flat | {"parameters": (values["parameters"] or {}).get("deployed")}
+    for teacher, own in values["teachers"].items():
+        flat |= {f"{teacher}.{name}": value for name, value in (own.get("fidelity") or {}).items()}
+    return flat | (figures(values) if values["test"] else {})
 
 
 def _others(count: int) -> str:
     return f" and {count} other{'' if count == 1 else 's'}" if count else ""
 
 
-def _line(fields: list[str]) -> str:
+def _line(fields: Sequence[str]) -> str:
     return "| " + " | ".join(field.replace("|", "\\|") for field in fields) + " |"

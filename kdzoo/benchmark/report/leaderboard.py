@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
-from kdzoo.benchmark.report.board import Board, Row, further
+from kdzoo.benchmark.report.board import Board, Row, Share, further
+from kdzoo.benchmark.report.comparison import Comparison, Measured, compare, corrected
+from kdzoo.benchmark.report.evidence import interquartile_mean, ratio_interval
 from kdzoo.benchmark.report.fairness import notes, warnings
+from kdzoo.benchmark.report.figures import fidelity, mean_figures
 from kdzoo.benchmark.report.formats import markdown
 from kdzoo.benchmark.report.published import published
+from kdzoo.benchmark.report.ranking import Ranking, rank_rows
 from kdzoo.benchmark.report.records import Record, Records
+from kdzoo.benchmark.report.resampling import scores
 from kdzoo.benchmark.report.statistics import paired, summarize
 from kdzoo.benchmark.report.teacher_rows import teacher_rows
 
+GUESSING = 1.1
+"""A row none of whose seeds is better than chance by this factor learned nothing."""
+
 
 class Leaderboard(Board):
-    """A board that a script prints: `print(kdzoo.bench("quickstart").markdown())`."""
+    """A board that a script prints, `print(kdzoo.bench("quickstart").markdown())`, and a notebook shows."""
 
     def markdown(self) -> str:
         """As a table in Markdown, with what belongs under it."""
@@ -24,64 +35,158 @@ class Leaderboard(Board):
 
 def leaderboard(records: Records) -> Leaderboard:
     """Compute it from what is on disk."""
-    plan, metric, higher = records.plan, *_headline(records)
-    kinds = {row["row"]: row for row in plan["rows"]}
-    by_row = {name: [cell for cell in records.cells if cell.row == name] for name in kinds}
-    last = {name: {cell.seed: _test(cell, "last", metric) for cell in cells if cell.values} for name, cells in by_row.items()}
-    rows = [_row(row, by_row[name], last, records, metric) for name, row in kinds.items()]
-    rows = sorted([*teacher_rows(records, metric), *rows], key=lambda row: _order(row, higher))
+    found = _Found(records)
+    rows = [found.row(row) for row in records.plan["rows"]]
+    rows = _with_correction(rows)
+    rows = sorted(
+        [*teacher_rows(records, found.metric, found.further_metrics), *rows], key=lambda row: _order(row, found.higher)
+    )
     failures = {f"{cell.row}, seed {cell.seed}": cell.error for cell in records.cells if cell.error}
     return Leaderboard(
         folder=records.folder,
-        name=plan["name"],
-        metric=metric,
-        higher_is_better=higher,
+        name=records.plan["name"],
+        metric=found.metric,
+        higher_is_better=found.higher,
         also=records.also,
-        baseline=plan["baseline"],
+        baseline=records.plan["baseline"],
         rows=rows,
         failures=failures,
         warnings=warnings(records),
         notes=notes(records),
+        ranking=found.ranking(),
+        chance=found.said("chance"),
+        bounds=found.said("bounds"),
     )
 
 
-def _row(
-    row: Mapping[str, Any],
-    cells: Sequence[Record],
-    last: Mapping[str, Mapping[int, float]],
-    records: Records,
-    metric: str,
-) -> Row:
-    plan = records.plan
-    done = [cell.values for cell in cells if cell.values]
-    own = last[row["row"]]
-    against = next(r["row"] for r in plan["rows"] if r["label"] == plan["baseline"] and r["point"] == row["point"])
-    is_baseline = against == row["row"]
-    best = [values["test"]["best"][metric] for values in done if "best" in values["test"]]
-    return Row(
-        label=row["row"],
-        kind="alone" if row["label"] == plan["alone"] else "method",
-        expected=len(cells),
-        failed=sum(cell.error is not None for cell in cells),
-        values=own,
-        last=summarize(list(own.values())),
-        best=summarize(best),
-        also=further([values["test"]["last"] for values in done], records.also),
-        published=published().get(row.get("published") or "", done[0]["reference"]) if done else None,
-        difference=None if is_baseline else paired(own, last[against]),
-        parameters=done[0]["parameters"]["deployed"] if done else None,
-        seconds=summarize([values["seconds"] for values in done]).mean,
-        baseline=is_baseline,
-        unpackaged=row["unpackaged"],
-    )
+class _Found:
+    """What the finished cells hold, by row."""
+
+    def __init__(self, records: Records) -> None:
+        self.records, self.plan = records, records.plan
+        self.metric: str = self.said("metric", "metric")
+        self.higher: bool = self.said("higher_is_better", True)
+        self.rows = {row["row"]: row for row in records.plan["rows"]}
+
+    def said(self, key: str, default: Any = None) -> Any:
+        """What any result says of the task."""
+        results = [cell.values for cell in self.records.done] + list(self.records.teachers)
+        return next((values[key] for values in results if values is not None and key in values), default)
+
+    @cached_property
+    def cells(self) -> dict[str, list[Record]]:
+        by_row: dict[str, list[Record]] = {name: [] for name in self.rows}
+        for cell in self.records.cells:
+            by_row[cell.row].append(cell)
+        return by_row
+
+    @cached_property
+    def measured(self) -> dict[str, Measured]:
+        return {
+            name: Measured(
+                name,
+                {cell.seed: _test(cell, "last", self.metric) for cell in cells if cell.values},
+                {cell.seed: scores(cell) for cell in cells if cell.values},
+            )
+            for name, cells in self.cells.items()
+        }
+
+    def at_same_point(self, row: Mapping[str, Any], label: str) -> Measured:
+        """The row of that label at the same values of the grid."""
+        name = next(r["row"] for r in self.plan["rows"] if r["label"] == label and r["point"] == row["point"])
+        return self.measured[name]
+
+    def row(self, row: Mapping[str, Any]) -> Row:
+        cells, own = self.cells[row["row"]], self.measured[row["row"]]
+        done = [cell.values for cell in cells if cell.values]
+        baseline, alone = (self.at_same_point(row, self.plan[which]) for which in ("baseline", "alone"))
+        is_baseline, is_alone = baseline is own, alone is own
+        return Row(
+            label=row["row"],
+            kind="alone" if is_alone else "method",
+            expected=len(cells),
+            failed=sum(cell.error is not None for cell in cells),
+            values=own.values,
+            last=summarize(list(own.values.values())),
+            best=summarize([values["test"]["best"][self.metric] for values in done if "best" in values["test"]]),
+            also=further([values["test"]["last"] for values in done], self.further_metrics),
+            published=published().get(row.get("published") or "", done[0]["reference"]) if done else None,
+            difference=None if is_baseline else paired(own.values, baseline.values),
+            comparison=None if is_baseline else self.compared(row, own, baseline),
+            over_alone=None if is_alone else self.compared(row, own, alone),
+            robust=interquartile_mean(list(own.values.values())),
+            gap=None if is_alone else self.gap(own, alone),
+            fidelity=fidelity(done),
+            figures=mean_figures(done),
+            parameters=done[0]["parameters"]["deployed"] if done else None,
+            seconds=summarize([values["seconds"] for values in done]).mean,
+            baseline=is_baseline,
+            unpackaged=row["unpackaged"],
+            guessing=self.guessing(own),
+        )
+
+    @cached_property
+    def further_metrics(self) -> list[str]:
+        """All metrics but the headline, those first that the recipe wants a column for."""
+        known = [name for cell in self.records.done if cell.values for name in cell.values["test"]["last"]]
+        return [name for name in dict.fromkeys([*self.records.also, *known]) if name != self.metric]
+
+    def compared(self, row: Mapping[str, Any], own: Measured, other: Measured) -> Comparison:
+        declared = self.plan.get("declared", {}).get(row["label"], False) and other.label in self.baselines
+        resolve = self.plan.get("resolve")
+        return compare(own, other, higher_is_better=self.higher, resolve=resolve, declared=bool(declared))
+
+    @cached_property
+    def baselines(self) -> set[str]:
+        return {name for name, row in self.rows.items() if row["label"] == self.plan["baseline"]}
+
+    def gap(self, own: Measured, alone: Measured) -> Share | None:
+        """The share of the way to the teacher, if all rows at hand had one and the same teacher (by seed)."""
+        teacher = self.teacher
+        seeds = [seed for seed in own.values if seed in alone.values and seed in teacher]
+        gains = [own.values[seed] - alone.values[seed] for seed in seeds]
+        found = ratio_interval(gains, [teacher[seed] - alone.values[seed] for seed in seeds])
+        return None if found is None else Share(*found)
+
+    @cached_property
+    def teacher(self) -> dict[int, float]:
+        """Seed -> metric of the only teacher that the rows share; empty where there are several, or one that rows moved."""
+        found: dict[int, set[float]] = {}
+        for cell in self.records.done:
+            for own in (cell.values or {})["teachers"].values():
+                found.setdefault(cell.seed, set()).add(own["test"][self.metric])
+        if any(len(values) > 1 for values in found.values()):
+            return {}
+        by_seed = {seed: next(iter(values)) for seed, values in found.items()}
+        seeds = {cell.seed for cell in self.records.cells}
+        if len(set(by_seed.values())) == 1:  # one teacher for all seeds
+            return dict.fromkeys(seeds, next(iter(by_seed.values())))
+        return by_seed
+
+    def guessing(self, own: Measured) -> bool:
+        chance = self.said("chance")
+        if not chance or not own.values:
+            return False
+        if self.higher:
+            return max(own.values.values()) <= GUESSING * chance
+        return min(own.values.values()) >= chance / GUESSING
+
+    def ranking(self) -> Ranking | None:
+        """Of the rows over the points of a grid, each a block."""
+        if all(not row["point"] for row in self.rows.values()):
+            return None
+        means: dict[str, dict[str, float]] = {}
+        for name, row in self.rows.items():
+            mean = summarize(list(self.measured[name].values.values())).mean
+            if mean is not None:
+                means.setdefault(row["label"], {})[json.dumps(row["point"], sort_keys=True, default=str)] = mean
+        return rank_rows(means, higher_is_better=self.higher)
 
 
-def _headline(records: Records) -> tuple[str, bool]:
-    """Name and direction of the task's headline metric, as any result says."""
-    for values in [cell.values for cell in records.done] + list(records.teachers):
-        assert values is not None
-        return values["metric"], values["higher_is_better"]
-    return "metric", True
+def _with_correction(rows: Sequence[Row]) -> list[Row]:
+    to_baseline = corrected({row.label: row.comparison for row in rows})
+    to_alone = corrected({row.label: row.over_alone for row in rows})
+    return [replace(row, comparison=to_baseline[row.label], over_alone=to_alone[row.label]) for row in rows]
 
 
 def _test(cell: Record, which: str, metric: str) -> float:

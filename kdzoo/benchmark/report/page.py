@@ -1,4 +1,4 @@
-"""The report: `results.json`, `results.csv`, `leaderboard.md` and one self-contained page, all from what is on disk."""
+"""The report: `results.json`, `results.csv`, the leaderboard as Markdown and LaTeX, and one self-contained page."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from kdzoo.benchmark.report import charts
-from kdzoo.benchmark.report.formats import EXPLAINED, digits, markdown, results_csv, results_json, sections, spread, table
+from kdzoo.benchmark.report.formats import latex, markdown, results_csv, results_json, sections
 from kdzoo.benchmark.report.leaderboard import Leaderboard, leaderboard
 from kdzoo.benchmark.report.png import data_uri
 from kdzoo.benchmark.report.records import Records, read_records
 from kdzoo.benchmark.report.samples import read_samples
+from kdzoo.benchmark.report.tables import tables
+from kdzoo.benchmark.report.wording import digits, spread
 from kdzoo.engine.files import replace_file, write_json
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -28,7 +30,12 @@ def write_report(folder: str | Path) -> Leaderboard:
     records = read_records(folder)
     board = leaderboard(records)
     write_json(folder / "results.json", results_json(board, records))
-    texts = {"results.csv": results_csv(records), "leaderboard.md": markdown(board), "report.html": page(board, records)}
+    texts = {
+        "results.csv": results_csv(records),
+        "leaderboard.md": markdown(board),
+        "leaderboard.tex": latex(board),
+        "report.html": page(board, records),
+    }
     for name, text in texts.items():
         replace_file(folder / name, lambda path, text=text: path.write_text(text, "utf-8"))  # type: ignore[misc]
     return board
@@ -40,14 +47,11 @@ def page(board: Leaderboard, records: Records) -> str:
 
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
     places = digits([row.last for row in board.rows])
-    headers, lines = table(board)
     return environment.get_template("report.html").render(
         board=board,
         tiles=tiles(board, places),
         bars=charts.bars(board, places),
-        headers=headers,
-        lines=list(zip(board.rows, lines, strict=True)),
-        explained=EXPLAINED.format(metric=board.metric, baseline=board.baseline).replace("*", ""),
+        tables=tables(board),
         sections=sections(board),
         panels=panels(board, records),
         samples=_samples(board, records),

@@ -13,7 +13,7 @@ Tests = dict[int, Mapping[str, float]]
 """Seed -> metrics of a teacher on the test split."""
 
 
-def teacher_rows(records: Records, metric: str) -> list[Row]:
+def teacher_rows(records: Records, metric: str, also: Sequence[str]) -> list[Row]:
     """One row for each teacher of the cells; one that several rows moved has a row for each of them."""
     found: dict[tuple[str, str, int], dict[str, Tests]] = {}
     for cell in records.done:
@@ -30,11 +30,9 @@ def teacher_rows(records: Records, metric: str) -> list[Row]:
         name, kind, parameters = key
         if tests := common.get(key):
             label = name if names.count(name) == 1 else f"{name} ({kind}, {parameters:,} parameters)"
-            board.append(_teacher(label, tests, parameters, metric, records.also))
+            board.append(_teacher(label, tests, parameters, metric, also))
         else:
-            board += [
-                _teacher(f"{name} of {row}", own, parameters, metric, records.also, of=row) for row, own in by_row.items()
-            ]
+            board += [_teacher(f"{name} of {row}", own, parameters, metric, also, of=row) for row, own in by_row.items()]
     return board
 
 

@@ -50,12 +50,14 @@ def run(args: argparse.Namespace) -> int:
 
 def show_board(board: Leaderboard, *, as_json: bool) -> None:
     """The leaderboard to standard output; what is to be known about it, and where the report is, to standard error."""
-    from kdzoo.benchmark.report.formats import sections, table
+    from kdzoo.benchmark.report.formats import sections
+    from kdzoo.benchmark.report.tables import leaders
 
     if as_json:
         show_json(board.to_json())
     else:
-        show_table(*table(board))
+        table = leaders(board)
+        show_table(table.headers, table.lines)
     for title, items in sections(board).items():
         say(f"\n{title}")
         for item in items:

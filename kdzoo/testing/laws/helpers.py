@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from kdzoo.engine.observers import Observer
 from kdzoo.engine.position import Position
 from kdzoo.engine.run import Run
 from kdzoo.engine.stages import StagePlan
+from kdzoo.protocol.method import Transform
 from kdzoo.protocol.outputs import map_tensors
 from kdzoo.recipe.build import build
 from kdzoo.recipe.load import Recipe
@@ -24,10 +25,8 @@ from kdzoo.recipe.load import Recipe
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
-class Shift(nn.Module):
+class Shift(Transform):
     """A transform that nothing should mistake for the identity."""
-
-    kdzoo_kind: ClassVar[str] = "transforms"
 
     def forward(self, pair: Any, step: Any = None, *, inner: Tensor | None = None) -> Any:
         def shifted(logits: Tensor) -> Tensor:

@@ -56,6 +56,7 @@ class EntityAlignment(Task):
     unit = "pairs"
     tells = frozenset({"classes", "entities", "relations"})
     higher_is_better = True
+    bounds = (0.0, 1.0)
     capabilities = frozenset({"features", "index", "graph"})
 
     def __init__(

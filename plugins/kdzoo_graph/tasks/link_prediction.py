@@ -52,6 +52,7 @@ class LinkPrediction(Task):
     unit = "queries"
     tells = frozenset({"classes", "entities", "relations"})
     higher_is_better = True
+    bounds = (0.0, 1.0)
 
     def __init__(
         self,

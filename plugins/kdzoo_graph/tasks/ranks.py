@@ -102,5 +102,5 @@ def _by_parts(scores: Tensor, target: Tensor) -> Tensor:
 
 
 def _rank_arrays(found: Tensor) -> dict[str, Tensor]:
-    """The average rank (Q,) of each query's answer: a row of scores a query would be too much to keep."""
-    return {"ranks": found[:, 0].float()}
+    """The average rank (Q,) of each query's answer, and its reciprocal: a row of scores a query would be too much to keep."""
+    return {"ranks": found[:, 0].float(), "score": found[:, 0].reciprocal()}

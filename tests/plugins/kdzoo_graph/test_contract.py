@@ -1,8 +1,11 @@
 """Every law of the method protocol on both tasks: labels, distillation between graph models, and the auto-distiller."""
 
+from pathlib import Path
 from typing import Any, ClassVar
 
-from kdzoo.testing import MethodContract, TaskContract
+import pytest
+
+from kdzoo.testing import DataContract, MethodContract, TaskContract, TeacherContract
 
 STUDENT = {"use": "dan", "width": 4, "dropout": 0.0, "decoder_dropout": 0.0, "decoder": "distmult"}
 TEACHER = {"use": "frozen", "model": {"use": "gcn", "width": 6, "decoder": "distmult"}}
@@ -103,3 +106,42 @@ class TestEntityAlignment(TaskContract):
     task: ClassVar[Any] = PAIRS["task"]
     student: ClassVar[Any] = PAIRS["student"]
     batch_size = 2
+
+
+class TestSelfTable(TeacherContract):
+    teacher = "self_table"
+    settings: ClassVar[Any] = {}
+    method = "auto_distill"
+    method_settings: ClassVar[Any] = {"count": 4}
+    recipe: ClassVar[Any] = LINKS
+
+
+class TestTriples(DataContract):
+    data = "triples"
+
+    @pytest.fixture(autouse=True)
+    def written(self, tmp_path: Path) -> None:
+        folder = tmp_path / "facts"
+        folder.mkdir()
+        facts = [f"{a}\tknows\t{b}\n" for a in "abcd" for b in "abcd" if a != b]
+        for part, some in (("train", facts[:8]), ("valid", facts[8:10]), ("test", facts[10:])):
+            (folder / f"{part}.txt").write_text("".join(some))
+        type(self).settings = {"folder": str(folder)}
+
+
+class TestDBP15K(DataContract):
+    data = "dbp15k"
+
+    @pytest.fixture(autouse=True)
+    def written(self, tmp_path: Path) -> None:
+        folder = tmp_path / "dbp15k" / "zh_en" / "0_3"
+        folder.mkdir(parents=True)
+        rows = {
+            "triples_1": [(n, 0, (n + 1) % 6) for n in range(6)],
+            "triples_2": [(6 + n, 1, 6 + (n + 1) % 6) for n in range(6)],
+            "sup_pairs": [(n, n + 6) for n in range(3)],
+            "ref_pairs": [(n, n + 6) for n in range(3, 6)],
+        }
+        for name, lines in rows.items():
+            (folder / name).write_text("".join("\t".join(map(str, line)) + "\n" for line in lines))
+        type(self).settings = {"folder": str(tmp_path / "dbp15k")}

@@ -1,0 +1,1 @@
+"""Domain knowledge: concepts and logical rules over them, as losses, as teachers and in inference."""

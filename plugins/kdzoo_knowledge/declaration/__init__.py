@@ -1,0 +1,1 @@
+"""Declaring knowledge: concepts, hierarchies and rules, in a recipe or in Python."""

@@ -1,0 +1,1 @@
+"""Logic on tensors: pure functions of truth degrees, probabilities and states."""

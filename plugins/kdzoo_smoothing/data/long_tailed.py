@@ -1,0 +1,67 @@
+"""A long-tailed training set: from class to class there are fewer images, by a constant factor.
+
+Cao, Wei, Gaidon, Arechiga, Ma, "Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss", NeurIPS 2019 (arXiv
+1906.07413), whose CIFAR sets are made so:
+
+    n_c = n ratio^(-c / (C - 1)),  c = 0 .. C - 1        n: images of the largest class; the last class has n / ratio
+
+Test and validation parts stay as they are. Which images are kept is fixed, whatever the seed of a run.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from kdzoo.data.sets import ImageSet
+from kdzoo.data.splits import FIXED_SEED
+from kdzoo.protocol.roles import Data
+from kdzoo.random import Streams
+from kdzoo.ranges import at_least
+from kdzoo_smoothing.data.parts import chosen
+
+
+def tail(most: int, classes: int, ratio: float) -> Tensor:
+    """(C,) sizes of the classes, at least 1 each.
+
+    >>> tail(100, 3, 100.0)
+    tensor([100,  10,   1])
+    """
+    exponent = torch.arange(classes, dtype=torch.float64) / max(classes - 1, 1)
+    return (most * ratio**-exponent).round().long().clamp(min=1)
+
+
+def head_of_classes(labels: Tensor, sizes: Tensor) -> Tensor:
+    """Sorted places (n,) in `labels` (N,) of at most `sizes[c]` (C,) samples of each class, chosen by a hash of the place."""
+    places = torch.arange(len(labels))
+    order = Streams(FIXED_SEED).uniform(places, 1, "long_tailed")[:, 0].argsort(stable=True)
+    order = order[labels[order].argsort(stable=True)]
+    counts = torch.bincount(labels, minlength=len(sizes))
+    rank = places - (counts.cumsum(0) - counts)[labels[order]]
+    return order[rank < sizes[labels[order]]].sort().values
+
+
+class LongTailed:
+    """Another source with a long-tailed training part.
+
+    Args: data: the source. ratio: of the largest class to the smallest, at least 1.
+    """
+
+    kdzoo_kind = "data"
+
+    def __init__(self, *, data: Data, ratio: float = 100.0) -> None:
+        at_least(1, ratio=ratio)
+        self.data, self.ratio = data, ratio
+
+    def load(self, root: Path | None = None) -> ImageSet:
+        """Load the source and leave images out of its training part."""
+        source: ImageSet = self.data.load(root)
+        most = int(torch.bincount(source.train.labels).max())
+        sizes = tail(most, source.classes, self.ratio)
+
+        def keep(part: str, labels: Tensor) -> Tensor:
+            return head_of_classes(labels, sizes) if part == "train" else torch.arange(len(labels))
+
+        return chosen("long_tailed", source, keep)
