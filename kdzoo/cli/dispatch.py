@@ -14,7 +14,7 @@ from kdzoo.errors import PluginError, RecipeError, did_you_mean
 from kdzoo.registry.source import summary
 from kdzoo.terminal.console import show
 
-BUILT_IN = ("run", "bench", "report", "list", "show", "check", "cp", "eval", "export", "new", "data", "doctor")
+BUILT_IN = ("run", "bench", "report", "leaderboard", "list", "show", "check", "cp", "eval", "export", "new", "data", "doctor")
 HELP = ("-h", "--help", "help")
 
 
@@ -80,7 +80,7 @@ def summaries() -> dict[str, str]:
 
 
 def _overview() -> str:
-    lines = [f"  {name:10} {line}" for name, line in summaries().items()]
+    lines = [f"  {name:11} {line}" for name, line in summaries().items()]
     return "\n".join(
         [
             "usage: kdzoo COMMAND [arguments] [--debug]",
