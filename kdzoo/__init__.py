@@ -10,9 +10,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kdzoo.analysis.analyses import analyze as analyze
     from kdzoo.api import run as run
     from kdzoo.benchmark.execute.runner import bench as bench
     from kdzoo.engine.results import Result as Result
+    from kdzoo.protocol.analysis import Analysis as Analysis
+    from kdzoo.protocol.analysis import Findings as Findings
+    from kdzoo.protocol.analysis import Measured as Measured
+    from kdzoo.protocol.analysis import Table as Table
+    from kdzoo.protocol.analysis import Wants as Wants
     from kdzoo.protocol.context import RunContext as RunContext
     from kdzoo.protocol.method import Method as Method
     from kdzoo.protocol.method import Transform as Transform
@@ -33,8 +39,14 @@ if TYPE_CHECKING:
 
 _HOME = {
     "run": "kdzoo.api",
+    "analyze": "kdzoo.analysis.analyses",
     "bench": "kdzoo.benchmark.execute.runner",
     "Result": "kdzoo.engine.results",
+    "Analysis": "kdzoo.protocol.analysis",
+    "Findings": "kdzoo.protocol.analysis",
+    "Measured": "kdzoo.protocol.analysis",
+    "Table": "kdzoo.protocol.analysis",
+    "Wants": "kdzoo.protocol.analysis",
     "RunContext": "kdzoo.protocol.context",
     "Method": "kdzoo.protocol.method",
     "Needs": "kdzoo.protocol.needs",

@@ -12,6 +12,7 @@ from kdzoo.benchmark.execute.events import (
     CohortStarted,
     Event,
     OnEvent,
+    Said,
     TeacherDone,
 )
 from kdzoo.benchmark.execute.runner import bench
@@ -30,6 +31,7 @@ __all__ = [
     "Leaderboard",
     "OnEvent",
     "Row",
+    "Said",
     "TeacherDone",
     "bench",
     "write_report",

@@ -39,7 +39,11 @@ def device_of(name: str) -> torch.device:
     if device.type == "cuda":
         if not torch.cuda.is_available():
             raise RecipeError(f"runtime.device is {name!r}, but torch sees no GPU here; set runtime.device=cpu.")
-        return torch.device("cuda", local if device.index is None else device.index)
+        device = torch.device("cuda", local if device.index is None else device.index)
+    try:
+        torch.ones(1, device=device).item()
+    except Exception:
+        raise RecipeError(f"runtime.device is {name!r}, but torch cannot compute there; set runtime.device=cpu.") from None
     return device
 
 
@@ -86,8 +90,9 @@ def _learners(run: Run) -> None:
     while len(specs) < run.needs.learners:
         specs[f"{STUDENT}{len(specs) + 1}"] = run.settings["student"]
     for name, spec in specs.items():
-        builder: Model = build("models", spec, STUDENT if name == STUDENT else f"learners.{name}")  # type: ignore[assignment]
-        with run.streams.applied(torch.device("cpu"), "init", name):
+        path = STUDENT if name == STUDENT else f"learners.{name}"
+        builder: Model = build("models", spec, path)  # type: ignore[assignment]
+        with run.streams.applied(torch.device("cpu"), "init", name), hook_of(path, "build"):
             run.learners[name] = _placed(run, run.task.build(builder))
 
 
@@ -104,7 +109,8 @@ def _teachers(run: Run, made: Mapping[str, Teacher]) -> None:
             if teacher.frozen:
                 run.source.teachers[name] = teacher
         if teacher.model is not None and _compared(run, name):
-            run.task.align(run.student, teacher.model)
+            with hook_of(f"teachers.{name}", "align"):
+                run.task.align(run.student, teacher.model)
         teacher.eval().requires_grad_(teacher.trains)
         if teacher.trains and run.needs.teacher_mode == "train":
             teacher.train()
@@ -166,9 +172,11 @@ def _probe(run: Run, role: str, model: nn.Module, example: Any) -> None:
     model.eval()
     try:
         output = run.forward(role, example, commit=False)
-    except (RuntimeError, ValueError, IndexError) as error:
-        shape = getattr(example.inputs, "shape", None)
-        raise CapabilityError(f"{role} cannot take this task's inputs (shape {tuple(shape or ())}): {error}") from None
+    except PluginError as error:
+        if not isinstance(error.__cause__, RuntimeError | ValueError | IndexError):
+            raise
+        shape, said = getattr(example.inputs, "shape", None), " ".join(str(error.__cause__).split())
+        raise CapabilityError(f"{role} cannot take this task's inputs (shape {tuple(shape or ())}): {said}") from error
     finally:
         model.train(was)
     silent = [spec for spec in run.taps[role].paths if spec not in output.features]

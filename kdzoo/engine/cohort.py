@@ -11,6 +11,7 @@ before the main one trains those first.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import traceback
@@ -32,7 +33,7 @@ from kdzoo.engine.run import Run
 from kdzoo.engine.run_identity import identify
 from kdzoo.engine.shared_feed import SharedFeed
 from kdzoo.engine.source import Source
-from kdzoo.engine.trainee import Listener, Place, Trainee, settings_of_torch
+from kdzoo.engine.trainee import Listener, Place, Tell, Trainee, settings_of_torch
 from kdzoo.errors import Interrupted
 from kdzoo.recipe.hashing import content
 from kdzoo.recipe.load import Recipe
@@ -99,11 +100,13 @@ class Member:
     folder: Path
     listeners: Sequence[Listener] = ()
     force: bool = False
+    tell: Tell | None = None
     ended: Result | Exception | None = None
     steps: Generator[tuple[Run, Place], None, Result] | None = None
     place: Place = field(default_factory=lambda: Place(0, 0, 0))
     kept: int = 0
     again: bool = False
+    identity: str = ""
 
 
 class Cohort:
@@ -194,18 +197,24 @@ class Cohort:
         return False
 
     def _trainee(self, member: Member) -> Trainee:
-        recipe = member.recipe
+        recipe, train_recipe = member.recipe, functools.partial(trained, tell=member.tell)
 
         def assembled() -> Run:
-            run = assemble(recipe.settings, recipe.provenance, train_recipe=trained, source=self.source)
+            run = assemble(recipe.settings, recipe.provenance, train_recipe=train_recipe, source=self.source)
             self.source = run.source
             self.source.runs = len(self.members)
             return run
 
-        identity = identify(recipe.settings)
-        force = member.force and not member.again
+        member.identity = member.identity or identify(recipe.settings)  # as it was before anything of it ran
         return Trainee(
-            recipe, identity, member.folder, assembled=assembled, force=force, listeners=member.listeners, stop=self.stop
+            recipe,
+            member.identity,
+            member.folder,
+            assembled=assembled,
+            force=member.force and not member.again,
+            listeners=member.listeners,
+            stop=self.stop,
+            tell=member.tell,
         )
 
     def _fed(self, run: Run) -> Feed:

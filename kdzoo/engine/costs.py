@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,26 @@ import torch
 from kdzoo.engine.flops import FlopCounter
 
 STATUS, REFERENCES = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+Answer = tuple[str, str, str, int, int, int]
+"""Whose answer to what: teacher, view, stage, epoch, batch, micro-batch."""
+REMEMBERED = 256
+
+
+@dataclass
+class Price:
+    """What a frozen teacher's answer costs a sample.
+
+    Attributes:
+        flops: operations; None before they are counted.
+        asked: samples that its model is asked about: none where the answer is looked up.
+        cpu_seconds: of the latest answer.
+    """
+
+    flops: float | None = None
+    asked: float = 0.0
+    cpu_seconds: float = 0.0
 
 
 class Costs:
@@ -39,33 +60,40 @@ class Costs:
         self._flops: dict[str, float] = {}  # kind -> operations a sample
         self._of_kind = Counter[str]()  # kind -> samples
         self._last: dict[str, str] = {}  # part of the training -> kind of its last step
-        self._counter: FlopCounter | None = None
+        self._paid: dict[Answer, None] = {}  # answers that are counted already, the latest last
+        self._borrowed = 0.0  # operations of answers that another run asked for
 
     def ask(self, role: str, samples: int) -> None:
         """A model is asked about some samples."""
         self.calls[role] += 1
         self.asked[role] += samples
 
-    def found(self, role: str, samples: int, *, flops: float, cpu_seconds: float) -> None:
-        """An answer that another run had computed already costs what it would have cost here."""
-        if samples:
-            self.ask(role, samples)
-        self.cpu_seconds += cpu_seconds
-        if self._counter is not None:
-            self._counter.total += round(flops * samples)
+    def paid(self, answer: Answer) -> None:
+        """An answer that a teacher gave to this run itself."""
+        self._paid[answer] = None
+        if len(self._paid) > REMEMBERED:
+            del self._paid[next(iter(self._paid))]
+
+    def borrow(self, answer: Answer, samples: int, price: Price) -> None:
+        """A known answer is used: the first time it costs what it would have cost this run alone."""
+        if answer not in self._paid:
+            self.paid(answer)
+            if price.asked:
+                self.ask(answer[0], round(samples * price.asked))
+            self._borrowed += samples * (price.flops or 0.0)
+            self.cpu_seconds += samples * price.cpu_seconds
 
     @contextmanager
     def part(self, name: str, samples: int) -> Iterator[None]:
         """A step, or what comes before it: `name` says of which stage. Counted where its kind is likely to be a new one."""
-        before, started = self.calls.copy(), time.process_time()
-        counter = self._counter = FlopCounter() if self.count and self._last.get(name) not in self._flops else None
+        before, started, borrowed = self.calls.copy(), time.process_time(), self._borrowed
+        counter = FlopCounter() if self.count and self._last.get(name) not in self._flops else None
         with counter or nullcontext():
             yield
-        self._counter = None
         self.cpu_seconds += time.process_time() - started
         kind = f"{name}: {sorted((self.calls - before).items())}"
         if counter is not None:
-            self._flops.setdefault(kind, counter.total / max(samples, 1))
+            self._flops.setdefault(kind, (counter.total + self._borrowed - borrowed) / max(samples, 1))
         self._of_kind[kind] += samples
         self._last[name] = kind
 

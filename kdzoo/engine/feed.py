@@ -17,7 +17,7 @@ from torch import Tensor
 from kdzoo.engine.run import Run
 from kdzoo.engine.source import Source
 from kdzoo.errors import PluginError
-from kdzoo.protocol.blame import hook_of, returned
+from kdzoo.protocol.blame import each_of, hook_of, returned
 from kdzoo.protocol.method import Method, overrides
 from kdzoo.protocol.outputs import Batch
 
@@ -63,7 +63,8 @@ class Feed:
     def _batches(self, epoch: int, start: int) -> Iterator[Batch]:
         source, order = self.source, self.order(epoch)[start:]
         mine = [source.processes.chunk(index) for index in order]
-        for number, batch in enumerate(source.task.batches("train", mine, epoch=epoch, train=True)):
+        batches = each_of(source.task.batches("train", mine, epoch=epoch, train=True), "task", "batches")
+        for number, batch in enumerate(batches):
             batch = replace(batch, epoch=epoch, number=start + number, whole=len(order[number]))
             if self.prepare is not None:
                 batch = self.prepare(batch)

@@ -23,7 +23,7 @@ from kdzoo.engine.feature_recorder import FeatureRecorder, Overwritten
 from kdzoo.engine.gradient_groups import GradientGroups
 from kdzoo.engine.precision import Precision, full_rows
 from kdzoo.engine.rates import Rates
-from kdzoo.engine.source import Asked, Source
+from kdzoo.engine.source import Source
 from kdzoo.protocol.blame import hook_of, returned
 from kdzoo.protocol.context import Counts, Labeled, Parameters, Weights
 from kdzoo.protocol.method import Method, overrides
@@ -149,7 +149,7 @@ class Run:
         return {name: p for name, p in named.items() if p.requires_grad}
 
     def trained(self, settings: Mapping[str, Any], *, which: str) -> nn.Module:
-        """The deployed module of a recipe that is a teacher here, with the `last` or `best` epoch's weights."""
+        """The deployed module of a recipe that is a teacher here, with `last`, `best` or `initial` weights."""
         assert self.train_recipe is not None, "a run that has teachers with recipes is assembled with `train_recipe`"
         return self.train_recipe(self, settings, which=which)
 
@@ -203,11 +203,15 @@ class Run:
 
     def _recorded(self, role: str, call: Callable[..., Any], batch: Batch, view: str) -> Output:
         if role not in self.taps or not self.taps[role].paths:
-            with self.precision.autocast():
+            with self.precision.autocast(), hook_of(self._path(role), "forward"):
                 return full_rows(self._output(self.task.forward(call, batch, view)))
-        with self.precision.autocast(), self.taps[role].recording() as features:
+        with self.precision.autocast(), self.taps[role].recording() as features, hook_of(self._path(role), "forward"):
             output = self._output(self.task.forward(call, batch, view))
         return full_rows(replace(output, features={**output.features, **features}))
+
+    def _path(self, role: str) -> str:
+        """Where a model stands in the recipe."""
+        return f"teachers.{role}" if role in self.teachers else role if role == self.first else f"learners.{role}"
 
     def _output(self, output: Output) -> Output:
         return output if isinstance(output, Output) else returned(output, Output, "task", "forward")
@@ -223,19 +227,22 @@ class Run:
         grad: bool = False,
     ) -> Output:
         """A teacher's answer. A frozen one is asked once for a micro-batch; another one each time, with a graph if `grad`."""
-        known, asked = batch.answers.get(name, {}), Asked(name, view, batch.number, batch.part)
+        known = batch.answers.get(name, {})
+        key = (name, view, self.stage, batch.epoch, batch.number, batch.part)
         if view in known:
-            self.source.found(asked, self.costs)
+            self.costs.borrow(key, batch.size, self.source.price(name, view))
             return known[view]
         teacher = self.teachers[name]
-        answering = self.source.answering(asked, self.costs) if teacher.frozen else nullcontext()
-        with answering, torch.set_grad_enabled(grad and teacher.trains and torch.is_grad_enabled()):
+        answering = self.source.answering(name, view, batch, self.costs) if teacher.frozen else nullcontext()
+        graph = grad and teacher.trains and torch.is_grad_enabled()
+        with hook_of(f"teachers.{name}", "answer"), answering, torch.set_grad_enabled(graph):
             output = teacher.answer(batch, self, view, student=None if teacher.frozen else student, peers=peers or {})
         if not isinstance(output, Output):
             returned(output, Output, f"teachers.{name}", "answer")
         output = output if grad else output.detach()
         if teacher.frozen:
             batch.answers.setdefault(name, {})[view] = output
+            self.costs.paid(key)
         return output
 
     def peers(self, batch: Batch, learner: str, view: str = MAIN) -> dict[str, Output]:
@@ -422,7 +429,8 @@ class Run:
             self.norms[role] = nn.utils.clip_grad_norm_(parameters, clip)
         if groups is not None:
             groups.follow(self.precision.scale, None if clip is None else (self.norms[role], clip))
-        stepped = self.precision.step(optimizer)
+        with hook_of(f"optimizers.{role}", "step"):
+            stepped = self.precision.step(optimizer)
         optimizer.zero_grad(set_to_none=True)
         if groups is not None:
             groups.clear()

@@ -48,4 +48,3 @@ class SharedFeed(Feed):
         for batch in self._window:
             for micro in batch.micros:
                 micro.answers.clear()
-        self.source.answered.clear()

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
 
-from kdzoo.engine.costs import Costs
+from kdzoo.engine.costs import Costs, Price
 from kdzoo.engine.distributed import ProcessGroup
 from kdzoo.engine.evaluate import Evaluation
 from kdzoo.engine.feature_recorder import FeatureRecorder
@@ -29,24 +29,6 @@ from kdzoo.protocol.teacher import Teacher
 from kdzoo.random import Streams
 
 
-class Asked(NamedTuple):
-    """Which answer of a frozen teacher: to which view of which micro-batch."""
-
-    teacher: str
-    view: str
-    batch: int
-    part: int
-
-
-@dataclass
-class Answered:
-    """What an answer cost the run that asked first, and whose costs have it."""
-
-    samples: int
-    cpu_seconds: float
-    charged: set[int]
-
-
 @dataclass
 class Source:
     """What runs draw from.
@@ -57,8 +39,8 @@ class Source:
         teachers: the frozen ones, by name. recorders: of their features, with the taps of all runs.
         evaluations: (teacher, split) -> what a frozen teacher reaches there, once somebody wanted to know.
         runs: how many draw from it. Where it is shared, an answer is kept until all of them have trained on its batch.
-        common_seconds: wall time that was spent for all of them. answered: what the answers at hand cost.
-        flops: (teacher, view) -> operations a sample.
+        common_seconds: wall time that was spent for all of them.
+        prices: (teacher, view) -> what a frozen teacher's answer costs.
     """
 
     task: Task
@@ -72,8 +54,7 @@ class Source:
     evaluations: dict[tuple[str, str], Evaluation] = field(default_factory=dict)
     runs: int = 1
     common_seconds: float = 0.0
-    answered: dict[Asked, Answered] = field(default_factory=dict)
-    flops: dict[tuple[str, str], float] = field(default_factory=dict)
+    prices: dict[tuple[str, str], Price] = field(default_factory=dict)
 
     @classmethod
     def opened(cls, task: Task, settings: Mapping[str, Any], needs: Needs, device: torch.device) -> Source:
@@ -107,27 +88,24 @@ class Source:
         return tuple(replace(micro, part=number, answers={}, micros=()) for number, micro in enumerate(parts))
 
     @contextmanager
-    def answering(self, asked: Asked, costs: Costs) -> Iterator[None]:
-        """A frozen teacher answers in this block, for a run with these costs and for all who will find the answer."""
+    def answering(self, teacher: str, view: str, batch: Batch, costs: Costs) -> Iterator[None]:
+        """A frozen teacher answers in this block, for the run with these costs; its price is kept for those who share."""
         if not self.shared:
             yield
             return
-        before, started, kind = costs.asked[asked.teacher], time.process_time(), (asked.teacher, asked.view)
-        counter = FlopCounter() if costs.count and kind not in self.flops else None
+        price = self.prices.setdefault((teacher, view), Price())
+        before, started = costs.asked[teacher], time.process_time()
+        counter = FlopCounter() if costs.count and price.flops is None else None
         with self.common(), counter or nullcontext():
             yield
-        samples = costs.asked[asked.teacher] - before
+        samples = max(batch.size, 1)
+        price.asked, price.cpu_seconds = (costs.asked[teacher] - before) / samples, (time.process_time() - started) / samples
         if counter is not None:
-            self.flops[kind] = counter.total / max(samples, 1)
-        self.answered[asked] = Answered(samples, time.process_time() - started, {id(costs)})
+            price.flops = counter.total / samples
 
-    def found(self, asked: Asked, costs: Costs) -> None:
-        """A run with these costs found an answer: it is charged what it would have paid alone, once."""
-        answered = self.answered.get(asked)
-        if answered is not None and id(costs) not in answered.charged:
-            answered.charged.add(id(costs))
-            flops = self.flops.get((asked.teacher, asked.view), 0.0)
-            costs.found(asked.teacher, answered.samples, flops=flops, cpu_seconds=answered.cpu_seconds)
+    def price(self, teacher: str, view: str) -> Price:
+        """What an answer costs whoever did not ask for it."""
+        return self.prices.get((teacher, view), Price())
 
     @contextmanager
     def common(self) -> Iterator[None]:

@@ -11,6 +11,8 @@ from kdzoo.protocol.roles import RecipeRef
 from kdzoo.protocol.task import Model
 from kdzoo.weights import load_weights
 
+INITIAL = "initial"
+
 
 def built(
     run: RunContext, name: str, *, model: Model | None, checkpoint: str | None, recipe: RecipeRef | None, weights: str
@@ -25,6 +27,6 @@ def built(
         return run.trained(recipe.settings, which=weights)
     assert model is not None  # one of both is there, as the teacher has made sure
     module = run.task.build(model)
-    if checkpoint is not None:
+    if checkpoint is not None and weights != INITIAL:
         load_weights(module, Path(checkpoint), f"teachers.{name}.checkpoint")
     return module

@@ -16,6 +16,7 @@ from kdzoo.benchmark.execute.events import (
     CohortStarted,
     Event,
     OnEvent,
+    Said,
     TeacherDone,
 )
 from kdzoo.terminal.console import on_terminal, say
@@ -48,6 +49,8 @@ class Lines:
             case BenchStarted():
                 self.cells, self.done = event.cells, event.finished
                 self.write(started(event))
+            case Said():
+                self.write(event.sentence)
             case CohortStarted():
                 self.write(together(event))
             case CellDone(again=False) | CellFailed(seed=int(), again=False):
@@ -70,6 +73,8 @@ class Bars:
             case BenchStarted():
                 self.progress.console.print(started(event), markup=False, highlight=False)
                 self.whole = self.progress.add_task("all runs", total=event.cells, completed=event.finished)
+            case Said():
+                self.progress.console.print(event.sentence, markup=False, highlight=False)
             case CohortStarted():
                 self.progress.console.print(together(event), markup=False, highlight=False)
             case CellStarted():

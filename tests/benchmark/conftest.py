@@ -2,6 +2,7 @@
 
 import copy
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,73 +27,96 @@ def tiny(tmp_path):
     return copy.deepcopy(TINY) | {"runtime": {"out": str(tmp_path / "out")}}
 
 
+@pytest.fixture(scope="session")
+def written():
+    """The function itself, for tests that write into a folder of their own."""
+    return bench_folder
+
+
 @pytest.fixture
 def made(tmp_path):
-    """Writes the folder of a bench with the given test metrics: row -> seed -> value, a sentence for a failure, or None."""
+    """Writes the folder of a bench, see `bench_folder`."""
+    return partial(bench_folder, tmp_path)
 
-    def make(
-        values,
-        *,
-        baseline="kd",
-        alone="alone",
-        higher=True,
-        teacher=99.0,
-        budgets=None,
-        notes=(),
-        sizes=None,
-        also=(),
-        published=None,
-        chance=None,
-        items=False,
-    ):
-        folder = tmp_path / "made" / "bench"
-        cells = [(row, seed, value) for row, seeds in values.items() for seed, value in seeds.items()]
-        plan = {
-            "format": 1,
-            "name": "made",
-            "description": "Numbers made up.",
-            "identity": "0" * 16,
-            "command": "kdzoo bench made",
-            "recipe": "student: <linear>\n",
-            "baseline": baseline,
-            "alone": alone,
-            "also": list(also),
-            "notes": list(notes),
-            "rows": [
-                {
-                    "row": row,
-                    "label": row,
-                    "point": {},
-                    "unpackaged": [],
-                    "budget": (budgets or {}).get(row, {"train.epochs": 3}),
-                }
-                for row in values
-            ],
-            "cells": [
-                {"row": row, "seed": seed, "identity": f"{row}{seed}", "folder": f"cells/{row}/seed{seed}"}
-                for row, seed, _ in cells
-            ],
-            "teachers": [],
-        }
-        write(folder / "plan.json", json.dumps(plan))
-        for row, seed, value in cells:
-            own = folder / "cells" / row / f"seed{seed}"
-            if isinstance(value, str):
-                write(own / "error.txt", f"{value}\n\nTraceback\n")
-            elif value is not None:
-                train = (sizes or {}).get(row, 60)
-                found = result(f"{row}{seed}", value, higher=higher, teacher=None if row == alone else teacher, train=train)
-                found["reference"] = (published or {}).get(row)
-                found |= {} if chance is None else {"chance": chance}
-                if items:
-                    own.mkdir(parents=True)
-                    right = np.random.default_rng(seed).permutation(200) < 2 * value
-                    np.savez_compressed(own / "predictions.npz", **{"last.score": 100.0 * right})
-                write(own / "result.json", json.dumps(found))
-                write(own / "metrics.jsonl", "".join(epoch(number, value) for number in (1, 2, 3)))
-        return folder
 
-    return make
+def bench_folder(
+    path,
+    values,
+    *,
+    baseline="kd",
+    alone="alone",
+    higher=True,
+    teacher=99.0,
+    budgets=None,
+    notes=(),
+    sizes=None,
+    also=(),
+    published=None,
+    chance=None,
+    items=False,
+):
+    """Write the folder of a bench with the given test metrics: row -> seed -> value, a sentence for a failure, or None."""
+    folder = path / "made" / "bench"
+    cells = [(row, seed, value) for row, seeds in values.items() for seed, value in seeds.items()]
+    plan = {
+        "format": 1,
+        "name": "made",
+        "description": "Numbers made up.",
+        "identity": "0" * 16,
+        "command": "kdzoo bench made",
+        "recipe": "student: <linear>\n",
+        "baseline": baseline,
+        "alone": alone,
+        "also": list(also),
+        "notes": list(notes),
+        "rows": [
+            {
+                "row": row,
+                "label": row,
+                "point": {},
+                "unpackaged": [],
+                "budget": (budgets or {}).get(row, {"train.epochs": 3}),
+            }
+            for row in values
+        ],
+        "cells": [
+            {"row": row, "seed": seed, "identity": f"{row}{seed}", "folder": f"cells/{row}/seed{seed}"}
+            for row, seed, _ in cells
+        ],
+        "teachers": [],
+    }
+    write(folder / "plan.json", json.dumps(plan))
+    for row, seed, value in cells:
+        own = folder / "cells" / row / f"seed{seed}"
+        if isinstance(value, str):
+            write(own / "error.txt", f"{value}\n\nTraceback\n")
+        elif value is not None:
+            train = (sizes or {}).get(row, 60)
+            found = result(f"{row}{seed}", value, higher=higher, teacher=None if row == alone else teacher, train=train)
+            found["reference"] = (published or {}).get(row)
+            found |= {} if chance is None else {"chance": chance}
+            if items:
+                own.mkdir(parents=True)
+                answer(own / "predictions.npz", value, seed)
+                (own / "recipe.yaml").write_text(f"seed: {seed}\nmethods: {{{row}: {{}}}}\n")
+                steps = {"training_flops": 1_000_000 * (1 + len(row)), "teacher_forwards": 0 if row == alone else 600}
+                found["cost"] = {"inference_flops": 20, "cpu_seconds": 1.5, "peak_bytes": 2**27, **steps}
+                for own_teacher in found["teachers"].values():
+                    own_teacher["fidelity"] = {"agreement": 90.0, "kl": 0.25}
+            write(own / "result.json", json.dumps(found))
+            write(own / "metrics.jsonl", "".join(epoch(number, value) for number in (1, 2, 3)))
+    return folder
+
+
+def answer(path: Path, percent: float, seed: int) -> None:
+    """Predictions of 200 samples of 5 classes, `percent` of them right, and those of a teacher."""
+    random, target = np.random.default_rng(seed), np.arange(200) % 5
+    right = np.arange(200) < 2 * percent
+    said = np.where(right, target, (target + 1) % 5)
+    logits = random.normal(size=(200, 5)) + 6 * np.eye(5)[said]
+    teacher = random.normal(size=(200, 5)) + 6 * np.eye(5)[target]
+    arrays = {"last.score": 100.0 * right, "last.logits": logits, "last.target": target, "teacher:teacher.logits": teacher}
+    np.savez_compressed(path, **arrays)
 
 
 def write(path: Path, text: str) -> None:

@@ -14,6 +14,7 @@ from kdzoo.benchmark import (
     CellProgress,
     CellStarted,
     CohortStarted,
+    Said,
     TeacherDone,
     bench,
     write_report,
@@ -25,15 +26,18 @@ from kdzoo.registry import register
 
 
 class Failing(Method):
-    """Fails in the first step."""
+    """Fails in the first step while the machine is broken, which changes nothing of its identity."""
 
     @term()
     def failing(self, step):
+        if "BROKEN" not in os.environ:
+            return step.supervise(step.student)
         raise ZeroDivisionError("there is nothing to divide by")
 
 
 @pytest.fixture
-def failing(tiny):
+def failing(tiny, monkeypatch):
+    monkeypatch.setenv("BROKEN", "yes")
     register("methods", "failing", Failing)
     tiny["bench"]["methods"]["failing"] = {"teacher": None, "methods": {"hard_label": {}, "failing": {}}}
     tiny["bench"]["seeds"] = [0]
@@ -77,7 +81,8 @@ def test_the_numbers_of_the_board_are_those_of_the_saved_predictions(tiny):
     board, _ = ran(tiny)
     for row in (row for row in board.rows if row.kind != "teacher"):
         for seed, value in row.values.items():
-            with np.load(board.folder / "cells" / row.label.replace(" ", "_") / f"seed{seed}" / "predictions.npz") as saved:
+            (own,) = (board.folder / "cells" / row.label.replace(" ", "_")).glob(f"seed{seed}-*")
+            with np.load(own / "predictions.npz") as saved:
                 assert 100 * (saved["last.logits"].argmax(1) == saved["last.target"]).mean() == pytest.approx(value)
 
 
@@ -86,7 +91,7 @@ def test_the_folder_holds_what_people_and_machines_read(tiny):
     assert {"results.json", "results.csv", "leaderboard.md", "report.html", "samples.npz"} <= set(os.listdir(board.folder))
     assert json.loads((board.folder / "results.json").read_text())["metric"] == "top1"
     page = (board.folder / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 12
+    assert page.count('<td><img src="data:image/png;base64,') == 12
 
 
 def test_a_larger_training_set_of_the_teacher_is_said(tiny):
@@ -131,7 +136,8 @@ def test_a_failing_cell_is_reported_and_the_others_go_on(failing):
     assert "ZeroDivisionError: there is nothing to divide by" in failed[0].sentence
     assert board.failures == {"failing, seed 0": failed[0].sentence}
     assert len(of(events, CellDone)) == 3
-    assert "raise ZeroDivisionError" in (board.folder / "cells/failing/seed0/error.txt").read_text()
+    (own,) = board.folder.glob("cells/failing/seed0-*")
+    assert "raise ZeroDivisionError" in (own / "error.txt").read_text()
 
 
 def test_a_method_without_a_package_is_marked(failing):
@@ -142,7 +148,7 @@ def test_a_method_without_a_package_is_marked(failing):
 
 def test_a_failed_cell_is_tried_again_when_that_is_asked_for(failing, monkeypatch):
     board, first = ran(failing)
-    monkeypatch.setattr(Failing, "failing", lambda self, step: step.supervise(step.student))
+    monkeypatch.delenv("BROKEN")
     again, events = ran(failing)
     assert (events[0].finished, events[0].failed) == (3, 1)
     assert [event.again for event in of(events, CellFailed)] == [True]
@@ -254,6 +260,29 @@ def test_two_cells_that_are_the_same_run_are_refused(tiny):
 def test_no_workers_is_refused(tiny):
     with pytest.raises(RecipeError, match="workers must be at least 1, got 0"):
         bench(tiny, workers=0)
+
+
+def test_results_of_other_settings_are_kept_and_said_to_be_there(tiny: Any) -> None:
+    tiny["bench"]["seeds"] = [0]
+    first, _ = ran(tiny)
+    results = {path: path.read_bytes() for path in first.folder.glob("cells/*/*/result.json")}
+    assert len(results) == 3
+    board, events = ran(tiny, "train.batch_size=20")
+    assert len(of(events, CellDone)) == 3, "the cells are other ones"
+    assert not any(event.again for event in of(events, CellDone))
+    assert {path: path.read_bytes() for path in results} == results
+    (sentence,) = [event.sentence for event in of(events, Said) if "other settings" in event.sentence]
+    assert sentence.startswith(f"{board.folder / 'cells'} also holds 3 finished runs of other settings, which are kept")
+    back, events = ran(tiny)
+    assert all(event.again for event in of(events, CellDone))
+    assert [row.values for row in back.rows] == [row.values for row in first.rows]
+
+
+def test_what_all_cells_say_is_said_once(tiny: Any) -> None:
+    _, events = ran(tiny)
+    sentences = [event.sentence for event in of(events, Said)]
+    assert any("normalized" in sentence for sentence in sentences)
+    assert len(sentences) == len(set(sentences))
 
 
 def test_a_comparison_is_declared_beforehand_or_not_at_all(tiny: Any) -> None:

@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import pytest
 
@@ -127,3 +128,56 @@ def test_the_published_number_is_read_from_the_table_if_the_plan_names_one(made)
     (folder / "plan.json").write_text(json.dumps(plan))
     assert row(folder, "dkd").published == {"metric": "top1", "value": 71.97, "source": "mdistiller README, best epoch"}
     assert row(folder, "kd").published["source"] == "the recipe"
+
+
+def test_a_result_of_another_format_is_a_failure_with_a_sentence_and_stays(made: Any) -> None:
+    folder = made(VALUES)
+    path = folder / "cells" / "kd" / "seed0" / "result.json"
+    path.write_text(path.read_text().replace('"format": 1', '"format": 7'))
+    written = path.read_text()
+    assert "its result has format 7, this kdzoo reads 1" in board(folder).failures["kd, seed 0"]
+    assert path.read_text() == written
+
+
+def test_results_of_another_protocol_version_are_said(made: Any) -> None:
+    folder = made(VALUES)
+    for row, version in (("kd", "1"), ("alone", "1"), ("dkd", "2")):
+        for seed in (0, 1):
+            path = folder / "cells" / row / f"seed{seed}" / "result.json"
+            path.write_text(json.dumps({**json.loads(path.read_text()), "protocol": version}))
+    assert board(folder).warnings == ["The rows differ in the plugin protocol's version: 1 for most, 2 for dkd."]
+
+
+def test_what_all_rows_share_at_each_point_of_a_grid_is_no_inequality(made: Any) -> None:
+    folder = made({f"{row} {size}": own for size in (50, 100) for row, own in VALUES.items()}, baseline="kd", alone="alone")
+    plan = json.loads((folder / "plan.json").read_text())
+    for row in plan["rows"]:
+        row["label"], _, size = row["row"].partition(" ")
+        row["point"] = {"task.train_size": int(size)}
+        for seed in (0, 1):
+            path = folder / "cells" / row["row"] / f"seed{seed}" / "result.json"
+            path.write_text(json.dumps({**json.loads(path.read_text()), "data": {"sizes": {"train": int(size)}}}))
+    (folder / "plan.json").write_text(json.dumps(plan))
+    assert board(folder).warnings == []
+    unequal = folder / "cells" / "dkd 50" / "seed0" / "result.json"
+    unequal.write_text(unequal.read_text().replace('"train": 50', '"train": 49'))
+    assert board(folder).warnings == ["The rows differ in training samples: 50 for most, 49 for dkd 50."]
+
+
+def test_the_gap_is_paired_and_has_an_interval(made: Any) -> None:
+    found = row(made(VALUES), "kd").gap
+    assert found is not None
+    assert found.value == pytest.approx(10 / 18)
+    assert found.interval is not None
+    assert found.interval[0] < 10 / 18 < found.interval[1]
+
+
+def test_a_notebook_shows_the_page(made: Any) -> None:
+    from kdzoo.benchmark import write_report
+
+    written = write_report(made(VALUES))
+    shown = written._repr_html_()
+    assert shown.startswith("<iframe srcdoc=")
+    assert "&lt;!doctype html&gt;" in shown
+    (written.folder / "report.html").unlink()
+    assert written._repr_html_().startswith("<pre># made")

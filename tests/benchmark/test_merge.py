@@ -59,13 +59,22 @@ def test_one_row_cannot_be_two_runs(folder: Any, tmp_path: Path) -> None:
         leaderboard_of([one, other], tmp_path / "both")
 
 
-@pytest.mark.parametrize("key", ["format", "protocol"])
-def test_results_by_other_rules_are_refused(key: str, folder: Any, tmp_path: Path) -> None:
-    one = folder("one", ONE)
-    file = one / "cells" / "kd" / "seed0" / "result.json"
+def changed(bench: Path, key: str) -> Path:
+    """A bench one of whose results says 99 of this."""
+    file = bench / "cells" / "kd" / "seed0" / "result.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), key: 99}))
-    with pytest.raises(RecipeError, match=rf"result\.json is of {key} 99, this kdzoo of 1: results of both cannot stand"):
-        leaderboard_of([one], tmp_path / "both")
+    return bench
+
+
+def test_results_by_other_rules_are_refused(folder: Any, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"result\.json is of protocol 99, this kdzoo of 1: results of both cannot stand"):
+        leaderboard_of([changed(folder("one", ONE), "protocol")], tmp_path / "both")
+
+
+def test_a_result_of_another_format_is_told_unless_a_folder_has_a_readable_one(folder: Any, tmp_path: Path) -> None:
+    odd = changed(folder("one", ONE), "format")
+    assert "format 99" in leaderboard_of([odd], tmp_path / "both").failures["kd, seed 0"]
+    assert "kd, seed 0" not in leaderboard_of([odd, folder("other", ONE)], tmp_path / "all").failures
 
 
 def test_a_baseline_that_is_not_there_is_named(folder: Any, tmp_path: Path) -> None:

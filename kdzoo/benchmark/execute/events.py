@@ -30,6 +30,13 @@ class CohortStarted:
 
 
 @dataclass(frozen=True)
+class Said:
+    """Something to know about the bench, or about a cell: whom it waits for, and what lies in its folder already."""
+
+    sentence: str
+
+
+@dataclass(frozen=True)
 class CellStarted:
     """A worker took up a cell."""
 
@@ -81,5 +88,5 @@ class TeacherDone:
     again: bool = False
 
 
-Event = BenchStarted | CohortStarted | CellStarted | CellProgress | CellDone | CellFailed | TeacherDone
+Event = BenchStarted | Said | CohortStarted | CellStarted | CellProgress | CellDone | CellFailed | TeacherDone
 OnEvent = Callable[[Event], None]

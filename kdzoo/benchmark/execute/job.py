@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdzoo import signals
-from kdzoo.benchmark.execute.events import CellProgress, CellStarted, CohortStarted, OnEvent
+from kdzoo.benchmark.execute.events import CellProgress, CellStarted, CohortStarted, OnEvent, Said
 from kdzoo.benchmark.execute.failure import Failure, failure_of, record
 from kdzoo.errors import Interrupted
 
@@ -100,7 +100,8 @@ def _alone(job: Job, tell: OnEvent, stop: _Stopping) -> Result | Exception:
 
     tell(CellStarted(job.row, job.seed))
     try:
-        return launch(job.recipe, folder=job.folder, force=job.force, listeners=[_Listener(job, tell, stop)])
+        listener = _Listener(job, tell, stop)
+        return launch(job.recipe, folder=job.folder, force=job.force, listeners=[listener], tell=listener.heard)
     except Exception as error:  # a cell's failure is a result; the bench goes on
         return error
 
@@ -108,7 +109,11 @@ def _alone(job: Job, tell: OnEvent, stop: _Stopping) -> Result | Exception:
 def _together(work: Work, tell: OnEvent, stop: _Stopping) -> list[Result | Exception]:
     from kdzoo.engine.cohort import Cohort, Member
 
-    members = [Member(job.recipe, job.folder, [_Listener(job, tell, stop)], job.force) for job in work.jobs]
+    listeners = [_Listener(job, tell, stop) for job in work.jobs]
+    members = [
+        Member(job.recipe, job.folder, [listener], job.force, listener.heard)
+        for job, listener in zip(work.jobs, listeners, strict=True)
+    ]
     left, told = len(members), set[int]()
 
     def on_wave(wave: Sequence[Member]) -> None:
@@ -156,6 +161,10 @@ class _Listener:
     def __init__(self, job: Job, tell: OnEvent, stop: _Stopping) -> None:
         self.job, self.tell, self.stop = job, tell, stop
         self.told = 0.0
+
+    def heard(self, sentence: str) -> None:
+        """Pass on what a run says at its start; what all cells say is shown once."""
+        self.tell(Said(sentence))
 
     def __call__(self, record: dict[str, Any]) -> None:
         if record["event"] != "step":

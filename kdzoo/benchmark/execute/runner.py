@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdzoo import registry, signals
-from kdzoo.benchmark.execute.events import BenchStarted, OnEvent
+from kdzoo.benchmark.execute.events import BenchStarted, Event, OnEvent, Said
 from kdzoo.benchmark.execute.executor import Executor, Inline, Pool
 from kdzoo.benchmark.execute.failure import forget
 from kdzoo.benchmark.execute.scheduler import carry_out_all, tell_end
@@ -64,7 +64,7 @@ def bench(
     from kdzoo.benchmark.plan.bench_plan import make_plan  # torch comes with it
     from kdzoo.benchmark.plan.cohorts import gathered
 
-    tell = on_event or (lambda event: None)
+    tell = _once(on_event or (lambda event: None))
     for path in plugins:
         registry.load_file(path)
     if workers is not None and workers < 1:
@@ -72,7 +72,7 @@ def bench(
     if cohort is not None and cohort < 1:
         raise RecipeError(f"cohort must be at least 1, got {cohort}; leave it out for as many as memory allows.")
     plan = make_plan(recipe, overrides, out=out, methods=methods, seeds=seeds, force=force, retry=retry)
-    with plan.held():
+    with plan.held(lambda sentence: tell(Said(sentence))):
         plan.save()
         todo = [job for job in plan.jobs if job.name not in plan.finished]
         gpus = plan.gpus
@@ -82,6 +82,8 @@ def bench(
         cells, failed = len(plan.grid.cells), sum(outcome.error is not None for outcome in plan.finished.values())
         before = cells - sum(job.seed is not None for job in todo) - failed
         tell(BenchStarted(plan.folder, cells, before, workers, failed))
+        if plan.others:
+            tell(Said(_others(plan)))
         for job in plan.jobs:
             if job.name in plan.finished:
                 tell_end(job, plan.finished[job.name], tell, again=True)
@@ -98,6 +100,30 @@ def bench(
     return board
 
 
+def _once(tell: OnEvent) -> OnEvent:
+    """The listener, spared of what has been said before."""
+    said: set[str] = set()
+
+    def heard(event: Event) -> None:
+        if isinstance(event, Said):
+            if event.sentence in said:
+                return
+            said.add(event.sentence)
+        tell(event)
+
+    return heard
+
+
+def _others(plan: BenchPlan) -> str:
+    """What is said of results that stay in the folder, but not in the table."""
+    one = len(plan.others) == 1
+    return (
+        f"{plan.folder / 'cells'} also holds {len(plan.others)} finished run{'' if one else 's'} of other settings, "
+        f"{'which is' if one else 'which are'} kept but not in this table; the command with those settings finds "
+        f"{'it' if one else 'them'} finished."
+    )
+
+
 def _report(plan: BenchPlan, *, pictures: bool) -> Leaderboard:
     records = read_records(plan.folder)
     if pictures and records.done:
@@ -111,7 +137,7 @@ def _pool(plan: BenchPlan, workers: int, plugins: Sequence[str | Path], tell: On
 
 @contextmanager
 def _signals() -> Iterator[threading.Event]:
-    """An event that the first SIGINT or SIGTERM sets; a second one acts as it did before."""
+    """An event that the first SIGINT or SIGTERM sets; a second one ends this process, and its workers with it."""
     stopped = threading.Event()
-    with signals.listening(lambda _: stopped.set()):
+    with signals.listening(lambda _: stopped.set(), again=signals.leave_at_once):
         yield stopped

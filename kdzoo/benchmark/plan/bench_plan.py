@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from kdzoo.benchmark.execute.workers import visible_gpus
 from kdzoo.benchmark.plan.grid import Cell, Grid, expand, slug
 from kdzoo.benchmark.report.records import FORMAT, PLAN
 from kdzoo.engine.assemble import device_of
-from kdzoo.engine.files import locked, write_json, writing
+from kdzoo.engine.files import clear_leftovers, locked, read_json, write_json, writing
 from kdzoo.engine.launch import finished
 from kdzoo.engine.run_identity import identify
 from kdzoo.engine.teacher_recipe import TeacherRecipe, in_training_order, nested
@@ -54,10 +54,17 @@ class BenchPlan:
         return visible_gpus() if devices <= {"auto", "cuda"} and self.on_gpu else []
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Keep other commands out of the folder."""
-        with writing(self.folder), locked(self.folder):
+    def held(self, tell: Callable[[str], object]) -> Iterator[None]:
+        """Keep other commands out of the folder; `tell` hears whom this one waits for."""
+        with writing(self.folder), locked(self.folder, tell):
+            clear_leftovers(self.folder)
             yield
+
+    @property
+    def others(self) -> list[Path]:
+        """Run folders in this bench's that it does not use: of other settings, rows, seeds or versions of a plugin."""
+        own = {job.folder for job in self.jobs}
+        return sorted({result.parent for result in self.folder.glob("cells/*/*/result.json")} - own)
 
     def save(self) -> None:
         """Write it; what an earlier plan of this folder declared stays as it was declared."""
@@ -88,6 +95,7 @@ class BenchPlan:
             "alone": grid.alone,
             "also": list(grid.also),
             "resolve": grid.resolve,
+            "without": list(grid.without),
             "notes": list(grid.notes),
             "rows": [_row(cell, grid.published.get(cell.label)) for cell in reversed(first.values())],
             "cells": [
@@ -95,7 +103,7 @@ class BenchPlan:
                 for name, job in cells.items()
             ],
             "teachers": [
-                {"name": job.row, "identity": self.identities[job.name], "folder": f"../teachers/{job.folder.name}"}
+                {"name": job.row, "identity": self.identities[job.name], "folder": _inside(job, self.folder)}
                 for job in self.jobs
                 if job.seed is None
             ],
@@ -126,7 +134,8 @@ def make_plan(
         own = _placed(cell.recipe, root)
         after = _teachers(own.settings, teachers, identities, force=force)
         name, identity = f"{cell.row}, seed {cell.seed}", identify(own.settings)
-        cells.append(Job(name, cell.row, cell.seed, own, folder / cell.folder, after, force, identity))
+        place = folder / f"{cell.folder}-{identity}"  # results of other settings stay beside it
+        cells.append(Job(name, cell.row, cell.seed, own, place, after, force, identity))
         identities[name] = identity
     _check_distinct(cells)
     jobs = [*teachers.values(), *cells]
@@ -157,10 +166,7 @@ def _check_distinct(jobs: Sequence[Job]) -> None:
 
 def declared_before(folder: Path, baseline: str) -> dict[str, bool]:
     """What the plan that lies in a folder declared of comparisons with this baseline; nothing if there is none."""
-    try:
-        plan = json.loads((folder / PLAN).read_text())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return {}
+    plan = read_json(folder / PLAN) or {}
     return dict(plan.get("declared", {})) if plan.get("baseline") == baseline else {}
 
 
@@ -199,7 +205,7 @@ def _row(cell: Cell, published: str | None) -> dict[str, Any]:
 
 
 def _inside(job: Job, folder: Path) -> str:
-    return job.folder.relative_to(folder).as_posix()
+    return Path(os.path.relpath(job.folder, folder)).as_posix()
 
 
 def unpackaged_plugins(settings: Mapping[str, Any]) -> list[str]:

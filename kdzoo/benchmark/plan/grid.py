@@ -13,15 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from kdzoo import digests
+from kdzoo.benchmark.plan import controls
 from kdzoo.benchmark.plan.rows import BARE_STUDENT, PUBLISHED, changed, is_alone
 from kdzoo.benchmark.plan.section import NAME, Section, read_section
 from kdzoo.benchmark.report.published import chosen
 from kdzoo.engine.components import make
 from kdzoo.errors import KdzooError, RecipeError, did_you_mean
+from kdzoo.recipe.find import OWN
 from kdzoo.recipe.layers import Layers, Origin
 from kdzoo.recipe.load import Recipe, resolved
 from kdzoo.recipe.overrides import apply
-from kdzoo.recipe.paths import copied
 from kdzoo.recipe.read import read
 
 ALONE = "student alone"
@@ -45,7 +46,7 @@ class Cell:
 
     @property
     def folder(self) -> str:
-        """Its run folder within the bench's."""
+        """Its run folder within the bench's, which the run's identity follows in the name."""
         values = json.dumps(self.point, sort_keys=True, default=str)
         grid = f"-{digests.of_text(values)[:8]}" if self.point else ""
         return f"cells/{slug(self.label)}/seed{self.seed}{grid}"
@@ -62,6 +63,7 @@ class Grid:
         alone, baseline: labels of the student-alone row and of the one that others are compared with.
         published: label -> the name of the row's number in the table of published ones.
         declared: rows whose comparison with the baseline was named. resolve: a difference worth seeing.
+        without: controls that are not among the rows.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Grid:
     cohort: int | None = None
     declared: Sequence[str] = ()
     resolve: float | None = None
+    without: Sequence[str] = ()
 
 
 def expand(
@@ -101,6 +104,7 @@ def expand(
     text = Recipe(layers.tree, source).yaml()
     section = read_section(layers, source, seeds)
     rows, alone = _rows(layers, section, Origin(source, Path.cwd()))
+    rows |= _controls(layers, section, rows, Origin(f"the controls of {source}", Path.cwd()))
     baseline = _known(section.baseline or alone, rows, "bench.baseline")
     wanted = {*(rows if methods is None else [_known(label, rows, "the chosen rows") for label in methods]), alone, baseline}
     points = [dict(zip(section.grid, values, strict=True)) for values in itertools.product(*section.grid.values())]
@@ -131,6 +135,7 @@ def expand(
         cohort=section.cohort,
         declared=declared,
         resolve=section.resolve,
+        without=[label for label in controls.known() if label not in rows],
     )
 
 
@@ -157,11 +162,23 @@ def _rows(layers: Layers, section: Section, source: Origin) -> tuple[dict[str, L
         return rows, alone
     if ALONE in rows:
         raise RecipeError(f"bench.methods.{ALONE} must be hard_label without a teacher, as its label says; relabel it.")
-    return {ALONE: changed(layers, BARE_STUDENT, source), **rows}, ALONE
+    return {ALONE: changed(layers, BARE_STUDENT, Origin(source.text, source.folder, OWN)), **rows}, ALONE
+
+
+def _controls(layers: Layers, section: Section, rows: Mapping[str, Layers], source: Origin) -> dict[str, Layers]:
+    """The rows of the controls that the section wants."""
+    found: dict[str, Layers] = {}
+    for label, row in controls.rows(section.controls, rows).items():
+        with _named(label):
+            found[label] = changed(layers, row, source)
+            if label == controls.LONGER:
+                own = resolved(layers.copy(), source.text)
+                found[label].put("train.epochs", controls.equal_epochs(own.settings), source)
+    return found
 
 
 def _loaded(row: Layers, label: str, values: Mapping[str, Any]) -> Recipe:
-    own = Layers(copied(row.tree), dict(row.origins))
+    own = row.copy()
     with _named(label):
         for key, value in values.items():
             own.put(key, value, Origin(NAME, Path.cwd()))

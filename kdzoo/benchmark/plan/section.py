@@ -31,6 +31,7 @@ class Section:
         published: a pair of the table of published numbers, whose methods the rows' labels are.
         declared: rows whose comparison with the baseline is what the bench is for; it counts as declared beforehand if none of
             their cells was finished when this was first said.
+        controls: rows to have besides (see `controls`), by label; `[all]` takes all of them.
         resolve: a difference worth seeing, in the metric's unit; None takes 0.2 of percents and 0.002 of fractions.
     """
 
@@ -43,6 +44,7 @@ class Section:
     cohort: int | None = None
     published: str | None = None
     declared: Sequence[str] = ()
+    controls: Sequence[str] = ()
     resolve: float | None = None
 
     def __post_init__(self) -> None:

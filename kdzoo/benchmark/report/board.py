@@ -71,6 +71,7 @@ class Board:
     Attributes:
         also: further metrics that have a column.
         baseline: label of the row that others are compared with.
+        without: controls that are not among the rows.
         ranking: of the rows over the points of a grid. chance: the metric of guessing. bounds: of the metric.
         failures: sentence of each failed cell, by `row, seed k`.
         warnings: what makes the rows unequal. notes: of the recipe, and on the data.
@@ -86,6 +87,7 @@ class Board:
     failures: Mapping[str, str]
     warnings: Sequence[str]
     notes: Sequence[str]
+    without: Sequence[str] = ()
     ranking: Ranking | None = None
     chance: float | None = None
     bounds: tuple[float, float] | None = None

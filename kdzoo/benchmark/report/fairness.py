@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -38,13 +39,17 @@ def data_notes(records: Records) -> list[str]:
 
 
 def warnings(records: Records) -> list[str]:
-    """One sentence for each thing that the rows do not share, of those that every comparison should hold equal."""
-    budgets: dict[str, dict[str, list[str]]] = {}
+    """One sentence for each thing that the rows do not share, of those that every comparison should hold equal.
+
+    Rows are compared with those at the same values of the grid, so what only the grid makes differ is no inequality.
+    """
+    points: dict[str, dict[str, dict[str, list[str]]]] = {}
     for row in records.plan["rows"]:
-        given = {key: value for key, value in row["budget"].items() if key not in row["point"]}  # a grid means to differ
+        budgets = points.setdefault(json.dumps(row["point"], sort_keys=True, default=str), {})
+        given = {key: value for key, value in row["budget"].items() if key not in row["point"]}
         for key, value in (given | _seen(row["row"], records.cells)).items():
             budgets.setdefault(key, {}).setdefault(str(value), []).append(row["row"])
-    said = [_unequal(key, rows) for key, rows in budgets.items() if len(rows) > 1]
+    said = [_unequal(key, rows) for budgets in points.values() for key, rows in budgets.items() if len(rows) > 1]
     if len({tuple(sorted({**found["versions"], "": found["device"]}.items())) for found in records.environments}) > 1:
         said.append("The cells were trained on different machines or with different versions, which are listed below.")
     return said
@@ -59,7 +64,9 @@ def _seen(row: str, cells: Sequence[Record]) -> dict[str, Any]:
     for entry in done.log():
         if entry["event"] == "step" and entry["stage"] != "main":
             earlier[entry["stage"]] = max(earlier.get(entry["stage"], 0), entry["epoch"] + 1)
-    return {"training samples": _train_size(done.values), "epochs before the main stage": sum(earlier.values())}
+    found = {"training samples": _train_size(done.values), "epochs before the main stage": sum(earlier.values())}
+    protocol = done.values.get("protocol")
+    return found if protocol is None else {**found, "the plugin protocol's version": protocol}
 
 
 def _unequal(key: str, rows: Mapping[str, Sequence[str]]) -> str:

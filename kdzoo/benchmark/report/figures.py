@@ -14,7 +14,7 @@ NAMES = {
     "training_flops": "training FLOPs",
     "teacher_forwards": "teacher forwards",
     "seconds": "wall seconds",
-    "cpu_seconds": "CPU seconds",
+    "cpu_seconds": "CPU seconds of the steps",
     "samples_per_second": "samples/s in training",
     "peak_bytes": "peak memory, bytes",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,11 +17,12 @@ from kdzoo.benchmark.report.figures import fidelity, mean_figures
 from kdzoo.benchmark.report.formats import markdown
 from kdzoo.benchmark.report.published import published
 from kdzoo.benchmark.report.ranking import Ranking, rank_rows
-from kdzoo.benchmark.report.records import Record, Records
-from kdzoo.benchmark.report.resampling import scores
+from kdzoo.benchmark.report.records import PAGE, Record, Records
+from kdzoo.benchmark.report.resampling import read_scores
 from kdzoo.benchmark.report.statistics import paired, summarize
 from kdzoo.benchmark.report.teacher_rows import teacher_rows
 
+FRAME = "width: 100%; height: 900px; border: 0"
 GUESSING = 1.1
 """A row none of whose seeds is better than chance by this factor learned nothing."""
 
@@ -31,6 +33,14 @@ class Leaderboard(Board):
     def markdown(self) -> str:
         """As a table in Markdown, with what belongs under it."""
         return markdown(self)
+
+    def _repr_html_(self) -> str:
+        """In a notebook: the report's page, in a frame of its own."""
+        try:
+            page = (self.folder / PAGE).read_text("utf-8")
+        except OSError:
+            return f"<pre>{html.escape(self.markdown())}</pre>"
+        return f'<iframe srcdoc="{html.escape(page)}" title="{html.escape(self.name)}" style="{FRAME}"></iframe>'
 
 
 def leaderboard(records: Records) -> Leaderboard:
@@ -53,6 +63,7 @@ def leaderboard(records: Records) -> Leaderboard:
         failures=failures,
         warnings=warnings(records),
         notes=notes(records),
+        without=records.plan.get("without", ()),
         ranking=found.ranking(),
         chance=found.said("chance"),
         bounds=found.said("bounds"),
@@ -86,7 +97,7 @@ class _Found:
             name: Measured(
                 name,
                 {cell.seed: _test(cell, "last", self.metric) for cell in cells if cell.values},
-                {cell.seed: scores(cell) for cell in cells if cell.values},
+                {cell.seed: read_scores(cell.folder) for cell in cells if cell.values},
             )
             for name, cells in self.cells.items()
         }

@@ -24,8 +24,7 @@ def leaderboard_of(folders: Sequence[str | Path], out: str | Path, *, baseline: 
 
     Args: baseline: the row that the others are compared with; default the first folder's.
 
-    Raises RecipeError for a folder that is no bench's, for rows that contradict each other, and for results of another format
-    or protocol.
+    Raises RecipeError for a folder that is no bench's, for rows that contradict each other, and for results of another protocol.
     """
     places = list(dict.fromkeys(Path(folder) for folder in folders))
     out = Path(out)
@@ -49,13 +48,12 @@ def _check(records: Records) -> None:
     from kdzoo import registry
 
     for cell in records.done:
-        for key, ours in (("format", FORMAT), ("protocol", registry.PROTOCOL)):
-            theirs = (cell.values or {}).get(key, ours)
-            if theirs != ours:
-                raise RecipeError(
-                    f"{cell.folder / 'result.json'} is of {key} {theirs}, this kdzoo of {ours}: results of both cannot stand "
-                    "in one table. Run that bench again, or leave its folder out."
-                )
+        theirs = (cell.values or {}).get("protocol", registry.PROTOCOL)
+        if theirs != registry.PROTOCOL:
+            raise RecipeError(
+                f"{cell.folder / 'result.json'} is of protocol {theirs}, this kdzoo of {registry.PROTOCOL}: results of both "
+                "cannot stand in one table. Run that bench again, or leave its folder out."
+            )
 
 
 def _merged(found: Sequence[Records], out: Path, baseline: str | None) -> dict[str, Any]:

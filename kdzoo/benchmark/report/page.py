@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kdzoo.benchmark.report import charts
+from kdzoo.benchmark.report import curves, lanes
+from kdzoo.benchmark.report.analyses import sections_in
+from kdzoo.benchmark.report.answers import Answers, answers
 from kdzoo.benchmark.report.formats import latex, markdown, results_csv, results_json, sections
 from kdzoo.benchmark.report.leaderboard import Leaderboard, leaderboard
 from kdzoo.benchmark.report.png import data_uri
-from kdzoo.benchmark.report.records import Records, read_records
-from kdzoo.benchmark.report.samples import read_samples
+from kdzoo.benchmark.report.records import PAGE, Records, read_records
+from kdzoo.benchmark.report.samples import Predictions, predictions, read_samples
+from kdzoo.benchmark.report.scatter import against_cost
 from kdzoo.benchmark.report.tables import tables
-from kdzoo.benchmark.report.wording import digits, spread
+from kdzoo.benchmark.report.wording import digits, share, spread
 from kdzoo.engine.files import replace_file, write_json
+from kdzoo.errors import RecipeError
 
 TEMPLATES = Path(__file__).parent / "templates"
-EARLY = 0.3
-"""The curves' common scale leaves out what lies below every row's level at this share of the training."""
+PANELS = 60
+"""Rows with learning curves; more would be many megabytes that nobody looks at."""
 
 
 def write_report(folder: str | Path) -> Leaderboard:
@@ -27,36 +34,56 @@ def write_report(folder: str | Path) -> Leaderboard:
     Raises RecipeError if the folder is not a bench's.
     """
     folder = Path(folder)
-    records = read_records(folder)
-    board = leaderboard(records)
-    write_json(folder / "results.json", results_json(board, records))
-    texts = {
-        "results.csv": results_csv(records),
-        "leaderboard.md": markdown(board),
-        "leaderboard.tex": latex(board),
-        "report.html": page(board, records),
-    }
+    try:
+        records = read_records(folder)
+        board = leaderboard(records)
+        results = results_json(board, records)
+        texts = {
+            "results.csv": results_csv(records),
+            "leaderboard.md": markdown(board),
+            "leaderboard.tex": latex(board),
+            PAGE: page(board, records),
+        }
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:  # JSON, but not what a bench writes
+        what = f"{type(error).__name__}: {error}"
+        raise RecipeError(f"{folder} holds damaged results ({what}); run the bench again, with --force if need be.") from error
+    write_json(folder / "results.json", results)
     for name, text in texts.items():
         replace_file(folder / name, lambda path, text=text: path.write_text(text, "utf-8"))  # type: ignore[misc]
     return board
 
 
 def page(board: Leaderboard, records: Records) -> str:
-    """The page; it needs neither other files nor the network."""
+    """The page; it needs neither other files nor the network, and without scripts it only does not sort, filter and save."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
-    places = digits([row.last for row in board.rows])
-    return environment.get_template("report.html").render(
-        board=board,
-        tiles=tiles(board, places),
-        bars=charts.bars(board, places),
-        tables=tables(board),
-        sections=sections(board),
-        panels=panels(board, records),
-        samples=_samples(board, records),
-        plan=records.plan,
-        environments=records.environments,
+    alone = next((row.label for row in board.rows if row.kind == "alone"), "")
+    forests = [lanes.forest(board, "comparison", board.baseline)]
+    if alone != board.baseline:
+        forests.append(lanes.forest(board, "over_alone", alone if board.ranking is None else "the student alone"))
+    panels, seen = curves.learning(board, records), predictions(records)
+    return (
+        environment.get_template("report.html")
+        .render(
+            board=board,
+            tiles=tiles(board, digits([row.last for row in board.rows])),
+            results=lanes.results(board),
+            forests=[chart for chart in forests if chart],
+            tables=tables(board),
+            scatter=against_cost(board),
+            grids=curves.grids(board, records),
+            sections=sections(board),
+            panels=panels[:PANELS],
+            panels_left_out=len(panels[PANELS:]),
+            answers=_answers(board, seen),
+            samples=_samples(board, records, seen),
+            recipes=_recipes(records),
+            analyses=sections_in(board.folder),
+            plan=records.plan,
+            environments=records.environments,
+        )
+        .lstrip()
     )
 
 
@@ -65,44 +92,42 @@ def tiles(board: Leaderboard, places: int) -> list[tuple[str, str, str]]:
     shown = [row for row in board.rows if row.last.mean is not None]
     best = next((row for row in shown if row.kind == "method"), None)
     alone = next((row for row in shown if row.kind == "alone"), None)
-    teacher = next(iter(board.teachers), None)
-    found = [("Teacher", teacher), ("Student alone", alone), ("Highest mean", best)]
+    found = [("Teacher", next(iter(board.teachers), None)), ("Student alone", alone), ("Highest mean", best)]
     numbers = [(title, spread(row.last, places), _remark(row.label, row.parameters)) for title, row in found if row]
-    if best and alone and teacher and teacher.last.mean != alone.last.mean:
-        share = (best.last.mean - alone.last.mean) / (teacher.last.mean - alone.last.mean)  # type: ignore[operator]
-        numbers.append(("Gap to the teacher closed", f"{100 * share:.0f} %", f"by {best.label}"))
+    if best is not None and best.gap is not None:
+        numbers.append(("Gap to the teacher closed", share(best.gap), f"by {best.label}; 95 % interval"))
     return numbers
 
 
-def panels(board: Leaderboard, records: Records) -> list[tuple[str, str]]:
-    """Label and curves of each row, on one scale."""
-    curves: dict[str, dict[int, list[tuple[float, float]]]] = {}
-    for cell in records.done:
-        points = [(float(epoch), metrics[board.metric]) for epoch, metrics in cell.curve()]
-        if points:
-            curves.setdefault(cell.row, {})[cell.seed] = points
-    if not curves:
+def _answers(board: Leaderboard, seen: Predictions | None) -> list[Answers]:
+    """Of the teacher, the student alone, the baseline and the best row."""
+    if seen is None:
         return []
-    means = {label: charts.mean_curve(own) for label, own in curves.items()}
-    last = max(epoch for mean in means.values() for epoch, _ in mean)
-    late = [value for mean in means.values() for epoch, value in mean if epoch >= EARLY * last]
-    teacher = next((t["validation"]["last"].get(board.metric) for t in records.teachers), None)
-    level = [] if teacher is None else [teacher]
-    alone = next((means[row.label] for row in board.rows if row.kind == "alone" and row.label in means), [])
-    return [
-        (label, charts.curves(own, alone, low=min(late), high=max(late + level), teacher=teacher, last=last))
-        for label, own in ((row.label, curves.get(row.label)) for row in board.rows)
-        if own
-    ]
+    rows = [row for row in board.rows if row.label in seen.logits]
+    best = next((row.label for row in rows if row.kind == "method"), None)
+    teacher = next((row.label for row in rows if row.kind == "teacher"), None)
+    wanted = [teacher, best, *(row.label for row in rows if row.baseline or row.kind == "alone")]
+    chosen = list(dict.fromkeys(label for label in wanted if label is not None))
+    return answers(seen.target, seen.logits, rows=chosen, teacher=teacher)
 
 
-def _samples(board: Leaderboard, records: Records) -> Mapping[str, Any] | None:
-    found = read_samples(records)
+def _samples(board: Leaderboard, records: Records, seen: Predictions | None) -> Mapping[str, Any] | None:
+    found = read_samples(records, seen)
     if found is None:
         return None
     order = [row.label for row in board.rows if row.label in found.said]
     said = {label: found.said[label] for label in order}
     return {"images": [data_uri(image) for image in found.images], "truth": found.truth, "said": said}
+
+
+def _recipes(records: Records) -> str:
+    """Row -> the resolved recipe of its first finished seed, as base64 of compressed JSON; recipes differ in few lines."""
+    found: dict[str, str] = {}
+    for cell in records.done:
+        path = cell.folder / "recipe.yaml"
+        if cell.row not in found and path.is_file():
+            found[cell.row] = path.read_text("utf-8")
+    return base64.b64encode(gzip.compress(json.dumps(found).encode(), mtime=0)).decode() if found else ""
 
 
 def _remark(label: str, parameters: int | None) -> str:

@@ -11,7 +11,7 @@ from PIL import Image
 
 
 def encode(image: NDArray[np.uint8]) -> bytes:
-    """A uint8 image (C, H, W) with one or three channels as PNG."""
+    """A uint8 image (C, H, W) of gray, RGB or RGBA as PNG."""
     pixels = image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0))
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "png", optimize=True)

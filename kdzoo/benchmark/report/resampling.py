@@ -8,11 +8,12 @@ items is a multinomial draw over the distinct differences, of which accuracies h
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kdzoo.benchmark.report.records import Record
+from kdzoo.benchmark.report.samples import DAMAGED
 from kdzoo.benchmark.report.statistics import LEVEL
 
 SCORE = "last.score"
@@ -34,12 +35,12 @@ def item_interval(differences: Scores, *, level: float = LEVEL, resamples: int =
     return float(low), float(high)
 
 
-def scores(record: Record) -> Scores | None:
-    """The score of each test item in a finished run; None where the task keeps none."""
+def read_scores(folder: Path) -> Scores | None:
+    """The score of each test item in a finished run's folder; None where the task keeps none."""
     try:
-        with np.load(record.folder / "predictions.npz") as kept:
+        with (folder / "predictions.npz").open("rb") as file, np.load(file) as kept:
             return np.asarray(kept[SCORE], np.float64) if SCORE in kept.files else None
-    except (OSError, ValueError):
+    except DAMAGED:
         return None
 
 

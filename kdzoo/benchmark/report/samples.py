@@ -5,10 +5,12 @@ The images are saved once, by the bench, so that the report can be written again
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,8 @@ from kdzoo.benchmark.report.records import Record, Records
 
 SAMPLES = "samples.npz"
 COUNT = 12
+DAMAGED = (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error, NotImplementedError)
+"""What numpy raises for an archive that is not whole."""
 Logits = NDArray[np.floating[Any]]
 
 
@@ -38,6 +42,14 @@ class Samples:
     said: Mapping[str, Sequence[Said]]
 
 
+@dataclass(frozen=True)
+class Predictions:
+    """Test labels (N,), and row -> logits (N, C) at its first finished seed, the teachers of the first cell before them."""
+
+    target: NDArray[np.int64]
+    logits: Mapping[str, Logits]
+
+
 def save_samples(records: Records, settings: Mapping[str, Any]) -> None:
     """Choose images and keep them in the bench's folder; nothing where the task has no labeled images.
 
@@ -49,7 +61,7 @@ def save_samples(records: Records, settings: Mapping[str, Any]) -> None:
     found = predictions(records)
     if found is None:
         return
-    target, logits = found
+    target, logits = found.target, found.logits
     index = choose(target, [values.argmax(1) == target for values in logits.values()])
     pictures = _pictures(settings, index)
     if pictures is None:
@@ -63,21 +75,26 @@ def save_samples(records: Records, settings: Mapping[str, Any]) -> None:
     replace_file(records.folder / SAMPLES, write)
 
 
-def read_samples(records: Records) -> Samples | None:
+def read_samples(records: Records, found: Predictions | None) -> Samples | None:
     """The kept images with what the finished models say of them; None if there are none."""
-    path, found = records.folder / SAMPLES, predictions(records)
+    path = records.folder / SAMPLES
     if not path.is_file() or found is None:
         return None
-    with np.load(path) as kept:
-        images, index, names = kept["images"], kept["index"], [str(name) for name in kept["names"]]
-    target, logits = found
+    try:
+        with path.open("rb") as file, np.load(file) as kept:
+            images, index, names = kept["images"], kept["index"], [str(name) for name in kept["names"]]
+    except DAMAGED:
+        return None
+    target, logits = found.target, found.logits
+    if index.size and index.max() >= len(target):
+        return None
     truth = target[index]
     said = {row: [_said(z, int(y), names) for z, y in zip(values[index], truth, strict=True)] for row, values in logits.items()}
     return Samples(images, [names[label] for label in truth], said)
 
 
-def predictions(records: Records) -> tuple[NDArray[np.int64], dict[str, Logits]] | None:
-    """Test labels (N,), and row -> logits (N, C) at its first finished seed, the teachers of the first cell before them."""
+def predictions(records: Records) -> Predictions | None:
+    """What the finished models said of the test split; None where that is no matrix of logits."""
     logits: dict[str, Logits] = {}
     target: NDArray[np.int64] | None = None
     for cell in records.done:
@@ -92,7 +109,7 @@ def predictions(records: Records) -> tuple[NDArray[np.int64], dict[str, Logits]]
         }
         logits = {name: value for name, value in teachers.items() if name not in logits} | logits
         logits.setdefault(cell.row, arrays["last.logits"])
-    return None if target is None else (target, logits)
+    return None if target is None else Predictions(target, logits)
 
 
 def choose(target: NDArray[np.int64], right: Sequence[NDArray[np.bool_]], *, count: int = COUNT) -> NDArray[np.int64]:
@@ -119,9 +136,9 @@ def _said(logits: Logits, truth: int, names: Sequence[str]) -> Said:
 
 def _arrays(cell: Record) -> dict[str, NDArray[Any]] | None:
     try:
-        with np.load(cell.folder / "predictions.npz") as kept:
+        with (cell.folder / "predictions.npz").open("rb") as file, np.load(file) as kept:
             return {name: kept[name] for name in kept.files}
-    except (OSError, ValueError):
+    except DAMAGED:
         return None
 
 

@@ -99,6 +99,7 @@ def _compared(board: Board, which: str, against: str) -> Table | None:
 
     columns: Columns = {
         "row": lambda row: row.label + of(lambda c: " *" if c.declared else "")(row),
+        "finding": of(lambda c: verdict(c, places, higher_is_better=higher)),
         "over seeds": of(lambda c: difference(c.seeds, places)),
         "over test items": of(lambda c: interval(c.items, places)),
         "p": of(lambda c: p_value(c.p) + ("" if c.smallest_p is None else f" ({p_value(c.smallest_p)})")),
@@ -106,9 +107,11 @@ def _compared(board: Board, which: str, against: str) -> Table | None:
         "P(better)": of(lambda c: probability(c.better)),
         "half-width": of(lambda c: NONE if c.half_width is None else f"{c.half_width:.{places}f}"),
         f"seeds for {resolve:g}": of(lambda c: NONE if c.needed is None else f"{c.needed:,}"),
-        "finding": of(lambda c: verdict(c, places, higher_is_better=higher)),
     }
-    return _table(f"How sure: differences to {against}", rows, columns, HOW_SURE.format(resolve=resolve))
+    note = (
+        HOW_SURE.format(resolve=resolve) if which == "comparison" else "Columns as in the table of differences to the baseline."
+    )
+    return _table(f"How sure: differences to {against}", rows, columns, note)
 
 
 def _comparison(row: Row, which: str) -> Comparison | None:
@@ -157,9 +160,9 @@ def _costs(board: Board) -> Table | None:
     note = (
         "Means over seeds. FLOPs are those of matrix products, convolutions and attention, two for each multiply-add (torch's "
         "counter); training FLOPs include teachers, meta steps and hooks, measured on some steps of each kind and multiplied. "
-        "Wall time and speed are only comparable where nothing else ran on the machine; CPU seconds are those of the process. "
+        "Wall time and speed are only comparable where nothing else ran on the machine; CPU seconds are those of the steps. "
         "Teacher forwards: samples that teachers were asked about in training. Peak memory: of the GPU, or of the "
-        "whole process."
+        "whole process. The training of the teachers themselves is in none of these."
     )
     return _table("Costs", rows, columns, note)
 

@@ -51,7 +51,7 @@ def share(found: Share | None) -> str:
     if found is None:
         return NONE
     bounds = "" if found.interval is None else " [{:.0f}, {:.0f}]".format(*(100 * bound for bound in found.interval))
-    return f"{100 * found.value:.0f} %{bounds}"
+    return f"{100 * found.value:.0f} %{bounds}".replace("-0 ", "0 ")
 
 
 def quantity(value: float | None) -> str:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from kdzoo_logits.noisy_teacher import NoisyTeacher, noisy
 from kdzoo_logits.probability_shift import ProbabilityShift, shifted
+from kdzoo_logits.shuffled_teacher import ShuffledTeacher, shuffled
 
 from kdzoo.errors import CapabilityError
 from kdzoo.protocol.outputs import Pair
@@ -115,3 +116,29 @@ def test_a_method_without_a_teacher_is_left_alone(transform, make_step, rows) ->
 def test_values_out_of_range_are_refused_in_words(settings, text) -> None:
     with pytest.raises(ValueError, match=text):
         NoisyTeacher(**settings)
+
+
+def test_shuffled_answers_keep_the_decision_and_all_values(many) -> None:
+    logits = torch.randn(2000, 5, generator=torch.Generator().manual_seed(0))
+    changed = shuffled(logits, many[1][:, :5])
+    assert torch.equal(changed.argmax(1), logits.argmax(1))
+    assert torch.equal(changed.max(1).values, logits.max(1).values)
+    assert torch.equal(changed.sort(1).values, logits.sort(1).values)
+
+
+def test_every_order_of_the_other_classes_is_as_likely(many) -> None:
+    logits = torch.tensor([[5.0, 4.0, 3.0, 2.0, 1.0]]).expand(2000, 5)
+    places = (shuffled(logits, many[1][:, :5]) == 4.0).double().mean(0)
+    assert places[0] == 0
+    assert places[1:].tolist() == pytest.approx([0.25] * 4, abs=0.04)
+
+
+def test_the_shuffled_order_belongs_to_the_sample(make_step, rows) -> None:
+    def changed(*index):
+        step = sampled(make_step, rows, torch.tensor(index))
+        return ShuffledTeacher()(pair_of(step), step).teacher.logits
+
+    whole = changed(0, 1, 2, 3, 4, 5)
+    assert torch.equal(torch.cat((changed(0, 1), changed(2, 3, 4, 5))), whole)
+    with pytest.raises(CapabilityError, match=r"shuffled_teacher of methods.mine .* 6 rows for 3 samples"):
+        ShuffledTeacher()(pair_of(make_step(*rows)), replace(make_step(*rows), samples=torch.arange(3)))
