@@ -10,14 +10,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kdzoo.analysis.analyses import analyze as analyze
     from kdzoo.api import run as run
     from kdzoo.benchmark.execute.runner import bench as bench
     from kdzoo.engine.results import Result as Result
+    from kdzoo.protocol.analysis import Analysis as Analysis
+    from kdzoo.protocol.analysis import Findings as Findings
+    from kdzoo.protocol.analysis import Measured as Measured
+    from kdzoo.protocol.analysis import Table as Table
+    from kdzoo.protocol.analysis import Wants as Wants
     from kdzoo.protocol.context import RunContext as RunContext
     from kdzoo.protocol.method import Method as Method
     from kdzoo.protocol.method import Transform as Transform
     from kdzoo.protocol.needs import Needs as Needs
     from kdzoo.protocol.needs import Stage as Stage
+    from kdzoo.protocol.needs import Taps as Taps
     from kdzoo.protocol.needs import term as term
     from kdzoo.protocol.outputs import Batch as Batch
     from kdzoo.protocol.outputs import Output as Output
@@ -32,12 +39,19 @@ if TYPE_CHECKING:
 
 _HOME = {
     "run": "kdzoo.api",
+    "analyze": "kdzoo.analysis.analyses",
     "bench": "kdzoo.benchmark.execute.runner",
     "Result": "kdzoo.engine.results",
+    "Analysis": "kdzoo.protocol.analysis",
+    "Findings": "kdzoo.protocol.analysis",
+    "Measured": "kdzoo.protocol.analysis",
+    "Table": "kdzoo.protocol.analysis",
+    "Wants": "kdzoo.protocol.analysis",
     "RunContext": "kdzoo.protocol.context",
     "Method": "kdzoo.protocol.method",
     "Needs": "kdzoo.protocol.needs",
     "Stage": "kdzoo.protocol.needs",
+    "Taps": "kdzoo.protocol.needs",
     "Transform": "kdzoo.protocol.method",
     "term": "kdzoo.protocol.needs",
     "Batch": "kdzoo.protocol.outputs",

@@ -11,6 +11,7 @@ from torch import nn
 
 from kdzoo import registry
 from kdzoo.benchmark.plan.rows import changed
+from kdzoo.engine.components import make
 from kdzoo.engine.launch import finished, launch
 from kdzoo.engine.results import Result
 from kdzoo.engine.run_identity import identify
@@ -74,14 +75,11 @@ def train(recipe: Recipe, *, folder: Path | None = None, force: bool = False, pr
     if not settings["methods"]:
         hint = f"`kdzoo bench {recipe.source}` trains its rows" if settings["bench"] else "add e.g. methods.hard_label={}"
         raise RecipeError(f"{recipe.source} names no method, so there is nothing to train for: {hint}.")
+    make(settings, recipe.provenance)  # whatever is wrong with them is said before a teacher is trained
     identity = identify(settings)
     folder = folder or Path(settings["runtime"]["out"]) / (settings["name"] or "run") / identity
-    if progress and not force and main_process():
-        if finished(folder, identity):
-            say(f"This run is finished already: {folder}. Train it again by --force.")
-        elif (folder / "checkpoints").is_dir():
-            say(f"Going on from the last checkpoint in {folder}. Start anew by --force.")
-    _teachers_first(settings, progress=progress)
+    if force or finished(folder, identity) is None:
+        _teachers_first(settings, progress=progress)
     return _launched(recipe, folder, force=force, progress=progress)
 
 
@@ -96,7 +94,8 @@ def _teachers_first(settings: Mapping[str, Any], *, progress: bool) -> None:
 def _launched(recipe: Recipe, folder: Path, *, force: bool = False, progress: bool) -> Result:
     unit = getattr(registry.get("tasks", recipe.settings["task"]["use"]), "unit", "images")
     with watching(unit=unit, quiet=not progress) as listeners:
-        return launch(recipe, folder=folder, force=force, listeners=listeners)
+        tell = say if progress and main_process() else None
+        return launch(recipe, folder=folder, force=force, listeners=listeners, tell=tell)
 
 
 def composed(recipe: str | Path | Mapping[str, Any], sections: Mapping[str, Any], overrides: Mapping[str, Any]) -> Recipe:

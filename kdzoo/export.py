@@ -29,7 +29,7 @@ from kdzoo.protocol.needs import Needs
 from kdzoo.protocol.outputs import MAIN
 from kdzoo.protocol.task import Task
 from kdzoo.recipe.build import build
-from kdzoo.recipe.load import OF_THIS_MACHINE, load
+from kdzoo.recipe.load import load, portable
 from kdzoo.weights import load_weights
 
 FORMAT = 1
@@ -117,9 +117,10 @@ def card(model: Deployed, module: nn.Module, task: Task, file: Path) -> dict[str
         "student": model.settings["student"],
         "parameters": sum(p.numel() for p in module.parameters()),
         "data": task.facts() | task.preprocessing(),
+        "inputs": list(task.remarks()),
         "metric": task.metric,
         "test": model.test,
-        "recipe": _portable(model.settings),
+        "recipe": portable(model.settings),
     }
 
 
@@ -206,20 +207,12 @@ def _weights(place: Path) -> Path:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = json.loads(file.read_text("utf-8"))
+        content = json.loads(file.read_text("utf-8"))
     except ValueError:
-        raise RecipeError(f"{file} is damaged: it is no JSON; export the run again.") from None
+        content = None
+    if not isinstance(content, dict):
+        raise RecipeError(f"{file} is damaged: it holds no JSON mapping; make it again by the command that wrote it.")
     return content
-
-
-def _portable(tree: Any) -> Any:
-    """A resolved recipe without the sections that are about this machine, inner recipes included."""
-    if isinstance(tree, list):
-        return [_portable(item) for item in tree]
-    if not isinstance(tree, Mapping):
-        return tree
-    dropped = OF_THIS_MACHINE if "student" in tree and "task" in tree else ()
-    return {key: _portable(value) for key, value in tree.items() if key not in dropped}
 
 
 def _required(module: str) -> Any:

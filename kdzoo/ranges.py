@@ -68,6 +68,13 @@ def at_least_and_below(low: float, high: float, /, **values: Setting) -> None:
     _refuse(f"at least {low:g} and below {high:g}", lambda value: low <= value < high, values)
 
 
+def some(**values: Sequence[object]) -> None:
+    """Refuse an empty list."""
+    for name, value in values.items():
+        if not value:
+            raise ValueError(f"{name} must name at least one, got []")
+
+
 def constructed(make: Callable[[], T]) -> T:
     """What `make` constructs; the ranges that its constructor asks for are asked again of values that a schedule puts there."""
     asked: dict[str, list[Range]] = {}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,19 +14,31 @@ STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def listening(heard: Callable[[int], object]) -> Iterator[None]:
-    """Call `heard(number)` for the first of these signals, and put the handlers of before back then, and after the block.
+def listening(heard: Callable[[int], object], *, again: Callable[[int], object] | None = None) -> Iterator[None]:
+    """Call `heard(number)` for the first of these signals, and put the handlers of before back after the block.
 
-    Outside the main thread, where Python allows no handlers, nothing is installed.
+    A second one calls `again(number)`; without it the handlers of before are put back by the first, so that they act.
+    Outside the main thread, where Python allows no handlers, nothing is installed. A signal that `interrupting` has raised, and
+    that somebody has swallowed, is heard at once.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = {number: signal.getsignal(number) for number in STOPPING}
+    if interrupted():
+        heard(signal.SIGINT)
+
+    count = 0
 
     def handler(number: int, _: object) -> None:
-        heard(number)
-        signal.signal(number, before[signal.Signals(number)])
+        nonlocal count
+        count += 1
+        if again is None:
+            signal.signal(number, before[signal.Signals(number)])
+        if count == 1 or again is None:
+            heard(number)
+        else:
+            again(number)
 
     for number in STOPPING:
         signal.signal(number, handler)
@@ -32,6 +47,54 @@ def listening(heard: Callable[[int], object]) -> Iterator[None]:
     finally:
         for number, earlier in before.items():
             signal.signal(number, earlier)
+
+
+class _Raising:
+    """A handler that raises KeyboardInterrupt, and remembers that it did: a library that is being imported may swallow it."""
+
+    raised = False
+
+    def __call__(self, number: int, frame: object) -> None:
+        self.raised = True
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def interrupting() -> Iterator[None]:
+    """Let both signals raise KeyboardInterrupt for the length of a block, where no `listening` is within it.
+
+    Outside the main thread nothing is installed; a signal that the parent process has switched off stays so.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    handler = _Raising()
+    for number, earlier in before.items():
+        if earlier is not signal.SIG_IGN:
+            signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+def interrupted() -> bool:
+    """Whether a signal has come in the block of `interrupting` that this process is in."""
+    handlers = [signal.getsignal(number) for number in STOPPING]
+    return any(isinstance(handler, _Raising) and handler.raised for handler in handlers)
+
+
+def leave_at_once(number: int) -> None:
+    """End this process without cleaning up, as after a second Ctrl-C: an exception would come while processes are waited for.
+
+    Files are replaced whole and locks end with the process, so nothing is lost but what is not in a checkpoint yet.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write("\x1b[?25hinterrupted at once.\n" if sys.stderr.isatty() else "interrupted at once.\n")
+        sys.stderr.flush()
+    os._exit(130)
 
 
 class Stop:

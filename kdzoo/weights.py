@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import torch
@@ -39,12 +40,27 @@ def read_weights(path: Path, where: str) -> dict[str, Tensor]:
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
-        raise RecipeError(f"{where}: {path} cannot be read as weights ({error}); it is damaged or of another format.") from None
+        said = " ".join(str(error).split())[:200]
+        raise RecipeError(f"{where}: {path} cannot be read as weights ({said}); it is damaged or of another format.") from None
     except Exception as error:  # torch's unpickler refuses anything that is not plain tensors, with its own class
         raise RecipeError(
-            f"{where}: {path} holds more than tensors, so it is not loaded: {str(error).splitlines()[0]}"
+            f"{where}: {path} holds more than tensors{_foreign(str(error))}; loading it could run any code: "
+            "save the model's state_dict() alone, best as .safetensors."
         ) from None
     for key in ("state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
+    inside = state.values() if isinstance(state, dict) else [state]
+    strange = [type(value).__name__ for value in inside if not (isinstance(value, Tensor) and isinstance(state, dict))]
+    if strange:
+        raise RecipeError(
+            f"{where}: {path} is no weights file: it holds a {strange[0]} where tensors by name are expected; "
+            "save the model's state_dict()."
+        )
     return dict(state)
+
+
+def _foreign(text: str) -> str:
+    """What torch found in a file besides tensors, from its message, whose advice is not passed on."""
+    found = re.search(r"(?:GLOBAL|global:?|class) [`'\"]?([A-Za-z_][\w.]*)", text)
+    return f" ({found[1]})" if found else ""

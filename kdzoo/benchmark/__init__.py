@@ -11,6 +11,7 @@ from kdzoo.benchmark.execute.events import (
     CellStarted,
     Event,
     OnEvent,
+    Said,
     TeacherDone,
 )
 from kdzoo.benchmark.execute.runner import bench
@@ -28,6 +29,7 @@ __all__ = [
     "Leaderboard",
     "OnEvent",
     "Row",
+    "Said",
     "TeacherDone",
     "bench",
     "write_report",

@@ -10,8 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from kdzoo.cli.dispatch import dispatch
-from kdzoo.cli.exit_codes import guarded
+from kdzoo import signals
 
 __all__ = ["main"]
 
@@ -21,4 +20,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     # Read when torch is imported; on a CPU one thread is several times faster than many for models of this size.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    return guarded(lambda: dispatch(arguments), debug="--debug" in arguments)
+    try:
+        with signals.interrupting():  # before anything that takes its time, so that a start can be interrupted as well
+            from kdzoo.cli.dispatch import dispatch
+            from kdzoo.cli.exit_codes import guarded
+
+            return guarded(lambda: dispatch(arguments), debug="--debug" in arguments)
+    except KeyboardInterrupt:
+        print("interrupted.", file=sys.stderr)
+        return 130

@@ -11,6 +11,7 @@ from typing import Any
 
 from kdzoo import registry
 from kdzoo.errors import KdzooError
+from kdzoo.protocol.analysis import Analysis, Wants
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs
 from kdzoo.recipe.find import available, hidden
@@ -37,6 +38,8 @@ def card(kind: str, name: str) -> Card:
     if isinstance(plugin, type) and issubclass(plugin, Method):
         about["terms"] = {term.name: term.weight for term in plugin.kdzoo_terms.values()}
         about["needs"] = needs(plugin)
+    if isinstance(plugin, type) and issubclass(plugin, Analysis):
+        about["wants"] = wants(plugin)
     return about | {"recipes": list(users(kind, name))}
 
 
@@ -58,6 +61,17 @@ def needs(method: type[Method]) -> dict[str, Any] | None:
         return None
     nothing = Needs()
     wanted = {f.name: getattr(declared, f.name) for f in fields(Needs)}
+    return {name: _plain(value) for name, value in wanted.items() if value != getattr(nothing, name)}
+
+
+def wants(analysis: type[Analysis]) -> dict[str, Any] | None:
+    """What the analysis wants to see of a run at its default settings; None if it has no defaults."""
+    try:
+        declared = analysis().wants()
+    except (TypeError, ValueError, KdzooError):
+        return None
+    nothing = Wants(splits=())
+    wanted = {f.name: getattr(declared, f.name) for f in fields(Wants)}
     return {name: _plain(value) for name, value in wanted.items() if value != getattr(nothing, name)}
 
 

@@ -14,7 +14,10 @@ from kdzoo.errors import PluginError, RecipeError, did_you_mean
 from kdzoo.registry.source import summary
 from kdzoo.terminal.console import show
 
-BUILT_IN = ("run", "bench", "report", "compare", "list", "show", "check", "cp", "eval", "export", "new", "data", "doctor")
+BUILT_IN = (
+    *("run", "bench", "report", "compare", "analyze"),
+    *("list", "show", "check", "cp", "eval", "export", "new", "data", "doctor"),
+)
 HELP = ("-h", "--help", "help")
 
 

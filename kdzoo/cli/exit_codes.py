@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import tempfile
@@ -10,8 +11,14 @@ import warnings
 from collections.abc import Callable
 from typing import TextIO
 
-from kdzoo.errors import Interrupted, KdzooError, MissingError
+from kdzoo import signals
+from kdzoo.errors import Interrupted, KdzooError, MissingError, RecipeError
 from kdzoo.terminal.console import complain, say, warn
+
+OF_THE_USER = frozenset(
+    {errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EROFS, errno.ELOOP, errno.EINVAL}
+)
+"""What the operating system says of a path that somebody gave."""
 
 
 def guarded(action: Callable[[], int], *, debug: bool = False) -> int:
@@ -27,12 +34,14 @@ def guarded(action: Callable[[], int], *, debug: bool = False) -> int:
         except SystemExit as end:  # argparse, after --help
             return end.code if isinstance(end.code, int) else 0
         except BrokenPipeError:  # `kdzoo list | head`: the reader has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115
             return 0
         except BaseException as error:
             if debug:
                 say(traceback.format_exc().rstrip())
-            return _told(error)
+            # What an import that was cut short says of itself is not about the user's command.
+            cut = signals.interrupted() and not isinstance(error, Interrupted)
+            return _told(KeyboardInterrupt() if cut else error)
 
 
 def _told(error: BaseException) -> int:
@@ -45,8 +54,19 @@ def _told(error: BaseException) -> int:
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("kdzoo"):
         complain(f"The Python module {error.name!r} is not installed. Run: pip install kdzoo, which brings what it requires.")
         return MissingError.exit_code
-    complain(f"{' '.join(f'{type(error).__name__}: {error}'.split()).rstrip('.')}. This should not happen; {_kept()}.")
+    if isinstance(error, OSError) and error.errno == errno.EBADF:
+        complain("standard output is closed, so the result cannot be shown; do not close it, or redirect it to /dev/null.")
+        return 1
+    if isinstance(error, OSError) and error.errno in OF_THE_USER and error.filename is not None:
+        complain(f"{error.filename} cannot be used: {error.strerror}; give another path.")
+        return RecipeError.exit_code
+    complain(unexpected(error))
     return 1
+
+
+def unexpected(error: BaseException) -> str:
+    """The sentence for an error that nobody foresaw, whose traceback is kept; called where it was caught."""
+    return f"{' '.join(f'{type(error).__name__}: {error}'.split()).rstrip('.')}. This should not happen; {_kept()}."
 
 
 def _kept() -> str:

@@ -14,12 +14,14 @@ SHOWN = (
     *("methods", "recipes", "models", "data", "teachers", "tasks", "transforms", "schedules", "optimizers", "trackers"),
     *("analyses", "commands"),
 )
+SINGULAR = {"analyses": "analysis"}
+"""Of kinds whose singular is not the plural without an s."""
 
 
 def plural(kind: str) -> str:
     """A kind by its plural or singular. Raises RecipeError for anything else."""
     for known in (*SHOWN, *registry.KINDS):
-        if kind in (known, known.removesuffix("s")):
+        if kind in (known, SINGULAR.get(known, known.removesuffix("s"))):
             return known
     raise RecipeError(f"There is no kind of thing called '{kind}': {did_you_mean(kind, SHOWN)}")
 

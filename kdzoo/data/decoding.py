@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from kdzoo.data.augment import augmentation
-from kdzoo.data.sets import Images, ImageSet, channel_statistics, fingerprint
+from kdzoo.data.sets import GIVEN, MEASURED, Images, ImageSet, channel_statistics, fingerprint
 from kdzoo.data.splits import FIXED_SEED
 from kdzoo.data.streaming import Decoder, Streamed
 from kdzoo.errors import RecipeError
@@ -53,7 +53,9 @@ def decoded_set(
     else:
         assert size is not None
         parts = {part: Images(Streamed(d, size, shape[0]), d.labels) for part, d in decoders.items()}
+    statistics = GIVEN
     if mean is None or std is None:
+        statistics = MEASURED
         measured = channel_statistics(_sample(parts["train"]))
         mean, std = mean or measured[0], std or measured[1]
     return ImageSet(
@@ -64,6 +66,7 @@ def decoded_set(
         std=tuple(std),
         augment=augmentation(crop=shape[1] // 8 if small else 0, flip=True),
         fingerprint=fingerprint(*(parts.get(part) for part in ("train", "validation", "test"))),
+        statistics=statistics,
     )
 
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from kdzoo.data.streaming import Streamed
 
 
+USUAL, MEASURED, GIVEN = "usual for this data set", "measured on the training images", "as the recipe gives them"
+
+
 @dataclass(frozen=True)
 class Images:
     """One part of a data set.
@@ -50,7 +53,7 @@ class ImageSet:
 
     Attributes:
         train, test: always there; `validation` is None where the source has none of its own (see `splits.split`).
-        mean, std: per channel, of images in [0, 1].
+        mean, std: per channel, of images in [0, 1]; statistics: where they are from, in words.
         augment: what is usual for this data set in training.
         fingerprint: a hash of the content, equal for equal images in whatever file format.
 
@@ -67,6 +70,7 @@ class ImageSet:
     augment: Augmentation
     fingerprint: str
     validation: Images | None = None
+    statistics: str = USUAL
 
     def __post_init__(self) -> None:
         for name, part in self.parts.items():

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from kdzoo.data.augment import Augmentation
-from kdzoo.data.sets import Images, ImageSet, channel_statistics, fingerprint
+from kdzoo.data.sets import GIVEN, MEASURED, Images, ImageSet, channel_statistics, fingerprint
 from kdzoo.errors import RecipeError
 
 
@@ -23,6 +23,8 @@ class Tensors:
         train_labels, test_labels: integers (N,).
         class_names: by default the numbers up to the largest label.
         mean, std: per channel, of pixels in [0, 1] (uint8 ones are divided by 255); by default those of the training images.
+            All images are normalized by them, which the run says at its start: for images that are normalized already give 0
+            and 1, and for a teacher that knows others `teacher.mean` and `teacher.sd`.
         augment: in training; by default nothing.
 
     Raises:
@@ -62,6 +64,7 @@ class Tensors:
             std=tuple(self.std) if self.std is not None else std,
             augment=self.augment or Augmentation(),
             fingerprint=fingerprint(self.train, self.test),
+            statistics=MEASURED if self.mean is None or self.std is None else GIVEN,
         )
 
 

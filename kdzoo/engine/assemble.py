@@ -18,8 +18,9 @@ from kdzoo.engine.run import Run, TrainRecipe
 from kdzoo.engine.source import Source
 from kdzoo.errors import CapabilityError, PluginError, RecipeError
 from kdzoo.models.tap_names import expand, resolve
-from kdzoo.protocol.blame import hook_of
+from kdzoo.protocol.blame import hook_of, returned
 from kdzoo.protocol.method import Method, overrides
+from kdzoo.protocol.needs import Taps
 from kdzoo.protocol.outputs import MAIN
 from kdzoo.protocol.task import Model
 from kdzoo.protocol.teacher import Teacher
@@ -38,7 +39,11 @@ def device_of(name: str) -> torch.device:
     if device.type == "cuda":
         if not torch.cuda.is_available():
             raise RecipeError(f"runtime.device is {name!r}, but torch sees no GPU here; set runtime.device=cpu.")
-        return torch.device("cuda", local if device.index is None else device.index)
+        device = torch.device("cuda", local if device.index is None else device.index)
+    try:
+        torch.ones(1, device=device).item()
+    except Exception:
+        raise RecipeError(f"runtime.device is {name!r}, but torch cannot compute there; set runtime.device=cpu.") from None
     return device
 
 
@@ -85,8 +90,9 @@ def _learners(run: Run) -> None:
     while len(specs) < run.needs.learners:
         specs[f"{STUDENT}{len(specs) + 1}"] = run.settings["student"]
     for name, spec in specs.items():
-        builder: Model = build("models", spec, STUDENT if name == STUDENT else f"learners.{name}")  # type: ignore[assignment]
-        with run.streams.applied(torch.device("cpu"), "init", name):
+        path = STUDENT if name == STUDENT else f"learners.{name}"
+        builder: Model = build("models", spec, path)  # type: ignore[assignment]
+        with run.streams.applied(torch.device("cpu"), "init", name), hook_of(path, "build"):
             run.learners[name] = _placed(run, run.task.build(builder))
 
 
@@ -103,7 +109,8 @@ def _teachers(run: Run, made: Mapping[str, Teacher]) -> None:
             if teacher.frozen:
                 run.source.teachers[name] = teacher
         if teacher.model is not None and _compared(run, name):
-            run.task.align(run.student, teacher.model)
+            with hook_of(f"teachers.{name}", "align"):
+                run.task.align(run.student, teacher.model)
         teacher.eval().requires_grad_(teacher.trains)
         if teacher.trains and run.needs.teacher_mode == "train":
             teacher.train()
@@ -127,8 +134,11 @@ def _taps(run: Run) -> None:
     wanted: dict[str, dict[str, None]] = {role: {} for role in roles}
     for label, method in run.methods.items():
         needs = run.own_needs[label]
+        with hook_of(f"methods.{label}", "taps"):
+            more = returned(method.taps(run), Taps, f"methods.{label}", "taps")
+        student, teacher = (*needs.student_taps, *more.student), (*needs.teacher_taps, *more.teacher)
         teachers = [method.teacher or n for n in list(run.teachers)[:1]] if needs.teacher else []
-        for role, specs in [*((r, needs.student_taps) for r in run.learners), *((t, needs.teacher_taps) for t in teachers)]:
+        for role, specs in [*((r, student) for r in run.learners), *((t, teacher) for t in teachers)]:
             if specs and role not in roles:
                 raise CapabilityError(f"methods.{label} taps features of teacher {role!r}, which has no model behind it.")
             try:
@@ -162,9 +172,11 @@ def _probe(run: Run, role: str, model: nn.Module, example: Any) -> None:
     model.eval()
     try:
         output = run.forward(role, example, commit=False)
-    except (RuntimeError, ValueError, IndexError) as error:
-        shape = getattr(example.inputs, "shape", None)
-        raise CapabilityError(f"{role} cannot take this task's inputs (shape {tuple(shape or ())}): {error}") from None
+    except PluginError as error:
+        if not isinstance(error.__cause__, RuntimeError | ValueError | IndexError):
+            raise
+        shape, said = getattr(example.inputs, "shape", None), " ".join(str(error.__cause__).split())
+        raise CapabilityError(f"{role} cannot take this task's inputs (shape {tuple(shape or ())}): {said}") from error
     finally:
         model.train(was)
     silent = [spec for spec in run.taps[role].paths if spec not in output.features]

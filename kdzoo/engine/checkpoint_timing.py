@@ -18,7 +18,7 @@ class CheckpointTimer(Observer):
         self.done = 0
 
     def stage_started(self, run: Run, position: Position) -> None:
-        self.checkpoints.restore_optimizers(run)
+        self.checkpoints.restore_stage(run)
 
     def window_done(self, run: Run, position: Position) -> None:
         self.done += 1

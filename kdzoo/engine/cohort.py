@@ -103,6 +103,7 @@ class Member:
     place: Place = field(default_factory=lambda: Place(0, 0, 0))
     kept: int = 0
     again: bool = False
+    identity: str = ""
 
 
 class Cohort:
@@ -200,10 +201,10 @@ class Cohort:
             self.source.runs = len(self.members)
             return run
 
-        identity = identify(recipe.settings)
+        member.identity = member.identity or identify(recipe.settings)  # as it was before anything of it ran
         force = member.force and not member.again
         return Trainee(
-            recipe, identity, member.folder, assembled=assembled, force=force, listeners=member.listeners, stop=self.stop
+            recipe, member.identity, member.folder, assembled=assembled, force=force, listeners=member.listeners, stop=self.stop
         )
 
     def _fed(self, run: Run) -> Feed:

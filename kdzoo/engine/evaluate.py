@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from kdzoo.engine.precision import full_rows
 from kdzoo.errors import PluginError
-from kdzoo.protocol.blame import returned
+from kdzoo.protocol.blame import each_of, hook_of, returned
 from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.outputs import MAIN, Output
 
@@ -30,11 +30,13 @@ def evaluate(run: RunContext, model: nn.Module, split: str) -> Evaluation:
     try:
         meter = run.task.meter(split)
         order = torch.arange(run.task.size(split)).split(run.task.evaluation_batch)
-        for batch in run.task.batches(split, order, epoch=0, train=False):
-            with run.precision.autocast():
+        for batch in each_of(run.task.batches(split, order, epoch=0, train=False), "task", "batches"):
+            with run.precision.autocast(), hook_of("task", "forward"):
                 output = returned(run.task.forward(model, batch, MAIN), Output, "task", "forward")
-            meter.update(full_rows(output), batch)
-        metrics = returned(meter.result(), dict, "task", "the meter's result")
+            with hook_of("task", "the meter's update"):
+                meter.update(full_rows(output), batch)
+        with hook_of("task", "the meter's result"):
+            metrics = returned(meter.result(), dict, "task", "the meter's result")
         if run.task.metric not in metrics:
             found = ", ".join(metrics) or "nothing"
             raise PluginError(f"task: the meter's result must have the task's metric {run.task.metric!r}, it has {found}.")

@@ -17,7 +17,7 @@ from torch import Tensor
 from kdzoo.engine.run import Run
 from kdzoo.engine.source import Source
 from kdzoo.errors import PluginError
-from kdzoo.protocol.blame import hook_of, returned
+from kdzoo.protocol.blame import each_of, hook_of, returned
 from kdzoo.protocol.method import Method, overrides
 from kdzoo.protocol.outputs import Batch
 
@@ -35,7 +35,8 @@ class Feed:
 
     def order(self, epoch: int) -> list[Tensor]:
         """Sample indices of each batch of an epoch. A last batch of a single sample is left out: BatchNorm refuses it."""
-        shuffled = self.source.task.order(epoch, self.source.streams).to(self.source.device)
+        source = self.source
+        shuffled = source.task.order(epoch, source.streams, batch_size=self.batch_size).to(source.device)
         return [chunk for chunk in shuffled.split(self.batch_size) if len(chunk) >= self._smallest]
 
     @property
@@ -62,7 +63,8 @@ class Feed:
     def _batches(self, epoch: int, start: int) -> Iterator[Batch]:
         source, order = self.source, self.order(epoch)[start:]
         mine = [source.processes.chunk(index) for index in order]
-        for number, batch in enumerate(source.task.batches("train", mine, epoch=epoch, train=True)):
+        batches = each_of(source.task.batches("train", mine, epoch=epoch, train=True), "task", "batches")
+        for number, batch in enumerate(batches):
             batch = replace(batch, epoch=epoch, number=start + number, whole=len(order[number]))
             if self.prepare is not None:
                 batch = self.prepare(batch)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
+import platform
+import re
+import shlex
 import shutil
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +20,10 @@ from typing import Any
 from safetensors import SafetensorError
 
 from kdzoo.errors import RecipeError, RunFailed
+
+LOCK = ".lock"
+LEFTOVER = re.compile(r"\..+\.\d+")
+"""Names that `_beside` and `remove_folder` give."""
 
 
 @contextmanager
@@ -27,6 +37,8 @@ def writing(folder: Path) -> Iterator[None]:
         file = next((path for path in [folder, *folder.parents] if path.is_file()), folder)
         raise RecipeError(f"cannot write to {folder}: {file} is a file, not a folder; set runtime.out elsewhere.") from None
     except (OSError, SafetensorError) as error:
+        if getattr(error, "errno", None) in (errno.EROFS, errno.ENAMETOOLONG):
+            raise RecipeError(f"cannot write to {folder}: {error.strerror}; set runtime.out elsewhere.") from None  # type: ignore[union-attr]
         reason = getattr(error, "strerror", None) or error
         raise RunFailed(
             f"writing to {folder} failed: {reason}; free some space or set runtime.out elsewhere, then start the same "
@@ -37,13 +49,22 @@ def writing(folder: Path) -> Iterator[None]:
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a file beside `path`, then move it there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside = _beside(path)
     try:
         write(beside)
         _sync(beside)
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The mapping in a JSON file; None where there is no such file, or it is damaged."""
+    try:
+        values = json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    return values if isinstance(values, dict) else None
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -53,27 +74,68 @@ def write_json(path: Path, value: Any) -> None:
 def replace_folder(path: Path, fill: Callable[[Path], object]) -> None:
     """Let `fill` fill a folder beside `path`, sync it, then move it there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside = _beside(path)
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir()
     try:
         fill(beside)
         for file in beside.iterdir():
             _sync(file)
-        if path.exists():
-            shutil.rmtree(path)
+        remove_folder(path)
         os.replace(beside, path)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
 
+def remove_folder(path: Path) -> None:
+    """Remove a folder, if it is there, so that it never stands half removed under its name."""
+    if path.exists():
+        away = path.with_name(f".{path.name}.old.{os.getpid()}")
+        os.replace(path, away)
+        shutil.rmtree(away)
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove what killed processes left of `replace_file` and the like; for whoever has locked the folder."""
+    for entry in folder.iterdir() if folder.is_dir() else ():
+        if LEFTOVER.fullmatch(entry.name):
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder for one process; another waits. The lock ends with the process, however it ends."""
+def locked(folder: Path, tell: Callable[[str], object] | None = None) -> Iterator[None]:
+    """Hold a folder for one process; another waits. The lock ends with the process, however it ends.
+
+    Args: tell: hears whom this process waits for, and when it goes on.
+    """
+    tell = tell or (lambda sentence: None)
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    with (folder / LOCK).open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            tell(f"Waiting for {file.read().strip() or 'another command'}, which works in {folder}.")
+            fcntl.flock(file, fcntl.LOCK_EX)
+            tell(f"{folder} is free now; going on.")
+        try:
+            file.truncate(0)
+            file.write(_this_command())
+            file.flush()
+            yield
+        finally:
+            file.truncate(0)
+
+
+def _this_command() -> str:
+    """This process in words that mean something to whoever waits for it."""
+    name = shlex.join([Path(sys.argv[0] or "python").name, *sys.argv[1:]])
+    return f"process {os.getpid()} on {platform.node()} (`{name}`, since {time.strftime('%Y-%m-%d %H:%M')})"
+
+
+def _beside(path: Path) -> Path:
+    """A name of this process's own beside `path`."""
+    return path.with_name(f".{path.name}.{os.getpid()}")
 
 
 def _sync(path: Path) -> None:

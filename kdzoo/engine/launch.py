@@ -7,6 +7,8 @@ deployed), `predictions.npz`, and `result.json`, which is written last and marks
 from __future__ import annotations
 
 import copy
+import functools
+import warnings
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -22,11 +24,13 @@ from kdzoo.engine.results import Result
 from kdzoo.engine.run import Run
 from kdzoo.engine.run_identity import identify
 from kdzoo.engine.teacher_recipe import TeacherRecipe
-from kdzoo.engine.trainee import DEPLOYED, Listener, Trainee, finished, settings_of_torch
+from kdzoo.engine.trainee import DEPLOYED, Listener, Tell, Trainee, finished, settings_of_torch
+from kdzoo.errors import MissingError, RecipeError
 from kdzoo.protocol.task import Task
 from kdzoo.recipe.build import build
 from kdzoo.recipe.load import Recipe
 from kdzoo.teachers.loading import INITIAL
+from kdzoo.teachers.normalization import renormalized, words
 from kdzoo.weights import load_weights
 
 __all__ = ["DEPLOYED", "Listener", "deployable", "finished", "launch", "opened", "trained"]
@@ -34,16 +38,24 @@ __all__ = ["DEPLOYED", "Listener", "deployable", "finished", "launch", "opened",
 T = TypeVar("T")
 
 
-def launch(recipe: Recipe, *, folder: Path | None = None, force: bool = False, listeners: Sequence[Listener] = ()) -> Result:
+def launch(
+    recipe: Recipe,
+    *,
+    folder: Path | None = None,
+    force: bool = False,
+    listeners: Sequence[Listener] = (),
+    tell: Tell | None = None,
+) -> Result:
     """Train a recipe to its end, or find that it is done.
 
     Args:
         folder: the run folder; default `<runtime.out>/<name>/<identity>`.
         force: forget what is there and train again.
         listeners: called with every record of the log (progress bars).
+        tell: called with sentences about what was found in the folder, whom this run waits for, and what is done with its data.
 
     Raises:
-        RecipeError, CapabilityError, MissingError: before anything is written.
+        RecipeError, CapabilityError, MissingError: before anything is written; also where the folder is another run's.
         RunFailed: a loss became NaN, the disk filled up. Interrupted: after SIGINT or SIGTERM.
     """
     settings = recipe.settings
@@ -51,11 +63,11 @@ def launch(recipe: Recipe, *, folder: Path | None = None, force: bool = False, l
     folder = folder or Path(settings["runtime"]["out"]) / (settings["name"] or "run") / identity
 
     def assembled() -> Run:
-        return assemble(settings, recipe.provenance, train_recipe=trained)
+        return assemble(settings, recipe.provenance, train_recipe=functools.partial(trained, tell=tell))
 
     with settings_of_torch(settings):
-        steps = Trainee(recipe, identity, folder, assembled=assembled, force=force, listeners=listeners).steps()
-        with closing(steps):
+        trainee = Trainee(recipe, identity, folder, assembled=assembled, force=force, listeners=listeners, tell=tell)
+        with closing(trainee.steps()) as steps:
             return carried_out(steps)
 
 
@@ -69,25 +81,45 @@ def carried_out(steps: Generator[Any, None, T]) -> T:
         return returned
 
 
-def trained(run: Run, settings: Mapping[str, Any], *, which: str) -> nn.Module:
+def trained(run: Run, settings: Mapping[str, Any], *, which: str, tell: Tell | None = None) -> nn.Module:
     """The deployed module of a recipe that is a teacher here: trained once, stored under its identity, shared."""
     nested = TeacherRecipe.of(settings, run.settings)
-    if which == INITIAL:
-        return deployable(nested.settings)
-    result = launch(nested.recipe, folder=nested.folder)
-    module = deployable(nested.settings)
-    file = result.folder / ("best.safetensors" if which == "best" else DEPLOYED)
-    load_weights(module, file, "teacher")
-    return module
+    result = None if which == INITIAL else launch(nested.recipe, folder=nested.folder, tell=tell)
+    task = opened(nested.settings)
+    module = deployable(nested.settings, task)
+    if result is not None:
+        file = result.folder / ("best.safetensors" if which == "best" else DEPLOYED)
+        try:
+            load_weights(module, file, "teacher")
+        except (MissingError, RecipeError) as error:
+            warnings.warn(f"{error} The teacher is trained again.", stacklevel=2)
+            launch(nested.recipe, folder=nested.folder, force=True, tell=tell)
+            load_weights(module, file, "teacher")
+    return _as_trained(module, task.preprocessing(), run.task.preprocessing(), f"the teacher {nested.name}", tell)
 
 
-def deployable(settings: Mapping[str, Any]) -> nn.Module:
-    """The module that a recipe deploys, untrained, without its methods where the student itself is deployed."""
+def _as_trained(module: nn.Module, own: Mapping[str, Any], given: Mapping[str, Any], who: str, tell: Tell | None) -> nn.Module:
+    """A module that gets its inputs normalized as in its own training, where that was otherwise than here."""
+    names = ("mean", "std")
+    if all(own.get(name) == given.get(name) for name in names) or any(
+        name not in each for name in names for each in (own, given)
+    ):
+        return module
+    if tell is not None:
+        tell(f"Inputs are renormalized for {who}: mean {words(own['mean'])}, sd {words(own['std'])}, as in its own training.")
+    return renormalized(module, given, own["mean"], own["std"], who)
+
+
+def deployable(settings: Mapping[str, Any], task: Task | None = None) -> nn.Module:
+    """The module that a recipe deploys, untrained, without its methods where the student itself is deployed.
+
+    Args: task: the recipe's, if it is open already.
+    """
     from kdzoo.protocol.method import overrides
 
     if any(overrides(method_of(label, spec), "deploy") for label, spec in settings["methods"].items()):
         return copy.deepcopy(assemble(settings, train_recipe=trained).deployed())
-    return opened(settings).build(build("models", settings["student"], STUDENT))  # type: ignore[arg-type]
+    return (task or opened(settings)).build(build("models", settings["student"], STUDENT))  # type: ignore[arg-type]
 
 
 def opened(settings: Mapping[str, Any]) -> Task:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -63,7 +64,8 @@ class MetricsLog(Observer):
         """Forget what was logged after the checkpoint: it will be logged again, the same."""
         self.lines, self.fetched = state.get("lines", 0), state.get("fetched", [])
         if self.path is not None and self.path.exists():
-            self.path.write_text("".join(self.path.read_text().splitlines(keepends=True)[: self.lines]))
+            lines = self.path.read_bytes().splitlines(keepends=True)
+            os.truncate(self.path, sum(map(len, lines[: self.lines])))  # at once: no kill leaves less than that
 
     def write(self, record: dict[str, Any]) -> None:
         """Append one record."""
@@ -112,6 +114,7 @@ class MetricsLog(Observer):
                 "event": "step",
                 "stage": run.stage,
                 "epoch": run.progress.epoch,
+                "epochs": run.progress.epochs,
                 "step": run.progress.step + 1,
                 "steps": run.progress.steps,
                 "loss": math.fsum(weighted.values()),

@@ -12,6 +12,7 @@ from kdzoo.protocol.teacher import Teacher
 
 STUDENT = "student"
 """Name of the first learner."""
+MOST_LEARNERS = 1000
 
 
 def check_names(
@@ -26,6 +27,10 @@ def check_names(
         raise RecipeError(f"learners.{STUDENT} would replace the student, which `{STUDENT}` describes; give it another name.")
     if not methods:
         raise RecipeError("the recipe names no method, so there is nothing to train by; add e.g. `methods: {hard_label: {}}`.")
+    if learners > MOST_LEARNERS:
+        raise RecipeError(
+            f"the methods ({', '.join(methods)}) ask for {learners} learners; at most {MOST_LEARNERS} train together."
+        )
     roles = {STUDENT, *settings["learners"]}
     roles |= {f"{STUDENT}{number}" for number in range(len(roles) + 1, learners + 1)}
     trained = [*sorted(roles), *teachers]

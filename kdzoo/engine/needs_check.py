@@ -58,6 +58,16 @@ def check(needs: Mapping[str, Needs], capabilities: frozenset[str], *, task: str
             )
 
 
+def check_views(needs: Mapping[str, Needs], offered: frozenset[str] | None) -> None:
+    """Refuse a method that asks for a view that the task has not."""
+    for label, need in needs.items():
+        unknown = sorted(need.views - offered) if offered is not None else []
+        if offered is not None and unknown:
+            raise CapabilityError(
+                f"methods.{label} asks for the view {unknown[0]!r}, which this task lacks; {did_you_mean(unknown[0], offered)}"
+            )
+
+
 def check_teachers(methods: Mapping[str, Method], needs: Mapping[str, Needs], teachers: Mapping[str, Teacher]) -> None:
     """Refuse a method whose teacher is not there, is ambiguous, or cannot be moved."""
     for label, need in needs.items():

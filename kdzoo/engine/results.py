@@ -65,7 +65,7 @@ def conclude(run: Run, selection: Selection, folder: Path) -> tuple[dict[str, An
         "validation": {"last": selection.latest, "best": selection.best, "best_epoch": selection.best_epoch},
         "teachers": teachers,
         "parameters": sizes(run, model),
-        "data": run.task.facts(),
+        "data": run.task.facts() | run.task.preprocessing(),
         "cost": {"inference_flops": round(flops.total / max(run.task.size("test"), 1))},
         "metric": run.task.metric,
         "chance": run.task.chance(),

@@ -204,11 +204,15 @@ class Run:
 
     def _recorded(self, role: str, call: Callable[..., Any], batch: Batch, view: str) -> Output:
         if role not in self.taps or not self.taps[role].paths:
-            with self.precision.autocast():
+            with self.precision.autocast(), hook_of(self._path(role), "forward"):
                 return full_rows(self._output(self.task.forward(call, batch, view)))
-        with self.precision.autocast(), self.taps[role].recording() as features:
+        with self.precision.autocast(), self.taps[role].recording() as features, hook_of(self._path(role), "forward"):
             output = self._output(self.task.forward(call, batch, view))
         return full_rows(replace(output, features={**output.features, **features}))
+
+    def _path(self, role: str) -> str:
+        """Where a model stands in the recipe."""
+        return f"teachers.{role}" if role in self.teachers else role if role == self.first else f"learners.{role}"
 
     def _output(self, output: Output) -> Output:
         return output if isinstance(output, Output) else returned(output, Output, "task", "forward")
@@ -232,7 +236,13 @@ class Run:
         teacher = self.teachers[name]
         common = self.source.common() if teacher.frozen else nullcontext()
         counter = FlopCounter() if teacher.frozen and self.source.shared and self.costs.count else None
-        with common, counter or nullcontext(), torch.set_grad_enabled(grad and teacher.trains and torch.is_grad_enabled()):
+        asked = hook_of(f"teachers.{name}", "answer")
+        with (
+            asked,
+            common,
+            counter or nullcontext(),
+            torch.set_grad_enabled(grad and teacher.trains and torch.is_grad_enabled()),
+        ):
             output = teacher.answer(batch, self, view, student=None if teacher.frozen else student, peers=peers or {})
         if not isinstance(output, Output):
             returned(output, Output, f"teachers.{name}", "answer")
@@ -428,7 +438,8 @@ class Run:
             self.norms[role] = nn.utils.clip_grad_norm_(parameters, clip)
         if groups is not None:
             groups.follow(self.precision.scale, None if clip is None else (self.norms[role], clip))
-        stepped = self.precision.step(optimizer)
+        with hook_of(f"optimizers.{role}", "step"):
+            stepped = self.precision.step(optimizer)
         optimizer.zero_grad(set_to_none=True)
         if groups is not None:
             groups.clear()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kdzoo import digests
+from kdzoo.protocol.blame import hook_of, returned
 from kdzoo.recipe.build import build
 from kdzoo.recipe.identity import identity
 from kdzoo.recipe.schema import USE
@@ -46,8 +47,8 @@ def _read(task: str, root: str | None) -> str:
 
 def _fingerprint(task: Mapping[str, Any], root: str | None) -> str:
     opened: Any = build("tasks", task, "task")
-    found: str = opened.fingerprint(Path(root) if root else None)
-    return found
+    with hook_of("task", "fingerprint"):
+        return returned(opened.fingerprint(Path(root) if root else None), str, "task", "fingerprint")
 
 
 def _is_saved_model(path: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from kdzoo.engine.run import Run
 from kdzoo.errors import RecipeError, did_you_mean
+from kdzoo.protocol.blame import hook_of
 from kdzoo.protocol.outputs import Progress
 from kdzoo.ranges import admissible
 from kdzoo.schedules import Schedule
@@ -26,7 +27,8 @@ class Binding:
 
     def apply(self, progress: Progress) -> None:
         """Put the value that holds now. Raises RecipeError for one that a constructor would not have taken."""
-        value = self.schedule.value(self.base, progress)
+        with hook_of(f"schedules.{self.path}", "value"):
+            value = self.schedule.value(self.base, progress)
         try:
             admissible(self.owner, self.path.rpartition(".")[2], value)
         except ValueError as error:

@@ -15,7 +15,7 @@ from kdzoo.engine.rates import Rates
 from kdzoo.engine.run import Run
 from kdzoo.engine.schedule_binding import Binding, bind
 from kdzoo.errors import PluginError, RecipeError, did_you_mean
-from kdzoo.protocol.blame import hook_of, returned
+from kdzoo.protocol.blame import each_of, hook_of, returned
 from kdzoo.protocol.needs import MAIN_STAGE, Stage
 from kdzoo.schedules import Schedule
 
@@ -35,7 +35,7 @@ class StagePlan:
         early = [
             (label, returned(stage, Stage, f"methods.{label}", "stages"))
             for label, m in run.methods.items()
-            for stage in m.stages()
+            for stage in each_of(m.stages(), f"methods.{label}", "stages")
         ]
         for label, stage in early:
             unknown = set(stage.weights) - set(run.methods[label].kdzoo_terms)

@@ -6,8 +6,6 @@ learners, methods, optimizers, checkpoints, log, results. What it shares with ot
 
 from __future__ import annotations
 
-import json
-import shutil
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -22,7 +20,7 @@ from kdzoo.engine.checkpoint_timing import CheckpointTimer
 from kdzoo.engine.cost_watch import CostWatch
 from kdzoo.engine.distributed import ProcessGroup
 from kdzoo.engine.feed import Feed
-from kdzoo.engine.files import locked, replace_file, write_json, writing
+from kdzoo.engine.files import LOCK, clear_leftovers, locked, read_json, remove_folder, replace_file, write_json, writing
 from kdzoo.engine.loop import Loop
 from kdzoo.engine.metrics_log import MetricsLog
 from kdzoo.engine.observers import Observers
@@ -31,12 +29,15 @@ from kdzoo.engine.run import Run
 from kdzoo.engine.selection import Selection, save_weights
 from kdzoo.engine.stages import StagePlan
 from kdzoo.engine.stopwatch import Stopwatch
-from kdzoo.engine.tracking import tracking
+from kdzoo.engine.tracking import DONE, tracking
+from kdzoo.errors import RecipeError
+from kdzoo.recipe.identity import unrepeatable
 from kdzoo.recipe.load import Recipe, dump
 from kdzoo.signals import Stop
 
 Listener = Callable[[dict[str, Any]], None]
-DEPLOYED = "student.safetensors"
+Tell = Callable[[str], object]
+DEPLOYED, RESULT, STARTED, CHECKPOINTS = "student.safetensors", "result.json", "run.json", "checkpoints"
 
 
 class Place(NamedTuple):
@@ -54,6 +55,7 @@ class Trainee:
         assembled: makes the run, once the folder is held.
         listeners: called with every record of the log.
         stop: whether a signal asked to end.
+        tell: called with sentences about the folder, and about what is done with the data.
     """
 
     def __init__(
@@ -66,7 +68,9 @@ class Trainee:
         force: bool = False,
         listeners: Sequence[Listener] = (),
         stop: Stop | None = None,
+        tell: Tell | None = None,
     ) -> None:
+        self.tell = tell or (lambda sentence: None)
         self.recipe, self.identity, self.folder, self.assembled, self.force = recipe, identity, folder, assembled, force
         self.listeners, self.stop = listeners, stop or Stop()
 
@@ -77,13 +81,30 @@ class Trainee:
 
         Raises: as `launch`, at the step that fails.
         """
-        with writing(self.folder), _alone(self.folder):
-            if self.force:
+        with writing(self.folder), _alone(self.folder, self.tell) as processes:
+            if self.force and processes.is_main:
                 _clear(self.folder)
+            processes.barrier()
             done = finished(self.folder, self.identity)
-            if done is None:
-                done = yield from self._trained(self.assembled(), feed)
-            return done
+            if done is not None:
+                self.tell(f"This run is finished already: {self.folder}. Train it again by --force.")
+                return done
+            _check_owner(self.folder, self.identity)
+            self._say_what_was_found()
+            run = self.assembled()
+            for sentence in (*run.task.remarks(), *(text for teacher in run.teachers.values() for text in teacher.remarks())):
+                self.tell(sentence)
+            return (yield from self._trained(run, feed))
+
+    def _say_what_was_found(self) -> None:
+        unknown = unrepeatable(self.recipe.settings)
+        if unknown:
+            self.tell(
+                f"Note: no later process will find this run again, it would train anew: {'; '.join(unknown)}. "
+                "Keep your code in a file to have it found."
+            )
+        if any((self.folder / CHECKPOINTS).glob("[0-9]*")):
+            self.tell(f"Going on from the last checkpoint in {self.folder}. Start anew by --force.")
 
     def _trained(self, run: Run, feed: Callable[[Run], Feed]) -> Generator[tuple[Run, Place], None, Result]:
         settings, folder, main = self.recipe.settings, self.folder, run.processes.is_main
@@ -94,10 +115,9 @@ class Trainee:
         with plan.entered(run, len(plan.stages) - 1):
             pass  # a schedule on nothing, or a teacher without an optimizer, is refused before anything is written
         folder.mkdir(parents=True, exist_ok=True)
-        _forget_others(folder, self.identity)
         if main:
+            write_json(folder / STARTED, {"identity": self.identity, "environment": environment(run.device)})
             replace_file(folder / "recipe.yaml", lambda path: path.write_text(dump(settings)))
-            write_json(folder / "run.json", {"identity": self.identity, "environment": environment(run.device)})
         warn_of_weak_teachers(run)
         with tracking(settings if main else _untracked(settings), folder) as trackers:
             recorder = MetricsLog(
@@ -108,7 +128,8 @@ class Trainee:
             )
             selection = Selection(folder / "best.safetensors", recorder, every=own["evaluate_every"], patience=own["patience"])
             observers = Observers({"record": recorder, "costs": costs, "selection": selection})
-            checkpoints = Checkpoints(folder / "checkpoints", settings["runtime"]["keep"])
+            keep = settings["runtime"]["keep"]
+            checkpoints = Checkpoints(folder / CHECKPOINTS, keep=keep, identity=self.identity, run=run)
             position, said = checkpoints.load(run, observers)
             for sentence in said:
                 warnings.warn(sentence, stacklevel=2)
@@ -139,19 +160,17 @@ class Trainee:
             if main:
                 save_weights(run.deployed(), folder / DEPLOYED)
                 save_arrays(folder / "predictions.npz", arrays)
-                write_json(folder / "result.json", values)
-                recorder.write({"event": "done", "test": values["test"]})
-            run.processes.barrier()
+                recorder.write({"event": DONE, "test": values["test"]})
+        if main:  # last: once it is there, nothing more is done for this run
+            write_json(folder / RESULT, values)
+        run.processes.barrier()
         return Result(folder, self.identity, values)
 
 
 def finished(folder: Path, identity: str) -> Result | None:
     """The result of a finished run with this identity, if the folder holds it."""
-    try:
-        values = json.loads((folder / "result.json").read_text())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return None
-    return Result(folder, identity, values) if values.get("identity") == identity else None
+    values = read_json(folder / RESULT)
+    return Result(folder, identity, values) if values is not None and values.get("identity") == identity else None
 
 
 @contextmanager
@@ -168,30 +187,39 @@ def settings_of_torch(settings: Mapping[str, Any]) -> Iterator[None]:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _alone(folder: Path, tell: Tell) -> Iterator[ProcessGroup]:
     """Keep two commands out of one run folder; among torchrun's processes the first holds the lock for all."""
     processes = ProcessGroup(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    with locked(folder) if processes.is_main else nullcontext():
+    with locked(folder, tell) if processes.is_main else nullcontext():
+        for place in (folder, folder / CHECKPOINTS) if processes.is_main else ():
+            clear_leftovers(place)
         processes.barrier()
-        yield
+        yield processes
 
 
 def _untracked(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**settings, "runtime": {**settings["runtime"], "trackers": []}}
 
 
-def _forget_others(folder: Path, identity: str) -> None:
-    """A folder that holds the start of a run with another identity is cleared: its checkpoints mean something else."""
-    try:
-        before = json.loads((folder / "run.json").read_text()).get("identity")
-    except (FileNotFoundError, ValueError):
-        return
-    if before != identity:
-        _clear(folder)
+def _check_owner(folder: Path, identity: str) -> None:
+    """Refuse a folder that holds another run, finished or begun: it stays until somebody says that it can go."""
+    for name in (RESULT, STARTED):
+        found = (read_json(folder / name) or {}).get("identity", identity)
+        if found != identity:
+            raise RecipeError(
+                f"{folder} holds a run of other settings (its identity is {found}, this one's is {identity}), which is kept: "
+                "name another folder, or remove what is there by --force (force=True)."
+            )
 
 
 def _clear(folder: Path) -> None:
-    for entry in folder.iterdir() if folder.is_dir() else ():
-        if entry.name == ".lock":
+    """Empty a run folder in such an order that it means the same to the next command wherever this is cut short.
+
+    First what says that the run is finished; then checkpoints, before the log and the weights that belong to them; last what
+    says whose checkpoints they are.
+    """
+    order = {RESULT: 0, CHECKPOINTS: 1, STARTED: 3}
+    for entry in sorted(folder.iterdir(), key=lambda entry: order.get(entry.name, 2)):
+        if entry.name == LOCK:
             continue
-        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        remove_folder(entry) if entry.is_dir() else entry.unlink()

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from kdzoo.errors import PluginError
 from kdzoo.protocol.context import RunContext
-from kdzoo.protocol.needs import Needs, Stage, Term
+from kdzoo.protocol.needs import Needs, Stage, Taps, Term
 from kdzoo.protocol.outputs import Batch, Pair, Step
 
 
@@ -63,6 +63,10 @@ class Method(nn.Module):
     def needs(self) -> Needs:
         """What this method needs; asked before anything is built."""
         return Needs()
+
+    def taps(self, run: RunContext) -> Taps:
+        """Further taps, which depend on the models: they exist (`run.model`), their shapes are not known yet."""
+        return Taps()
 
     def setup(self, run: RunContext) -> None:
         """Build adapters and banks: the models exist (`run.shapes`), the optimizers do not."""

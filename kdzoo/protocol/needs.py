@@ -79,6 +79,17 @@ class Needs:
 
 
 @dataclass(frozen=True)
+class Taps:
+    """Taps of the student and of the teacher that a method asks for once the models are there (the depth decides which).
+
+    A method that asks for taps only so says `Needs(capabilities=frozenset({"features"}))`, for the check before.
+    """
+
+    student: Sequence[str] = ()
+    teacher: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Stage:
     """A consecutive part of a run that comes before the main stage.
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from kdzoo.protocol.analysis import Analysis
 from kdzoo.protocol.method import Transform
 from kdzoo.protocol.task import Model, Task
 from kdzoo.protocol.teacher import Teacher
@@ -17,6 +18,7 @@ from kdzoo.schedules import Schedule
 __all__ = [
     "REST",
     "SLOTS",
+    "Analysis",
     "Data",
     "Model",
     "Optimizer",
@@ -77,6 +79,7 @@ SLOTS: dict[Any, str] = {
     Model: "models",
     Optimizer: "optimizers",
     Tracker: "trackers",
+    Analysis: "analyses",
     RecipeRef: "recipe",
 }
 """Which kind of plugin fills a parameter annotated with each protocol."""

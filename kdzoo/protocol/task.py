@@ -43,6 +43,7 @@ class Task:
 
     Attributes:
         capabilities: what methods may ask for (`classes`, `features`, `index`, `views`, `quiz`, ...).
+        views_offered: names of the views that methods may ask for, where the capability `views` is there; None: `open` says.
         metric: the name of the headline metric in `Meter.result`; `higher_is_better` its direction.
         bounds: the lowest and the highest value that the metric can have; None where nobody knows.
         unit: what a sample is called where speeds are shown: `images`, `queries`.
@@ -53,6 +54,7 @@ class Task:
 
     kdzoo_kind: ClassVar[str] = "tasks"
     capabilities: frozenset[str] = frozenset()
+    views_offered: ClassVar[frozenset[str] | None] = None
     metric: str
     higher_is_better: bool = True
     bounds: tuple[float, float] | None = None
@@ -75,8 +77,11 @@ class Task:
         """Samples in a split; 0 where it does not exist."""
         raise NotImplementedError
 
-    def order(self, epoch: int, streams: Streams) -> Tensor:
-        """The training samples (N,) in an epoch's order, decided by the seed; batches are cut from it in turn."""
+    def order(self, epoch: int, streams: Streams, *, batch_size: int) -> Tensor:
+        """The training samples (N,) in an epoch's order, decided by the seed.
+
+        Batches of `batch_size` are cut from it in turn, so a task may put samples of one length next to each other.
+        """
         return streams.permutation(self.size("train"), "order", epoch)
 
     def batches(self, split: str, order: Sequence[Tensor], *, epoch: int, train: bool) -> Iterator[Batch]:
@@ -144,6 +149,10 @@ class Task:
     def class_names(self) -> Sequence[str] | None:
         """Names of the classes, for reports and exports; None where there are none."""
         return None
+
+    def remarks(self) -> Sequence[str]:
+        """Sentences that a run says at its start: what is done with the data that their owner may not expect."""
+        return ()
 
     def preprocessing(self) -> dict[str, Any]:
         """How raw samples become inputs, as JSON data for an exported model (mean and sd per channel)."""

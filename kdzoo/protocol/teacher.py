@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from torch import nn
@@ -44,6 +44,10 @@ class Teacher(nn.Module):
             peers: the other learners' answers, detached.
         """
         return run.forward(self.name, batch, view=view)
+
+    def remarks(self) -> Sequence[str]:
+        """Sentences that a run says at its start, once the teacher is built."""
+        return ()
 
     def after_step(self, run: RunContext) -> None:
         """After the learners stepped (moving averages)."""

@@ -11,13 +11,12 @@ from typing import Any
 from torch import nn
 
 from kdzoo import ranges, registry
-from kdzoo.errors import CapabilityError, KdzooError, PluginError, RecipeError, did_you_mean
-from kdzoo.protocol.blame import failed, returned
+from kdzoo.errors import CapabilityError, RecipeError, did_you_mean
+from kdzoo.protocol.blame import constructing, returned
 from kdzoo.recipe.load import Recipe
 from kdzoo.recipe.paths import copied, join
 from kdzoo.recipe.schema import RECIPE, USE, Field, schema_for, schema_of, told_by_tasks
 from kdzoo.recipe.sections import Reserved
-from kdzoo.recipe.validate import worded
 
 Provenance = Mapping[str, str]
 
@@ -108,15 +107,9 @@ def _argument(field: Field, value: Any, path: str, provenance: Provenance) -> An
 
 
 def _called(constructor: Callable[..., Any], arguments: Mapping[str, Any], path: str, provenance: Provenance) -> Any:
-    try:
+    said = {known: f" (from {text})" for known, text in provenance.items()}
+    with constructing(path, getattr(constructor, "__name__", "its constructor"), arguments, lambda at: said.get(at, "")):
         return ranges.constructed(lambda: constructor(**arguments))
-    except ValueError as error:
-        where = {known: f" (from {text})" for known, text in provenance.items()}
-        raise RecipeError(worded(error, path, arguments, lambda at: where.get(at, ""))) from error
-    except KdzooError:
-        raise
-    except Exception as error:
-        raise PluginError(failed(path, getattr(constructor, "__name__", "its constructor"), error)) from error
 
 
 def _class_name(spec: Any) -> str:

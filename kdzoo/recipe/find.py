@@ -11,6 +11,7 @@ from kdzoo import registry
 from kdzoo.errors import RecipeError, did_you_mean
 from kdzoo.registry.source import locate
 
+OWN = "kdzoo"
 SUFFIXES = (".yaml", ".yml")
 
 
@@ -46,9 +47,24 @@ def find(name: str, *, folder: Path) -> Path:
     raise RecipeError(f"There is no recipe '{name}', neither as a file nor as a name; {did_you_mean(name, set(names))}")
 
 
+def shipped_by(path: Path) -> str:
+    """The distribution that ships a recipe's file; '' for a file of the user's."""
+    if path.is_relative_to(builtin_folder().resolve()):
+        return OWN
+    for entry in registry.discover("recipes").values():
+        folder = locate(entry.target) if entry.problem is None else None
+        if folder and path.is_relative_to((folder.parent if folder.is_file() else folder).resolve()):
+            return entry.distribution
+    return ""
+
+
 def describe(path: Path) -> str:
-    """A recipe's own `description`, if it stands on one line; '' if there is none."""
-    found = re.search(r"^description:\s*(?P<quote>[\"']?)(?P<text>.*?)(?P=quote)\s*$", path.read_text("utf-8"), re.MULTILINE)
+    """A recipe's own `description`, if it stands on one line; '' if there is none, or the file cannot be read."""
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+    found = re.search(r"^description:\s*(?P<quote>[\"']?)(?P<text>.*?)(?P=quote)\s*$", text, re.MULTILINE)
     return found["text"] if found else ""
 
 

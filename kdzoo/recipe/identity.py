@@ -11,7 +11,7 @@ from typing import Any
 from kdzoo import digests, registry
 from kdzoo.errors import RecipeError
 from kdzoo.recipe.family import family_hash
-from kdzoo.recipe.hashing import content, source_hash
+from kdzoo.recipe.hashing import content, unknown_in
 from kdzoo.recipe.paths import child, copied, keys
 from kdzoo.recipe.schema import RECIPE, USE, Schema, schema_for, schema_of
 from kdzoo.recipe.sections import Layout
@@ -25,7 +25,7 @@ def identity(settings: Mapping[str, Any], *, files: Mapping[str, Path]) -> str:
 
     That is the relevant settings, the content of Python objects among them, distribution, version and source of every plugin
     named (nested recipes included), the modules of its family that it imports among it, the plugin protocol, and the content of
-    files.
+    files. A plugin of this process, and a Python object, counts by all that it is made of (`kdzoo.recipe.hashing`).
 
     Args:
         settings: of a loaded recipe.
@@ -37,19 +37,27 @@ def identity(settings: Mapping[str, Any], *, files: Mapping[str, Path]) -> str:
     tree = copied(_recipe(settings))  # files are replaced in it, the caller's lists must stay
     others = {path: _digest(file) for path, file in files.items() if not _replaced(tree, path.lstrip("."), file)}
     whole = {"protocol": registry.PROTOCOL, "recipe": tree, "files": others}
-    try:
-        text = json.dumps(whole, sort_keys=True, separators=(",", ":"), default=content)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise RecipeError(
-            f"The run has no identity, for a Python object in its recipe cannot be hashed ({error}): "
-            "register it as a plugin and name it instead."
-        ) from error
-    return digests.of_text(text)[: digests.SHORT]
+    return digests.of_text(_text(whole))[: digests.SHORT]
+
+
+def unrepeatable(settings: Mapping[str, Any]) -> list[str]:
+    """Why no other process will ever find the result of these settings: what of their Python objects and plugins is unknown."""
+    return unknown_in(_text(_recipe(settings)))
 
 
 def relevant(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that may change a result: neither the machine's, nor names and texts."""
     return {name: value for name, value in settings.items() if name not in IRRELEVANT}
+
+
+def _text(tree: Any) -> str:
+    try:
+        return json.dumps(tree, sort_keys=True, separators=(",", ":"), default=content)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise RecipeError(
+            f"The run has no identity, for a Python object in its recipe cannot be hashed ({error}): "
+            "register it as a plugin and name it instead."
+        ) from error
 
 
 def _recipe(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,7 +83,8 @@ def _plugin(kind: str, spec: Any, *_place: object) -> Any:
     if kind == RECIPE:
         return _recipe(spec)
     entry = registry.entry(kind, spec[USE])
-    code = family_hash(entry.target.partition(":")[0]) or source_hash(registry.get(kind, spec[USE]))
+    code: Any = "" if registry.is_local(entry) else family_hash(entry.target.partition(":")[0])
+    code = code or content(registry.get(kind, spec[USE]))
     settings = {name: value for name, value in spec.items() if name != USE}
     return {**_section(schema_for(kind, spec[USE]), settings), USE: [entry.name, entry.distribution, entry.version, code]}
 

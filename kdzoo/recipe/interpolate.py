@@ -38,6 +38,9 @@ class References:
             return [self.resolve(item, join(path, number), stack) for number, item in enumerate(value)]
         if not isinstance(value, str) or "${" not in value:
             return value
+        rest = _REFERENCE.sub("", value)
+        if "${" in rest:
+            raise RecipeError(self._refused(rest[rest.index("${") :], path))
         whole = _REFERENCE.fullmatch(value)
         if whole:
             return self._value(whole[1], path, stack)
@@ -45,10 +48,7 @@ class References:
 
     def _value(self, name: str, path: str, stack: tuple[str, ...]) -> Any:
         if not _PLAIN.fullmatch(name):
-            raise RecipeError(
-                f"{path} refers to ${{{name}}}{self.where(path)}: only plain references such as ${{paths.data}} are allowed, "
-                "for a recipe neither reads the environment nor runs code. Write the value, or set it by an override."
-            )
+            raise RecipeError(self._refused(f"${{{name}}}", path))
         if name in stack:
             raise RecipeError(f"{path} refers to itself, by way of {' -> '.join((*stack, name))}{self.where(path)}.")
         found = _at(self.tree, name)
@@ -56,6 +56,12 @@ class References:
         if found is None:
             raise RecipeError(f"{path} refers to ${{{name}}}, which the recipe does not set{self.where(path)}.")
         return self.resolve(found, name, (*stack, name))
+
+    def _refused(self, reference: str, path: str) -> str:
+        return (
+            f"{path} refers to {reference}{self.where(path)}: only plain references such as ${{paths.data}} are allowed, "
+            "for a recipe neither reads the environment nor runs code. Write the value, or set it by an override."
+        )
 
     def _text(self, name: str, path: str, stack: tuple[str, ...]) -> str:
         found = self._value(name, path, stack)

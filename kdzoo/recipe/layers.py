@@ -8,24 +8,33 @@ from pathlib import Path
 from typing import Any
 
 from kdzoo.errors import RecipeError, did_you_mean
-from kdzoo.recipe.paths import Key, child, copied, join, keys, leaves, parent, within
+from kdzoo.recipe.paths import Key, child, copied, join, keys, leaves, mappings, parent, within
 from kdzoo.recipe.schema import USE
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a value was written: a file or an override. Names of files in it are relative to `folder`."""
+    """Where a value was written: a file or an override. Names of files in it are relative to `folder`.
+
+    `distribution` is the one that ships the file, '' for a user's; names of plugins in it are its own first.
+    """
 
     text: str
     folder: Path
+    distribution: str = ""
 
 
 @dataclass
 class Layers:
-    """The merged tree, and the origin of each leaf by path."""
+    """The merged tree, the origin of each leaf by path, and who first wrote each mapping (later layers may fill it)."""
 
     tree: dict[str, Any] = field(default_factory=dict)
     origins: dict[str, Origin] = field(default_factory=dict)
+    openers: dict[str, Origin] = field(default_factory=dict)
+
+    def copy(self) -> Layers:
+        """The same layers, to change them elsewhere."""
+        return Layers(copied(self.tree), dict(self.origins), dict(self.openers))
 
     def merge(self, layer: Mapping[str, Any], origin: Origin) -> None:
         """Lay a mapping over the tree. A null removes what is there; another `use` replaces a plugin with its settings."""
@@ -52,6 +61,7 @@ class Layers:
         if key in other.tree:
             self.tree[key] = copied(other.tree[key])
             self.origins |= {path: origin for path, origin in other.origins.items() if within(path, key)}
+            self.openers |= {path: origin for path, origin in other.openers.items() if within(path, key)}
 
     def remove(self, path: str) -> None:
         """Remove what is at `path`. Raises RecipeError if nothing is."""
@@ -72,6 +82,11 @@ class Layers:
         """Record where `value` was written."""
         self._forget(path)
         self.origins |= {leaf: origin for leaf, _ in leaves(value, path)}
+        self.openers |= dict.fromkeys(mappings(value, path), origin)
+
+    def namer(self, path: str) -> Origin | None:
+        """Who named the plugin at `path`, whose settings others may have changed; None if nobody wrote it."""
+        return self.origins.get(join(path, USE)) or self.openers.get(path) or self.origin(path)
 
     def origin(self, path: str) -> Origin | None:
         """Where the value at `path`, or else what is around it, was written."""
@@ -115,6 +130,7 @@ class Layers:
 
     def _forget(self, path: str) -> None:
         self.origins = {known: origin for known, origin in self.origins.items() if not within(known, path)}
+        self.openers = {known: origin for known, origin in self.openers.items() if not within(known, path)}
 
 
 def _passable(node: Any, key: Key, at: str, path: str) -> None:

@@ -14,7 +14,7 @@ from kdzoo.recipe.interpolate import References
 from kdzoo.recipe.layers import Layers, Origin
 from kdzoo.recipe.overrides import apply
 from kdzoo.recipe.paths import child, join, keys, leaves, within
-from kdzoo.recipe.read import GIVEN, read
+from kdzoo.recipe.read import EXTENDS, GIVEN, RECIPE, read
 from kdzoo.recipe.schema import REQUIRED, USE, schema_of
 from kdzoo.recipe.sections import Layout, Paths
 from kdzoo.recipe.validate import Checker
@@ -93,6 +93,16 @@ def dump(settings: Mapping[str, Any]) -> str:
     return OmegaConf.to_yaml(OmegaConf.create(_named(settings)))
 
 
+def portable(tree: Any) -> Any:
+    """A resolved recipe without the sections that are about this machine, inner recipes included."""
+    if isinstance(tree, list):
+        return [portable(item) for item in tree]
+    if not isinstance(tree, Mapping):
+        return tree
+    dropped = OF_THIS_MACHINE if "student" in tree and "task" in tree else ()
+    return {key: portable(value) for key, value in tree.items() if key not in dropped}
+
+
 def _completed(tree: Mapping[str, Any]) -> dict[str, Any]:
     """The tree with `~` expanded in its folders, which references may use, and with an optimizer for the student."""
     if tree.get(SHORT) is not None and tree.get(TEACHERS):
@@ -113,15 +123,20 @@ def _with_teachers(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _nested(value: Any, path: str, layers: Layers, tree: Mapping[str, Any], depth: int) -> Recipe:
-    """A recipe inside a recipe. It runs on the same machine, so it shares the outer one's folders and runtime."""
-    origin = layers.origin(path) or Origin(GIVEN, Path.cwd())
+    """A recipe inside a recipe. It runs on the same machine, so it shares the outer one's folders and runtime.
+
+    What it extends is looked for beside the file that says so.
+    """
+    written = layers.origin(path) or Origin(GIVEN, Path.cwd())
+    origin = next((found for key in (EXTENDS, RECIPE) if (found := layers.origins.get(join(path, key)))), written)
     if depth > DEEPEST:
         raise RecipeError(f"{path}: recipes are nested more than {DEEPEST} deep (from {origin.text}); is one inside itself?")
     if not isinstance(value, str | dict):
         raise RecipeError(f"{path} must be the name or path of a recipe, or a recipe, got {value!r}{layers.where(path)}.")
     if isinstance(value, dict) and USE in value:  # an override inside a recipe that was given by its name
         value = {"extends" if key == USE else key: item for key, item in value.items()}
-    inner = read(value, folder=origin.folder, text=origin.text)
+    namer = layers.namer(path)
+    inner = read(value, folder=origin.folder, text=origin.text, distribution=namer.distribution if namer else "")
     shared = {key: tree[key] for key in OF_THIS_MACHINE if key in tree}
     inner.merge(shared, Origin("the recipe around it", origin.folder))
     try:

@@ -19,7 +19,7 @@ def keys(tree: Any, path: str) -> list[Key]:
     """
     found: list[Key] = []
     node, rest = tree, path
-    while rest:
+    while rest or not path:
         index = re.match(r"\[(\d+)\](\.|(?=\[)|$)", rest)
         if index:
             found.append(int(index[1]))
@@ -63,6 +63,13 @@ def leaves(value: Any, path: str = "") -> list[tuple[str, Any]]:
         items = value.items() if isinstance(value, dict) else enumerate(value)
         return [leaf for key, item in items for leaf in leaves(item, join(path, key))]
     return [(path, value)]
+
+
+def mappings(value: Any, path: str = "") -> list[str]:
+    """The paths of all mappings in a value, itself among them."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    own = [path] if isinstance(value, dict) else []
+    return own + [found for key, item in items for found in mappings(item, join(path, key))]
 
 
 def copied(tree: Any) -> Any:

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from kdzoo.errors import RecipeError
-from kdzoo.recipe.find import find
+from kdzoo.recipe.find import find, shipped_by
 from kdzoo.recipe.layers import Layers, Origin
 from kdzoo.recipe.values import to_plain
 
@@ -25,23 +25,30 @@ DEFAULTS = "_defaults.yaml"  # what the recipes beside it extend, unless they sa
 NOT_INHERITED = ("name", "description", "reference")  # what a file says of itself is not true of its children
 
 
-def read(recipe: str | Path | Mapping[str, Any], *, folder: Path, text: str = GIVEN, chain: tuple[Path, ...] = ()) -> Layers:
+def read(
+    recipe: str | Path | Mapping[str, Any],
+    *,
+    folder: Path,
+    text: str = GIVEN,
+    distribution: str = "",
+    chain: tuple[Path, ...] = (),
+) -> Layers:
     """A recipe laid over the one that it extends, and that over its own parent.
 
     Args:
         folder: what relative paths are relative to.
-        text: what messages call a mapping; chain: the files that led here.
+        text, distribution: of a mapping: what messages call it, and who ships it. chain: the files that led here.
 
     Raises:
         RecipeError: no such recipe, malformed YAML, or files that extend each other.
     """
     if isinstance(recipe, Mapping):
-        own, origin = to_plain(recipe), Origin(text, folder)
+        own, origin = to_plain(recipe), Origin(text, folder, distribution)
     else:
         path = find(str(recipe), folder=folder).resolve()
         if path in chain:
             raise RecipeError(f"Recipes extend each other in a circle: {' -> '.join(map(shown, (*chain, path)))}.")
-        own, origin, chain = _with_parent(path), Origin(shown(path), path.parent), (*chain, path)
+        own, origin, chain = _with_parent(path), _origin(path), (*chain, path)
     parent = _parent(own.pop(EXTENDS, None), origin)
     layers = Layers() if parent is None else read(parent, folder=origin.folder, chain=chain)
     if not isinstance(recipe, Mapping):
@@ -70,7 +77,7 @@ def take(own: Layers, recipe: Any, *, folder: Path, chain: tuple[Path, ...] = ()
     own.adopt(METHODS, other)
     theirs = {path: spec for path, spec in (other.tree.get(SCHEDULES) or {}).items() if _of_methods(path)}
     if theirs:
-        own.merge({SCHEDULES: theirs}, Origin(recipe, folder))
+        own.merge({SCHEDULES: theirs}, _origin(find(recipe, folder=folder).resolve()))
     _drop_absent(own, other.tree)
     for said, origin in _own_layers(recipe, folder):
         own.merge(fitting({key: value for key, value in said.items() if key in OF_A_METHOD}, own), origin)
@@ -116,6 +123,10 @@ def shown(path: Path) -> str:
     return str(path) if relative.startswith("..") else relative
 
 
+def _origin(path: Path) -> Origin:
+    return Origin(shown(path), path.parent, shipped_by(path))
+
+
 def _parent(extends: Any, origin: Origin) -> str | None:
     if isinstance(extends, list) and len(extends) == 1:
         extends = extends[0]
@@ -137,7 +148,7 @@ def _own_layers(recipe: str, folder: Path) -> Iterator[tuple[dict[str, Any], Ori
     if own.get(RECIPE) is not None:
         yield from _own_layers(own[RECIPE], path.parent)
     if own.pop(EXTENDS, None) is not None:
-        yield own, Origin(shown(path), path.parent)
+        yield own, _origin(path)
 
 
 def _drop_absent(own: Layers, other: Mapping[str, Any]) -> None:

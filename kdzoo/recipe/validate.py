@@ -10,10 +10,12 @@ from typing import Any
 
 from kdzoo import registry
 from kdzoo.errors import PluginError, RecipeError, did_you_mean
+from kdzoo.protocol.blame import constructing
+from kdzoo.recipe.find import OWN
 from kdzoo.recipe.layers import Layers, Origin
 from kdzoo.recipe.paths import copied, join
 from kdzoo.recipe.schema import RECIPE, REQUIRED, USE, Field, Schema, schema_for, schema_of
-from kdzoo.recipe.values import all_finite, holds_object
+from kdzoo.recipe.values import holds_object, unfit
 
 LABELED = "methods"  # their label is their name, unless they say otherwise
 EXPANDING = "teachers"  # their `expand` may turn settings into nested recipes
@@ -55,8 +57,9 @@ class Checker:
             found = field.parse(value)
         except ValueError:
             raise RecipeError(f"{path} must be {field.expected}, got {_shown(value)}{self.layers.where(path)}.") from None
-        if not all_finite(found):
-            raise RecipeError(f"{path} must be finite, got {_shown(value)}{self.layers.where(path)}.")
+        expected = unfit(found)
+        if expected:
+            raise RecipeError(f"{path} must be {expected}, got {_shown(value)}{self.layers.where(path)}.")
         return found
 
     def slot(self, field: Field, value: Any, path: str, key: str | None = None) -> Any:
@@ -81,7 +84,7 @@ class Checker:
         if not isinstance(use, str):
             raise RecipeError(f"{path} does not say which of the {kind} it is{self.layers.where(path)}: write {path}.{USE}.")
         try:
-            registry.entry(kind, use)
+            use = self._meant(kind, use, path)
         except PluginError as error:
             raise RecipeError(f"{path}{self.layers.where(path)}: {error}") from None
         try:
@@ -97,23 +100,41 @@ class Checker:
             given = {name: item for name, item in replaced.items() if name != USE}
         return {USE: use, **self.section(schema, given, path)}
 
+    def _meant(self, kind: str, use: str, path: str) -> str:
+        """The name, with its distribution where others have one of that name and the recipe's own is meant."""
+        origin = self.layers.namer(path)
+        return registry.spelled(kind, use, of=OWN if origin is None else origin.distribution)
+
     def _unexpanded(self, schema: Schema, given: Mapping[str, Any], path: str) -> dict[str, Any]:
         """Plain settings checked and filled in, slots as they are written."""
         self._known(schema, given, path)
         written = {name: given.get(name, field.default) for name, field in schema.fields.items()}
-        known = {name: value for name, value in written.items() if value is not REQUIRED}
-        return {n: v if schema.fields[n].slot else self.field(schema.fields[n], v, join(path, n)) for n, v in known.items()}
+        return {
+            name: self._shaped(field, written[name], join(path, name))
+            if field.slot
+            else self.field(field, written[name], join(path, name))
+            for name, field in schema.fields.items()
+        }
+
+    def _shaped(self, field: Field, value: Any, path: str) -> Any:
+        """What stands in a slot, not looked into: it is there, and one, a list or a mapping as the slot has it."""
+        if value is REQUIRED:
+            raise RecipeError(f"{path} is missing{self.layers.where(path)}: it must be {field.expected}.")
+        if (value is None and field.optional) or (field.fits(value) and holds_object(value)):
+            return value
+        if not field.fits(value) or (field.shape == "one" and not isinstance(value, str | dict)):
+            raise RecipeError(f"{path} must be {field.expected}, got {_shown(value)}{self.layers.where(path)}.")
+        return value
 
     def _expanded(
         self, expand: Callable[..., dict[str, Any]], settings: dict[str, Any], path: str, names: Collection[str]
     ) -> dict[str, Any]:
         origin = self.layers.origin(path)
-        try:
+        with constructing(path, f"{settings[USE]}.expand", names, self.layers.where):
             replaced = expand(settings, copied(self.recipe))
-        except ValueError as error:
-            raise RecipeError(worded(error, path, names, self.layers.where)) from None
         if origin is not None:
-            self.layers.note(path, replaced, Origin(f"{origin.text}, expanded by {settings[USE]}", origin.folder))
+            text = f"{origin.text}, expanded by {settings[USE]}"
+            self.layers.note(path, replaced, Origin(text, origin.folder, origin.distribution))
         return replaced
 
     def _known(self, schema: Schema, given: Mapping[str, Any], path: str) -> None:
@@ -123,20 +144,9 @@ class Checker:
                 raise RecipeError(f"{at} is no setting of {schema.owner}{self.layers.where(at)}; {hint}")
 
     def _ranged(self, section: type, settings: dict[str, Any], path: str) -> dict[str, Any]:
-        try:
+        with constructing(path, section.__name__, settings, self.layers.where):
             section(**settings)
-        except ValueError as error:
-            raise RecipeError(worded(error, path, settings, self.layers.where)) from None
         return settings
-
-
-def worded(error: ValueError, path: str, names: Collection[str], where: Callable[[str], str]) -> str:
-    """A constructor's complaint in recipe words: `temperature must be > 0` is about `methods.kd.temperature`."""
-    text = str(error).rstrip(".")
-    first = text.split(maxsplit=1)[0] if text else ""
-    if first in names:
-        return f"{path}.{text}{where(join(path, first))}."
-    return f"{path}: {text}{where(path)}."
 
 
 def _shown(value: Any) -> str:

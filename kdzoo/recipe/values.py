@@ -105,6 +105,9 @@ def _parsed_scalar(plain: Any, value: Any, kind: str, optional: bool) -> Any:
 
 
 def _parsed(plain: Any, value: Any, optional: bool) -> Any:
+    members = {plain, *(get_args(plain) if get_origin(plain) in UNIONS else ())}
+    if bool in members and not members & {int, float} and isinstance(value, int | float) and not isinstance(value, bool):
+        raise ValueError(f"{value!r} is no boolean")
     if get_origin(plain) in UNIONS and float in get_args(plain) and int not in get_args(plain) and type(value) is int:
         value = float(value)
     config = structured({"value": (plain | None if optional else plain, MISSING)})
@@ -140,11 +143,21 @@ def holds_object(value: Any) -> bool:
     return not isinstance(value, NONE | bool | int | float | str | bytes)
 
 
-def all_finite(value: Any) -> bool:
-    """Whether no number in a plain value is NaN or infinite."""
+LARGEST = {int: 2**63 - 1, float: float(np.finfo(np.float32).max)}
+"""What tensors hold: integers of 64 bits, and numbers of 32."""
+
+
+def unfit(value: Any) -> str:
+    """What numbers in a plain value must be, and one of them is not: finite, and no larger than tensors hold; else empty."""
     if isinstance(value, dict | list):
-        return all(all_finite(item) for item in (value.values() if isinstance(value, dict) else value))
-    return not isinstance(value, float) or math.isfinite(value)
+        found = (unfit(item) for item in (value.values() if isinstance(value, dict) else value))
+        return next((words for words in found if words), "")
+    if type(value) not in LARGEST:
+        return ""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "finite"
+    largest = LARGEST[type(value)]
+    return "" if -largest <= value <= largest else f"between -{largest:.3g} and {largest:.3g}"
 
 
 def _is_word(annotation: Any) -> bool:

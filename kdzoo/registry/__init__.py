@@ -6,7 +6,7 @@ reads metadata and imports nothing; `get` imports on demand, and a plugin that c
 
 from kdzoo.registry.entries import KINDS, PROTOCOL, Entry, is_local
 from kdzoo.registry.local import load_file, register
-from kdzoo.registry.lookup import broken, discover, entry, get, refresh
+from kdzoo.registry.lookup import broken, discover, entry, get, refresh, spelled
 
 __all__ = [
     "KINDS",
@@ -20,4 +20,5 @@ __all__ = [
     "load_file",
     "refresh",
     "register",
+    "spelled",
 ]

@@ -23,19 +23,31 @@ def discover(kind: str) -> dict[str, Entry]:
     return {name: found[name] for name in sorted(found)}
 
 
-def entry(kind: str, name: str) -> Entry:
-    """The plugin that `name` or `distribution:name` stands for. Raises PluginError where there is none, or several."""
+def entry(kind: str, name: str, *, of: str = "") -> Entry:
+    """The plugin that `name` or `distribution:name` stands for. Raises PluginError where there is none, or several.
+
+    Args: of: the distribution that says so; of several plugins with the name, its own is meant.
+    """
     named = _named(kind)
     distribution, _, bare = name.rpartition(":")
     owners = (distribution, normalized(distribution))
     found = [e for e in named.get(bare, ()) if not distribution or e.distribution in owners]
     if not found:
         raise PluginError(_unknown(kind, name))
+    own = [e for e in found if e.distribution == of]
+    if len(own) == 1:
+        return own[0]
     if len(found) > 1:
         forms = " or ".join(f"'{e.qualified}'" for e in found)
         both = " and ".join(f"{e.distribution} {e.version}".strip() for e in found)
         raise PluginError(f"The name '{name}' among the {kind} is ambiguous: {both} have it. Write {forms}.")
     return found[0]
+
+
+def spelled(kind: str, name: str, *, of: str = "") -> str:
+    """The name, qualified where several plugins have it and that of one distribution is meant. Raises as `entry` does."""
+    found = entry(kind, name, of=of)
+    return name if ":" in name or len(_named(kind)[name]) == 1 else found.qualified
 
 
 def get(kind: str, name: str) -> object:

@@ -18,14 +18,17 @@ from kdzoo.data.same_class import Classmates
 from kdzoo.data.sets import Images, ImageSet
 from kdzoo.data.splits import split
 from kdzoo.data.streaming import Streamed, stream
-from kdzoo.errors import CapabilityError, RecipeError, did_you_mean
+from kdzoo.errors import CapabilityError, RecipeError
 from kdzoo.functional.labels import cross_entropy
+from kdzoo.protocol.blame import loaded
 from kdzoo.protocol.needs import Needs
 from kdzoo.protocol.outputs import Batch, Output, Rows, map_tensors
 from kdzoo.protocol.roles import Data
 from kdzoo.protocol.task import Model, Task
 from kdzoo.random import Streams
+from kdzoo.ranges import above, at_least
 from kdzoo.tasks.meters import ClassificationMeter, faithfulness
+from kdzoo.teachers.normalization import words
 
 SAME_CLASS = "same_class"
 VIEWS = ("second", "strong", SAME_CLASS)
@@ -49,6 +52,7 @@ class ImageClassification(Task):
     unit = "images"
     tells = frozenset({"classes", "channels", "size"})
     higher_is_better = True
+    views_offered = frozenset(VIEWS)
     bounds = (0.0, 100.0)
     capabilities = frozenset({"classes", "features", "index", "views", "quiz"})
 
@@ -66,6 +70,8 @@ class ImageClassification(Task):
     ) -> None:
         if not validation >= 0 or (validation > 1 and validation != int(validation)):
             raise ValueError(f"validation must be a share below 1 or a whole number of images, got {validation:g}")
+        at_least(0, crop=crop, cutout=cutout, workers=workers, subset_seed=subset_seed)
+        above(0, train_size=train_size)
         self.data, self.train_size, self.subset_seed, self.validation = data, train_size, subset_seed, validation
         self.crop, self.flip, self.cutout, self.workers = crop, flip, cutout, workers
 
@@ -78,9 +84,6 @@ class ImageClassification(Task):
 
     def open(self, *, needs: Needs, streams: Streams, device: torch.device, root: Path | None) -> None:
         self.root, self.streams, self.device = root, streams, device
-        unknown = sorted(needs.views - set(VIEWS))
-        if unknown:
-            raise CapabilityError(f"this task has no view {unknown[0]!r}; {did_you_mean(unknown[0], VIEWS)}")
         self.views = sorted(needs.views)
         if isinstance(self.set.train.images, Streamed):
             self._check_streamed()
@@ -113,8 +116,7 @@ class ImageClassification(Task):
 
     @cached_property
     def set(self) -> ImageSet:
-        loaded: ImageSet = self.data.load(self.root)
-        return loaded
+        return loaded(self.data, self.root, ImageSet)
 
     @cached_property
     def weak(self) -> Augmentation:
@@ -262,6 +264,14 @@ class ImageClassification(Task):
         sizes = {name: self.size(name) for name in {*self.places, *self.parts}}
         shape = list(self.set.shape)
         return {"classes": self.set.classes, "shape": shape, "sizes": sizes, "fingerprint": self.set.fingerprint}
+
+    def remarks(self) -> Sequence[str]:
+        """How images are normalized: a teacher from elsewhere may have been trained on others."""
+        return (
+            f"Images are normalized by (pixel - mean) / sd, pixels in [0, 1]: mean {words(self.set.mean)}, sd "
+            f"{words(self.set.std)}, {self.set.statistics}. A teacher that was trained with others takes teacher.mean and "
+            "teacher.sd.",
+        )
 
     def preprocessing(self) -> dict[str, Any]:
         """Pixels in [0, 1] become inputs by `(pixel - mean) / std` for each channel."""

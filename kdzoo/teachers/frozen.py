@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from kdzoo.protocol.context import RunContext
@@ -9,6 +10,7 @@ from kdzoo.protocol.roles import RecipeRef
 from kdzoo.protocol.task import Model
 from kdzoo.protocol.teacher import Teacher
 from kdzoo.teachers.loading import built
+from kdzoo.teachers.normalization import check, renormalized, words
 
 
 class Frozen(Teacher):
@@ -19,6 +21,8 @@ class Frozen(Teacher):
         recipe: instead of both, the recipe that trains it; trained once, stored under its identity, and shared.
         weights: of a recipe, the `last` epoch's weights or the `best` on validation. `initial` leaves the model as it is
             initialized, whatever recipe or checkpoint there is: a control.
+        mean, sd: per channel, of pixels in [0, 1], that the model's inputs were normalized by in its training, where they are
+            not the task's; inputs are renormalized for it. A recipe brings its own.
     """
 
     def __init__(
@@ -28,15 +32,29 @@ class Frozen(Teacher):
         checkpoint: str | None = None,
         recipe: RecipeRef | None = None,
         weights: Literal["last", "best", "initial"] = "last",
+        mean: Sequence[float] | None = None,
+        sd: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         if recipe is not None and (model is not None or checkpoint is not None):
             raise ValueError("recipe brings the model and its weights: remove model and checkpoint, or the recipe")
         if recipe is None and model is None:
             raise ValueError("a model is missing: give one (model: {use: resnet56}), or a recipe that trains one")
-        self.spec, self.checkpoint, self.recipe, self.weights = model, checkpoint, recipe, weights
+        check(mean, sd)
+        if recipe is not None and mean is not None:
+            raise ValueError("recipe brings the mean and sd of its own training: remove mean and sd")
+        self.spec, self.checkpoint, self.recipe, self.weights, self.mean, self.sd = model, checkpoint, recipe, weights, mean, sd
 
     def build(self, run: RunContext) -> None:
         self.model = built(
             run, self.name, model=self.spec, checkpoint=self.checkpoint, recipe=self.recipe, weights=self.weights
         )
+        if self.mean is not None and self.sd is not None:
+            given = run.task.preprocessing()
+            self.model = renormalized(self.model, given, self.mean, self.sd, f"teachers.{self.name}")
+
+    def remarks(self) -> Sequence[str]:
+        """The statistics of its own, if it has them."""
+        if self.mean is None or self.sd is None:
+            return ()
+        return (f"Teacher {self.name!r} gets images normalized by its own mean {words(self.mean)} and sd {words(self.sd)}.",)

@@ -15,6 +15,7 @@ from kdzoo.benchmark.execute.events import (
     CellStarted,
     Event,
     OnEvent,
+    Said,
     TeacherDone,
 )
 from kdzoo.terminal.console import on_terminal, say
@@ -47,6 +48,8 @@ class Lines:
             case BenchStarted():
                 self.cells, self.done = event.cells, event.finished
                 self.write(started(event))
+            case Said():
+                self.write(event.sentence)
             case CellDone(again=False) | CellFailed(seed=int()):
                 self.done += 1
                 self.write(f"[{self.done}/{self.cells}] {ended(event)}")
@@ -67,6 +70,8 @@ class Bars:
             case BenchStarted():
                 self.progress.console.print(started(event), markup=False, highlight=False)
                 self.whole = self.progress.add_task("all runs", total=event.cells, completed=event.finished)
+            case Said():
+                self.progress.console.print(event.sentence, markup=False, highlight=False)
             case CellStarted():
                 name = named(event.row, event.seed)
                 self.bars[name] = self.progress.add_task(name, total=1.0)

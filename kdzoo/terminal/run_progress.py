@@ -87,9 +87,8 @@ def _prefix(stage: str) -> str:
 
 
 def _finished(record: Record) -> str:
-    """`epoch 3/10`; at the end of an epoch the batches of the stage say how many there are."""
-    done = int(record["epoch"]) + 1
-    return f"{_prefix(record['stage'])}epoch {done}/{round(record['steps'] * done / record['step'])}"
+    """`epoch 3/10`."""
+    return f"{_prefix(record['stage'])}epoch {record['epoch'] + 1}/{record['epochs']}"
 
 
 def _bars() -> Progress:

@@ -81,10 +81,10 @@ class BYOT(Method):
     def __init__(self, *, temperature: float = 3.0, taps: str = "stages", pooled_tap: str = "pooled") -> None:
         super().__init__()
         above(0, temperature=temperature)
-        self.temperature, self.taps, self.pooled_tap = temperature, taps, pooled_tap
+        self.temperature, self.stage_taps, self.pooled_tap = temperature, taps, pooled_tap
 
     def needs(self) -> Needs:
-        return Needs(student_taps=(self.taps, self.pooled_tap), whole_batch=True, capabilities=frozenset({"classes"}))
+        return Needs(student_taps=(self.stage_taps, self.pooled_tap), whole_batch=True, capabilities=frozenset({"classes"}))
 
     def setup(self, run: RunContext) -> None:
         several_samples(self, run)

@@ -30,6 +30,7 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
+from kdzoo.ranges import some
 from kdzoo_features.tap_checks import maps_only
 
 SHRINK = 4
@@ -82,6 +83,7 @@ class SemCKD(Method):
 
     def __init__(self, *, student_taps: Sequence[str] = ("stages",), teacher_taps: Sequence[str] = ("stages",)) -> None:
         super().__init__()
+        some(student_taps=student_taps, teacher_taps=teacher_taps)
         self.student_taps, self.teacher_taps = student_taps, teacher_taps
 
     def needs(self) -> Needs:

@@ -138,4 +138,6 @@ class AutoDistill(Method):
 def asked(step: Step, representation: str, items: str) -> tuple[Tensor, Tensor]:
     """The tapped representations (R, D) and the numbers of their rows (R,)."""
     features = step.student.features
+    if features[items].is_floating_point():
+        raise RecipeError(f"methods.{step.label}.items taps {items!r}, which gives no numbers of rows; tap integers.")
     return features[representation].flatten(0, -2), features[items].flatten()

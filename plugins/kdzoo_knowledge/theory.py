@@ -16,7 +16,7 @@ from math import prod
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kdzoo.functional.float32 import in_float32
@@ -65,7 +65,7 @@ class Variable:
         return [(columns[i], columns[n + i]) for i in range(n)] if self.head.binary else [tuple(columns)]
 
 
-class Theory:
+class Theory(nn.Module):
     """Rules about one kind of thing.
 
     Attributes:
@@ -74,6 +74,7 @@ class Theory:
     """
 
     def __init__(self, heads: Mapping[str, Head], rules: Sequence[RuleLike]) -> None:
+        super().__init__()
         self.rules = tuple(rules)
         keys = dict.fromkeys((atom.role, atom.head) for rule in rules for atom in rule.formula.atoms())
         self.variables: list[Variable] = []
@@ -83,8 +84,11 @@ class Theory:
             start += self.variables[-1].width
         self.literals = start
         self.atoms = [Atom(v.head.name, label, v.role) for v in self.variables for label in v.head.classes]
-        self.positive = torch.tensor([v.start + i for v in self.variables for i in range(len(v.head.classes))])
+        positive = [v.start + i for v in self.variables for i in range(len(v.head.classes))]
+        self.register_buffer("positive", torch.tensor(positive), persistent=False)
         self.column = {atom: number for number, atom in enumerate(self.atoms)}
+
+    positive: Tensor
 
     @cached_property
     def choices(self) -> list[tuple[int, ...]]:
@@ -119,7 +123,12 @@ class Theory:
 
     def holds(self, literals: Tensor) -> Tensor:
         """(..., K) bool: which rules hold where exactly the given literals (..., L) do."""
-        return self.values(literals[..., self.positive.to(literals.device)].bool(), Boolean())
+        return self.values(literals.index_select(-1, self.positive).bool(), Boolean())
+
+    @in_float32
+    def truths(self, literals: Tensor) -> Tensor:
+        """(G, A): probability of each atom, from the log-probabilities of the literals (G, L)."""
+        return literals.index_select(-1, self.positive).exp()
 
     # -- states ------------------------------------------------------------------------------------------------------
 

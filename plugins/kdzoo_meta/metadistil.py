@@ -31,7 +31,7 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import MAIN_STAGE, Needs
 from kdzoo.protocol.outputs import Batch, Step
-from kdzoo.ranges import above, at_least, strictly_between
+from kdzoo.ranges import above, at_least, some, strictly_between
 from kdzoo_meta import preconditions
 from kdzoo_meta import quiz as quizzes
 from kdzoo_meta.gradients.double_backward import double_backward
@@ -97,6 +97,7 @@ class MetaDistil(Method):
         strictly_between(0, 1, quiz=quiz)
         at_least(1, window=window, every=every)
         at_least(0, start_epoch=start_epoch, inner_lr=inner_lr, alarm=alarm, quiz_batch=quiz_batch)
+        some(moves=moves)
         above(0, inner_clip=inner_clip, teacher_clip=teacher_clip)
         _check_options(window, backend, share_forward=share_forward, look_ahead=look_ahead)
         self.quiz, self.quiz_batch, self.quiz_augment, self.quiz_mode = quiz, quiz_batch, quiz_augment, quiz_mode

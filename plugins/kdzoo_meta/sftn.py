@@ -46,16 +46,16 @@ class SFTN(Method):
         above(0, temperature=temperature)
         if not taps:
             raise ValueError("taps must name at least one map, e.g. stage2")
-        self.student, self.taps, self.temperature = student, tuple(taps), temperature
+        self.student, self.stage_taps, self.temperature = student, tuple(taps), temperature
 
     def needs(self) -> Needs:
-        return Needs(student_taps=self.taps, capabilities=frozenset({"classes"}))
+        return Needs(student_taps=self.stage_taps, capabilities=frozenset({"classes"}))
 
     def setup(self, run: RunContext) -> None:
         shapes = run.shapes(self)
         example = run.task.example().inputs
         branches = []
-        for tap in self.taps:
+        for tap in self.stage_taps:
             network = run.task.build(self.student).to(example.device)
             there = shape_at(network, tap, example)
             if len(shapes[tap]) != 3 or len(there) != 3:
@@ -68,7 +68,7 @@ class SFTN(Method):
 
     def branch_logits(self, step: Step) -> list[Tensor]:
         """Of each branch, once per step."""
-        given: Sequence[tuple[Graft, str]] = list(zip(self.branches, self.taps, strict=True))  # type: ignore[arg-type]
+        given: Sequence[tuple[Graft, str]] = list(zip(self.branches, self.stage_taps, strict=True))  # type: ignore[arg-type]
         return step.cached("branches", lambda: [b(step.batch.inputs, step.student.features[t]) for b, t in given])
 
     @term()

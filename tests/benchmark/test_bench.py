@@ -7,7 +7,17 @@ import numpy as np
 import pytest
 
 import kdzoo
-from kdzoo.benchmark import BenchStarted, CellDone, CellFailed, CellProgress, CellStarted, TeacherDone, bench, write_report
+from kdzoo.benchmark import (
+    BenchStarted,
+    CellDone,
+    CellFailed,
+    CellProgress,
+    CellStarted,
+    Said,
+    TeacherDone,
+    bench,
+    write_report,
+)
 from kdzoo.errors import Interrupted, RecipeError
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import term
@@ -56,7 +66,8 @@ def test_the_numbers_of_the_board_are_those_of_the_saved_predictions(tiny):
     board, _ = ran(tiny)
     for row in (row for row in board.rows if row.kind != "teacher"):
         for seed, value in row.values.items():
-            with np.load(board.folder / "cells" / row.label.replace(" ", "_") / f"seed{seed}" / "predictions.npz") as saved:
+            (own,) = (board.folder / "cells" / row.label.replace(" ", "_")).glob(f"seed{seed}-*")
+            with np.load(own / "predictions.npz") as saved:
                 assert 100 * (saved["last.logits"].argmax(1) == saved["last.target"]).mean() == pytest.approx(value)
 
 
@@ -110,7 +121,8 @@ def test_a_failing_cell_is_reported_and_the_others_go_on(failing):
     assert "ZeroDivisionError: there is nothing to divide by" in failed[0].sentence
     assert board.failures == {"failing, seed 0": failed[0].sentence}
     assert len(of(events, CellDone)) == 3
-    assert "raise ZeroDivisionError" in (board.folder / "cells/failing/seed0/error.txt").read_text()
+    (own,) = board.folder.glob("cells/failing/seed0-*")
+    assert "raise ZeroDivisionError" in (own / "error.txt").read_text()
 
 
 def test_a_method_without_a_package_is_marked(failing):
@@ -183,6 +195,29 @@ def test_kdzoo_bench_can_be_called(tiny):
 def test_no_workers_is_refused(tiny):
     with pytest.raises(RecipeError, match="workers must be at least 1, got 0"):
         bench(tiny, workers=0)
+
+
+def test_results_of_other_settings_are_kept_and_said_to_be_there(tiny: Any) -> None:
+    tiny["bench"]["seeds"] = [0]
+    first, _ = ran(tiny)
+    results = {path: path.read_bytes() for path in first.folder.glob("cells/*/*/result.json")}
+    assert len(results) == 3
+    board, events = ran(tiny, "train.batch_size=20")
+    assert len(of(events, CellDone)) == 3, "the cells are other ones"
+    assert not any(event.again for event in of(events, CellDone))
+    assert {path: path.read_bytes() for path in results} == results
+    (sentence,) = [event.sentence for event in of(events, Said) if "other settings" in event.sentence]
+    assert sentence.startswith(f"{board.folder / 'cells'} also holds 3 finished runs of other settings, which are kept")
+    back, events = ran(tiny)
+    assert all(event.again for event in of(events, CellDone))
+    assert [row.values for row in back.rows] == [row.values for row in first.rows]
+
+
+def test_what_all_cells_say_is_said_once(tiny: Any) -> None:
+    _, events = ran(tiny)
+    sentences = [event.sentence for event in of(events, Said)]
+    assert any("normalized" in sentence for sentence in sentences)
+    assert len(sentences) == len(set(sentences))
 
 
 def test_a_comparison_is_declared_beforehand_or_not_at_all(tiny: Any) -> None:

@@ -190,3 +190,14 @@ def test_samples_are_those_on_which_models_disagree_class_by_class():
 
 def test_samples_are_all_there_is_where_less_than_asked_for_exists():
     assert choose(np.array([1, 0]), [np.array([True, False])], count=9).tolist() == [1, 0]
+
+
+def test_analyses_in_the_folder_of_a_bench_are_sections_of_its_report(made):
+    folder = made(VALUES)
+    (folder / "analyses" / "calibration").mkdir(parents=True)
+    (folder / "analyses" / "calibration" / "section.html").write_text(
+        '<section class="analysis"><h2>calibration</h2></section>'
+    )
+    write_report(folder)
+    text = (folder / "report.html").read_text()
+    assert text.index("<h2>calibration</h2>") < text.index("Where this comes from")

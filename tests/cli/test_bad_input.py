@@ -51,6 +51,16 @@ SETTINGS = {
     "an absolute name": ("name=/tmp/x", "name is '/tmp/x'", "set runtime.out"),
     "a name at home": ("name=~/x", "name is '~/x'", "set runtime.out"),
     "a share of images above one": ("task.validation=1.5", "task.validation must be a share below 1 or a whole number", "1.5"),
+    "a number for a boolean": ("train.compile=7", "train.compile must be true or false, got 7", "override train.compile=7"),
+    "an integer beyond 64 bits": ("train.epochs=9223372036854775808", "train.epochs must be between", "9223372036854775808"),
+    "a number beyond 32 bits": ("optimizers.student.lr=1e300", "optimizers.student.lr must be between -3.4e+38", "1e+300"),
+    "a negative crop": ("task.crop=-1", "task.crop must be at least 0, got -1", "override task.crop=-1"),
+    "another task's data": ("task.data=nations", "task.data gives", "choose data that are made for it"),
+    "a plan without its parts": ("teacher={use: takd}", "teacher.assistants is missing", "a list of models"),
+    "a device that torch lacks": ("runtime.device=vulkan", "runtime.device is 'vulkan'", "set runtime.device=cpu"),
+    "a device without values": ("runtime.device=meta", "runtime.device is 'meta'", "set runtime.device=cpu"),
+    "an unknown view": ("methods.hard_label.view=thrid", "methods.hard_label asks for the view 'thrid'", "second"),
+    "too many learners": ("methods={dml: {learners: 1000000}}", "ask for 1000000 learners", "at most 1000"),
     "no method": ("~methods", "names no method", "add e.g. methods.hard_label={}"),
 }
 

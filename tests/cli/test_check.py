@@ -1,4 +1,8 @@
 import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
 
 BENCH = """\
 extends: tiny.yaml
@@ -78,3 +82,21 @@ def test_checking_trains_nothing(kdzoo, tiny, tmp_path):
 
 def test_nothing_to_check_is_the_users_mistake(kdzoo):
     assert kdzoo("check", "train.epochs=1")[0] == 2
+
+
+def test_an_error_that_nobody_foresaw_does_not_end_the_check_of_a_folder(
+    kdzoo: Callable[..., tuple[int, str, str]], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "b.yaml").write_text(tiny.read_text())
+
+    def broken(name: str, overrides: object) -> list[object]:
+        if "b.yaml" in name:
+            raise KeyError("nowhere")
+        return [None]
+
+    monkeypatch.setattr("kdzoo.cli.commands.check._runs", broken)
+    code, out, _ = kdzoo("check", tmp_path)
+    assert code == 1
+    lines = dict(line.split("\t") for line in out.splitlines())
+    assert "KeyError: 'nowhere'. This should not happen" in lines[f"{tmp_path}/b.yaml"]
+    assert lines[f"{tmp_path}/tiny.yaml"] == "ok"

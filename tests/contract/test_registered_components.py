@@ -16,6 +16,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::kdzoo.errors.WeakTeacherWarning
 BASE = {"use": "tiny_cnn", "widths": [4, 8]}
 MODELS: dict[str, dict[str, Any]] = {
     "class_maps": {"base": BASE},
+    "separate_heads": {"body": BASE},
     "expanded": {"base": BASE, "width": 12, "copies": 2},
     "torchvision": {"name": "resnet18"},
 }

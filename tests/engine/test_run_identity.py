@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
+import types
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from kdzoo import registry
+from kdzoo.engine.launch import launch
+from kdzoo.engine.results import Result
 from kdzoo.engine.run_identity import identify
 from kdzoo.models.tiny import TinyCNN
 from kdzoo.testing import tiny_recipe
@@ -60,3 +66,76 @@ def test_two_processes_are_another_run_than_one(monkeypatch: pytest.MonkeyPatch)
     assert identify(tiny_recipe("kd").settings) == alone
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert identify(tiny_recipe("kd").settings) != alone
+
+
+NET = """
+import torch
+from torch import nn
+
+WIDTH = {width}
+
+
+class Net(nn.Module):
+    def __init__(self, classes, channels, size):
+        super().__init__()
+        self.flat, self.linear = nn.Flatten(), nn.Linear(channels * size * size, classes)
+
+    def forward(self, x):
+        return {forward}
+
+
+def build(*, classes: int, channels: int, size: int) -> nn.Module:
+    return Net(classes, channels, size)
+"""
+PLAIN = "self.linear(self.flat(x)) * WIDTH"
+
+
+def loaded(folder: Path, *, width: int = 1, forward: str = PLAIN) -> types.ModuleType:
+    """A script's module."""
+    folder.mkdir(exist_ok=True)
+    file = folder / "own_script.py"
+    file.write_text(NET.format(width=width, forward=forward))
+    spec = importlib.util.spec_from_file_location("own_script", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+CHANGES: list[dict[str, Any]] = [{"width": 2}, {"forward": "self.linear(self.flat(x) + 1) * WIDTH"}]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_plugin_registered_again_with_another_body_is_trained_again(change: dict[str, Any], tmp_path: Path) -> None:
+    def trained(module: types.ModuleType) -> Result:
+        registry.register("models", "own_net", module.build)
+        train = {"epochs": 1, "batch_size": 22}
+        return launch(tiny_recipe("hard_label", out=tmp_path, recipe={"student": "own_net", "train": train}))
+
+    before = trained(loaded(tmp_path / "a"))
+    assert trained(loaded(tmp_path / "b")).folder == before.folder
+    after = trained(loaded(tmp_path / "c", **change))
+    assert after.folder != before.folder
+    assert after.values["test"] != before.values["test"]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_module_whose_forward_or_constant_changed_is_another_student(change: dict[str, Any], tmp_path: Path) -> None:
+    def identity(module: types.ModuleType) -> str:
+        torch.manual_seed(0)
+        return identify(tiny_recipe("hard_label", recipe={"student": module.Net(10, 1, 8)}).settings)
+
+    before = identity(loaded(tmp_path / "a"))
+    assert identity(loaded(tmp_path / "b")) == before
+    assert identity(loaded(tmp_path / "c", **change)) != before
+
+
+def test_a_run_that_cannot_be_found_again_says_why(tmp_path: Path) -> None:
+    space: dict[str, Any] = {"__name__": "__main__"}
+    exec(NET.format(width=1, forward=PLAIN), space)
+    registry.register("models", "typed_net", space["build"])
+    said: list[str] = []
+    train = {"epochs": 1, "batch_size": 22}
+    launch(tiny_recipe("hard_label", out=tmp_path, recipe={"student": "typed_net", "train": train}), tell=said.append)
+    assert any("no later process will find this run again" in sentence and "__main__.build" in sentence for sentence in said)

@@ -32,8 +32,9 @@ def test_every_loss_is_in_the_runs_own_log(tmp_path: Path) -> None:
 
 def test_wandb_leaves_a_readable_offline_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WANDB_MODE", raising=False)
-    proto = pytest.importorskip("wandb.proto.wandb_internal_pb2")
+    wandb, proto = pytest.importorskip("wandb"), pytest.importorskip("wandb.proto.wandb_internal_pb2")
     folder = tracked(tmp_path, {"use": "wandb"})
+    wandb.teardown()  # wandb's own process writes the file, and `finish` does not wait for it
     (file,) = folder.glob("wandb/offline-run-*/run-*.wandb")
     names = set()
     for data in log_records(file.read_bytes()):

@@ -40,6 +40,7 @@ LEFT_OUT = {
 
 # (float64 rtol of values, of gradients) where the reference itself is no more exact, with the reason.
 LOOSER: dict[str, tuple[float, float, str]] = {
+    "calibration": (1e-6, 1e-6, "the best temperature is a flat optimum"),
     "ofd": (1e-6, 1e-6, "the reference computes its margins in float32"),
     "domiknows_library": (1e-6, 1e-6, "the reference runs in float32"),
     "kdsvd_mdistiller_fp32": (1e-4, 1e-4, "the reference runs in float32"),
@@ -82,7 +83,7 @@ def test_float64_agrees_with_the_reference(path: Path) -> None:
     for key, value in _run(case).items():
         rtol, atol = (grad_rtol, 1e-11) if key.startswith("grad.") else (value_rtol, 1e-12)
         if case.name in LOOSER:
-            atol = rtol * np.abs(case.expected[key]).max()
+            atol = rtol * np.nanmax(np.abs(case.expected[key]))
         np.testing.assert_allclose(value.reshape(case.expected[key].shape), case.expected[key], rtol, atol, err_msg=key)
 
 
@@ -91,7 +92,7 @@ def test_float32_agrees_with_the_reference(path: Path) -> None:
     case = _case(path, torch.float32)
     for key, value in _run(case).items():
         # Relative to the largest entry: float32 rounding of a sum does not shrink with the entry.
-        atol = 1e-6 + 1e-5 * np.abs(case.expected[key]).max()
+        atol = 1e-6 + 1e-5 * np.nanmax(np.abs(case.expected[key]))
         np.testing.assert_allclose(value.reshape(case.expected[key].shape), case.expected[key], 1e-4, atol, err_msg=key)
 
 
@@ -101,10 +102,11 @@ def test_bfloat16_autocast_stays_finite_and_near(path: Path) -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         given = _run(case)
     for key, value in given.items():
-        assert np.isfinite(value).all(), key
+        undefined = np.isnan(case.expected[key]).reshape(value.shape)  # an empty bin, say
+        assert (np.isfinite(value) | undefined).all(), key
         if key.startswith("out."):
             # bfloat16 keeps 8 bits; the convolutions of a connector run in it, the losses do not.
             expected = case.expected[key]
             np.testing.assert_allclose(
-                value.reshape(expected.shape), expected, 0.05, 0.05 * np.abs(expected).max(), err_msg=key
+                value.reshape(expected.shape), expected, 0.05, 0.05 * np.nanmax(np.abs(expected)), err_msg=key
             )

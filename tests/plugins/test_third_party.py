@@ -69,6 +69,7 @@ def test_list_finds_the_method_the_recipe_and_the_command_of_a_stranger(environm
     assert [row[:2] for row in theirs] == [
         ["methods", "logit_matching"],
         ["recipes", "example/digits"],
+        ["analyses", "agreement"],
         ["commands", "example"],
     ]
     assert theirs[0][2] == "The student regresses the teacher's logits"
@@ -89,6 +90,10 @@ def test_a_strangers_recipe_trains(environment, tmp_path):
     result = json.loads(environment("kdzoo", "run", "example/digits", "--json", cwd=tmp_path))
     assert result["test"]["last"]["top1"] > 60
     assert result["teachers"]["teacher"]["test"]["top1"] > 60
+    (folder,) = (tmp_path / "runs" / "digits").iterdir()
+    found = json.loads(environment("kdzoo", "analyze", "agreement", folder, "--json", cwd=tmp_path))
+    assert 0.6 < found["agreement"]["digits"]["agreement"] <= 1
+    assert (folder / "analyses" / "agreement" / "agreement.svg").is_file()
 
 
 @pytest.mark.parametrize("plugin", ["kdzoo-example", "kdzoo-mine"])

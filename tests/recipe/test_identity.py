@@ -209,6 +209,7 @@ def test_the_family_of_a_built_in_plugin_is_its_folder():
 
 def test_identity_counts_the_family(monkeypatch):
     seen = set()
+    monkeypatch.setattr(registry, "is_local", lambda entry: False)
     for code in ("one", "other"):
         monkeypatch.setattr("kdzoo.recipe.identity.family_hash", lambda module, code=code: code)
         seen.add(of())

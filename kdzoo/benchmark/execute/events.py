@@ -18,6 +18,13 @@ class BenchStarted:
 
 
 @dataclass(frozen=True)
+class Said:
+    """Something to know about the bench, or about a cell: whom it waits for, and what lies in its folder already."""
+
+    sentence: str
+
+
+@dataclass(frozen=True)
 class CellStarted:
     """A worker took up a cell."""
 
@@ -64,5 +71,5 @@ class TeacherDone:
     again: bool = False
 
 
-Event = BenchStarted | CellStarted | CellProgress | CellDone | CellFailed | TeacherDone
+Event = BenchStarted | Said | CellStarted | CellProgress | CellDone | CellFailed | TeacherDone
 OnEvent = Callable[[Event], None]

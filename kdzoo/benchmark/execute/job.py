@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdzoo import signals
-from kdzoo.benchmark.execute.events import CellProgress, CellStarted, OnEvent
+from kdzoo.benchmark.execute.events import CellProgress, CellStarted, OnEvent, Said
 from kdzoo.errors import Interrupted, KdzooError
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _tried(job: Job, listener: _Listener) -> Outcome:
     from kdzoo.engine.launch import launch
 
     try:
-        result = launch(job.recipe, folder=job.folder, force=job.force, listeners=[listener])
+        result = launch(job.recipe, folder=job.folder, force=job.force, listeners=[listener], tell=listener.heard)
         return Outcome(result.values["metric"], result.metric)
     except Interrupted:
         return Outcome()
@@ -95,6 +95,10 @@ class _Listener:
     def __init__(self, job: Job, tell: OnEvent, stopping: Callable[[], bool]) -> None:
         self.job, self.tell, self.stopping = job, tell, stopping
         self.told, self.stopped = 0.0, False
+
+    def heard(self, sentence: str) -> None:
+        """Pass on what a run says at its start; what all cells say is shown once."""
+        self.tell(Said(sentence))
 
     def __call__(self, record: dict[str, Any]) -> None:
         if record["event"] != "step":

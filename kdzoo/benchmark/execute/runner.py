@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdzoo import registry, signals
-from kdzoo.benchmark.execute.events import BenchStarted, OnEvent
+from kdzoo.benchmark.execute.events import BenchStarted, Event, OnEvent, Said
 from kdzoo.benchmark.execute.executor import Executor, Inline, Pool
 from kdzoo.benchmark.execute.job import ERROR
 from kdzoo.benchmark.execute.scheduler import carry_out_all, tell_end
@@ -59,18 +59,20 @@ def bench(
     """
     from kdzoo.benchmark.plan.bench_plan import make_plan  # torch comes with it
 
-    tell = on_event or (lambda event: None)
+    tell = _once(on_event or (lambda event: None))
     for path in plugins:
         registry.load_file(path)
     if workers is not None and workers < 1:
         raise RecipeError(f"workers must be at least 1, got {workers}; leave it out for one a core.")
     plan = make_plan(recipe, overrides, out=out, methods=methods, seeds=seeds, force=force)
-    with plan.held():
+    with plan.held(lambda sentence: tell(Said(sentence))):
         plan.save()
         todo = [job for job in plan.jobs if job.name not in plan.finished]
         workers = min(workers or default_workers(threads=plan.threads, on_gpu=plan.on_gpu), max(len(todo), 1))
         cells = len(plan.grid.cells)
         tell(BenchStarted(plan.folder, cells, cells - sum(job.seed is not None for job in todo), workers))
+        if plan.others:
+            tell(Said(_others(plan)))
         for job in plan.jobs:
             if job.name in plan.finished:
                 tell_end(job, plan.finished[job.name], tell, again=True)
@@ -84,6 +86,30 @@ def bench(
     if stopped.is_set():
         raise Interrupted("interrupted; finished cells are kept, and the same command goes on from here.")
     return board
+
+
+def _once(tell: OnEvent) -> OnEvent:
+    """The listener, spared of what has been said before."""
+    said: set[str] = set()
+
+    def heard(event: Event) -> None:
+        if isinstance(event, Said):
+            if event.sentence in said:
+                return
+            said.add(event.sentence)
+        tell(event)
+
+    return heard
+
+
+def _others(plan: BenchPlan) -> str:
+    """What is said of results that stay in the folder, but not in the table."""
+    one = len(plan.others) == 1
+    return (
+        f"{plan.folder / 'cells'} also holds {len(plan.others)} finished run{'' if one else 's'} of other settings, "
+        f"{'which is' if one else 'which are'} kept but not in this table; the command with those settings finds "
+        f"{'it' if one else 'them'} finished."
+    )
 
 
 def _report(plan: BenchPlan, *, pictures: bool) -> Leaderboard:
@@ -101,7 +127,7 @@ def _executor(workers: int, threads: int, plugins: Sequence[str | Path], tell: O
 
 @contextmanager
 def _signals() -> Iterator[threading.Event]:
-    """An event that the first SIGINT or SIGTERM sets; a second one acts as it did before."""
+    """An event that the first SIGINT or SIGTERM sets; a second one ends this process, and its workers with it."""
     stopped = threading.Event()
-    with signals.listening(lambda _: stopped.set()):
+    with signals.listening(lambda _: stopped.set(), again=signals.leave_at_once):
         yield stopped

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from kdzoo.benchmark.execute.job import Job, Outcome
 from kdzoo.benchmark.plan.grid import Cell, Grid, expand, slug
 from kdzoo.benchmark.report.records import FORMAT, PLAN
 from kdzoo.engine.assemble import device_of
-from kdzoo.engine.files import locked, write_json, writing
+from kdzoo.engine.files import clear_leftovers, locked, read_json, write_json, writing
 from kdzoo.engine.launch import finished
 from kdzoo.engine.run_identity import identify
 from kdzoo.engine.teacher_recipe import TeacherRecipe, in_training_order, nested
@@ -45,10 +45,17 @@ class BenchPlan:
         return any(device_of(job.recipe.settings["runtime"]["device"]).type == "cuda" for job in self.jobs)
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Keep other commands out of the folder."""
-        with writing(self.folder), locked(self.folder):
+    def held(self, tell: Callable[[str], object]) -> Iterator[None]:
+        """Keep other commands out of the folder; `tell` hears whom this one waits for."""
+        with writing(self.folder), locked(self.folder, tell):
+            clear_leftovers(self.folder)
             yield
+
+    @property
+    def others(self) -> list[Path]:
+        """Run folders in this bench's that it does not use: of other settings, rows, seeds or versions of a plugin."""
+        own = {job.folder for job in self.jobs}
+        return sorted({result.parent for result in self.folder.glob("cells/*/*/result.json")} - own)
 
     def save(self) -> None:
         """Write it; what an earlier plan of this folder declared stays as it was declared."""
@@ -87,7 +94,7 @@ class BenchPlan:
                 for name, job in cells.items()
             ],
             "teachers": [
-                {"name": job.row, "identity": self.identities[job.name], "folder": f"../teachers/{job.folder.name}"}
+                {"name": job.row, "identity": self.identities[job.name], "folder": _inside(job, self.folder)}
                 for job in self.jobs
                 if job.seed is None
             ],
@@ -113,8 +120,10 @@ def make_plan(
     for cell in grid.cells:
         own = _placed(cell.recipe, root)
         after = _teachers(own.settings, teachers, identities, force=force)
-        job = Job(f"{cell.row}, seed {cell.seed}", cell.row, cell.seed, own, folder / cell.folder, after, force)
-        identities[job.name] = identify(own.settings)
+        identity = identify(own.settings)
+        place = folder / f"{cell.folder}-{identity}"  # results of other settings stay beside it
+        job = Job(f"{cell.row}, seed {cell.seed}", cell.row, cell.seed, own, place, after, force)
+        identities[job.name] = identity
         cells.append(job)
     jobs = [*teachers.values(), *cells]
     results = {} if force else {job.name: finished(job.folder, identities[job.name]) for job in jobs}
@@ -124,10 +133,7 @@ def make_plan(
 
 def declared_before(folder: Path, baseline: str) -> dict[str, bool]:
     """What the plan that lies in a folder declared of comparisons with this baseline; nothing if there is none."""
-    try:
-        plan = json.loads((folder / PLAN).read_text())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return {}
+    plan = read_json(folder / PLAN) or {}
     return dict(plan.get("declared", {})) if plan.get("baseline") == baseline else {}
 
 
@@ -166,7 +172,7 @@ def _row(cell: Cell, published: str | None) -> dict[str, Any]:
 
 
 def _inside(job: Job, folder: Path) -> str:
-    return job.folder.relative_to(folder).as_posix()
+    return Path(os.path.relpath(job.folder, folder)).as_posix()
 
 
 def unpackaged_plugins(settings: Mapping[str, Any]) -> list[str]:

@@ -19,10 +19,10 @@ from kdzoo.benchmark.plan.section import NAME, Section, read_section
 from kdzoo.benchmark.report.published import chosen
 from kdzoo.engine.components import make
 from kdzoo.errors import KdzooError, RecipeError, did_you_mean
+from kdzoo.recipe.find import OWN
 from kdzoo.recipe.layers import Layers, Origin
 from kdzoo.recipe.load import Recipe, resolved
 from kdzoo.recipe.overrides import apply
-from kdzoo.recipe.paths import copied
 from kdzoo.recipe.read import read
 
 ALONE = "student alone"
@@ -46,7 +46,7 @@ class Cell:
 
     @property
     def folder(self) -> str:
-        """Its run folder within the bench's."""
+        """Its run folder within the bench's, which the run's identity follows in the name."""
         values = json.dumps(self.point, sort_keys=True, default=str)
         grid = f"-{digests.of_text(values)[:8]}" if self.point else ""
         return f"cells/{slug(self.label)}/seed{self.seed}{grid}"
@@ -159,7 +159,7 @@ def _rows(layers: Layers, section: Section, source: Origin) -> tuple[dict[str, L
         return rows, alone
     if ALONE in rows:
         raise RecipeError(f"bench.methods.{ALONE} must be hard_label without a teacher, as its label says; relabel it.")
-    return {ALONE: changed(layers, BARE_STUDENT, source), **rows}, ALONE
+    return {ALONE: changed(layers, BARE_STUDENT, Origin(source.text, source.folder, OWN)), **rows}, ALONE
 
 
 def _controls(layers: Layers, section: Section, rows: Mapping[str, Layers], source: Origin) -> dict[str, Layers]:
@@ -169,13 +169,13 @@ def _controls(layers: Layers, section: Section, rows: Mapping[str, Layers], sour
         with _named(label):
             found[label] = changed(layers, row, source)
             if label == controls.LONGER:
-                own = resolved(Layers(copied(layers.tree), dict(layers.origins)), source.text)
+                own = resolved(layers.copy(), source.text)
                 found[label].put("train.epochs", controls.equal_epochs(own.settings), source)
     return found
 
 
 def _loaded(row: Layers, label: str, values: Mapping[str, Any]) -> Recipe:
-    own = Layers(copied(row.tree), dict(row.origins))
+    own = row.copy()
     with _named(label):
         for key, value in values.items():
             own.put(key, value, Origin(NAME, Path.cwd()))

@@ -8,7 +8,6 @@ from typing import Any
 
 from kdzoo.recipe.layers import Layers, Origin
 from kdzoo.recipe.load import SHORT, TEACHERS
-from kdzoo.recipe.paths import copied
 from kdzoo.recipe.read import METHODS, RECIPE, drop_methods, fitting, take
 from kdzoo.recipe.schema import USE
 
@@ -29,7 +28,7 @@ def changed(layers: Layers, row: Overrides, origin: Origin, *, folder: Path | No
     Args:
         folder: what the path of the row's `recipe` is relative to, if not to the origin's.
     """
-    own = Layers(copied(layers.tree), dict(layers.origins))
+    own = layers.copy()
     if row.keys() - {REFERENCE, PUBLISHED} and REFERENCE in own.tree:
         own.remove(REFERENCE)
     if row.get(RECIPE) is not None:

@@ -13,6 +13,7 @@ from kdzoo.benchmark.report.figures import mean_figures
 from kdzoo.benchmark.report.records import READS, refusal
 from kdzoo.benchmark.report.resampling import read_scores
 from kdzoo.benchmark.report.statistics import Summary, summarize
+from kdzoo.engine.files import read_json
 from kdzoo.errors import RecipeError
 
 RESULT = "result.json"
@@ -89,10 +90,9 @@ def side(folder: Path) -> Side:
     results: dict[int, Mapping[str, Any]] = {}
     found = [folder / RESULT] if (folder / RESULT).is_file() else sorted(folder.glob(f"*/{RESULT}"))
     for path in found:
-        try:
-            values = json.loads(path.read_text())
-        except ValueError:
-            raise RecipeError(f"{path} is no JSON; train that run again.") from None
+        values = read_json(path)
+        if values is None:
+            raise RecipeError(f"{path} is no JSON; train that run again.")
         if values.get("format") not in READS:
             raise RecipeError(f"{path}: {refusal(values.get('format'))}")
         if values["seed"] in results:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,14 +13,18 @@ from kdzoo.benchmark.report.figures import figures
 from kdzoo.benchmark.report.records import FORMAT, Records
 from kdzoo.benchmark.report.tables import Table, tables
 from kdzoo.benchmark.report.wording import difference, digits, p_value, spread, verdict
+from kdzoo.terminal.console import visible
+
+FORMULA = ("=", "+", "-", "@")
+"""What a spreadsheet takes for the start of a formula."""
 
 
 def markdown(board: Board) -> str:
     """The leaderboard, warnings, failures and notes; then the further tables."""
     first, *others = tables(board)
-    lines = [f"# {board.name}", "", *_marked_down(first)]
+    lines = [f"# {escaped(board.name)}", "", *_marked_down(first)]
     for title, items in sections(board).items():
-        lines += [f"**{title}**", "", *(f"- {item}" for item in items), ""]
+        lines += [f"**{title}**", "", *(f"- {escaped(item)}" for item in items), ""]
     for table in others:
         lines += [f"## {table.title}", "", *_marked_down(table)]
     return "\n".join(lines)
@@ -57,8 +62,8 @@ def _tex(text: str) -> str:
 
 
 def _marked_down(table: Table) -> list[str]:
-    numbers = ["---", *["---:"] * (len(table.headers) - 1)]
-    return [_line(table.headers), _line(numbers), *map(_line, table.lines), "", table.note, ""]
+    numbers = "| " + " | ".join(["---", *["---:"] * (len(table.headers) - 1)]) + " |"
+    return [_line(table.headers), numbers, *map(_line, table.lines), "", table.note, ""]
 
 
 def sections(board: Board) -> dict[str, list[str]]:
@@ -124,7 +129,7 @@ def results_csv(records: Records) -> str:
     columns = list(dict.fromkeys(key for line in lines for key in line))
     writer = csv.DictWriter(buffer, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(lines)
+    writer.writerows({key: _literal(value) for key, value in line.items()} for line in lines)
     return buffer.getvalue()
 
 
@@ -140,9 +145,19 @@ def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
     return flat | (figures(values) if values["test"] else {})
 
 
+def _literal(value: Any) -> Any:
+    """A text that a spreadsheet would take for a formula, as a text."""
+    return f"'{value}" if isinstance(value, str) and value.lstrip()[:1] in FORMULA else value
+
+
 def _others(count: int) -> str:
     return f" and {count} other{'' if count == 1 else 's'}" if count else ""
 
 
 def _line(fields: Sequence[str]) -> str:
-    return "| " + " | ".join(field.replace("|", "\\|") for field in fields) + " |"
+    return "| " + " | ".join(escaped(field).replace("|", "\\|") for field in fields) + " |"
+
+
+def escaped(text: str) -> str:
+    """A text as Markdown shows it as it is."""
+    return re.sub(r"([\\`*<>]|(?<=\])\()", r"\\\1", visible(" ".join(text.split())))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kdzoo.benchmark.report import curves, lanes
+from kdzoo.benchmark.report.analyses import sections_in
 from kdzoo.benchmark.report.answers import Answers, answers
 from kdzoo.benchmark.report.formats import latex, markdown, results_csv, results_json, sections
 from kdzoo.benchmark.report.leaderboard import Leaderboard, leaderboard
@@ -20,6 +21,7 @@ from kdzoo.benchmark.report.scatter import against_cost
 from kdzoo.benchmark.report.tables import tables
 from kdzoo.benchmark.report.wording import digits, share, spread
 from kdzoo.engine.files import replace_file, write_json
+from kdzoo.errors import RecipeError
 
 TEMPLATES = Path(__file__).parent / "templates"
 PANELS = 60
@@ -32,15 +34,20 @@ def write_report(folder: str | Path) -> Leaderboard:
     Raises RecipeError if the folder is not a bench's.
     """
     folder = Path(folder)
-    records = read_records(folder)
-    board = leaderboard(records)
-    write_json(folder / "results.json", results_json(board, records))
-    texts = {
-        "results.csv": results_csv(records),
-        "leaderboard.md": markdown(board),
-        "leaderboard.tex": latex(board),
-        PAGE: page(board, records),
-    }
+    try:
+        records = read_records(folder)
+        board = leaderboard(records)
+        results = results_json(board, records)
+        texts = {
+            "results.csv": results_csv(records),
+            "leaderboard.md": markdown(board),
+            "leaderboard.tex": latex(board),
+            PAGE: page(board, records),
+        }
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:  # JSON, but not what a bench writes
+        what = f"{type(error).__name__}: {error}"
+        raise RecipeError(f"{folder} holds damaged results ({what}); run the bench again, with --force if need be.") from error
+    write_json(folder / "results.json", results)
     for name, text in texts.items():
         replace_file(folder / name, lambda path, text=text: path.write_text(text, "utf-8"))  # type: ignore[misc]
     return board
@@ -72,6 +79,7 @@ def page(board: Leaderboard, records: Records) -> str:
             answers=_answers(board, seen),
             samples=_samples(board, records, seen),
             recipes=_recipes(records),
+            analyses=sections_in(board.folder),
             plan=records.plan,
             environments=records.environments,
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kdzoo.benchmark.execute.job import ERROR
+from kdzoo.engine.files import read_json
 from kdzoo.errors import RecipeError
 
 FORMAT = 1
@@ -38,12 +39,12 @@ class Record:
         return [(entry["epoch"], entry["validation"]) for entry in self.log() if entry["event"] == "epoch"]
 
     def log(self) -> list[dict[str, Any]]:
-        """The run's log; a line that a kill cut short is left out."""
+        """The run's log; lines that a kill cut short, or that are damaged, are left out."""
         try:
-            lines = (self.folder / "metrics.jsonl").read_text().splitlines(keepends=True)
-        except FileNotFoundError:
+            lines = (self.folder / "metrics.jsonl").read_text(errors="replace").splitlines(keepends=True)
+        except OSError:
             return []
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        return [entry for line in lines if line.endswith("\n") and (entry := _entry(line)) is not None]
 
 
 @dataclass(frozen=True)
@@ -74,11 +75,11 @@ class Records:
 
 def read_records(folder: Path) -> Records:
     """Read a bench's folder. Raises RecipeError if it is none."""
-    plan = _json(folder / PLAN)
+    plan = read_json(folder / PLAN)
     if plan is None:
         raise RecipeError(f"{folder} is not the folder of a bench: it has no {PLAN}; give the folder that `kdzoo bench` named.")
-    if plan["format"] != FORMAT:
-        raise RecipeError(f"{folder / PLAN} has format {plan['format']}, this kdzoo reads {FORMAT}: run the bench again.")
+    if plan.get("format") != FORMAT:
+        raise RecipeError(f"{folder / PLAN} has format {plan.get('format')}, this kdzoo reads {FORMAT}: run the bench again.")
     teachers = [_result(folder / found["folder"], found["identity"]) for found in plan["teachers"]]
     return Records(
         folder, plan, [_record(folder, cell) for cell in plan["cells"]], [t for t in teachers if t and t.get("format") in READS]
@@ -103,12 +104,13 @@ def refusal(found: Any) -> str:
 
 def _result(folder: Path, identity: str) -> Mapping[str, Any] | None:
     """A result of this identity; one of other settings is not meant."""
-    values = _json(folder / "result.json")
-    return values if values is not None and values["identity"] == identity else None
+    values = read_json(folder / "result.json")
+    return values if values is not None and values.get("identity") == identity else None
 
 
-def _json(path: Path) -> Any:
+def _entry(line: str) -> dict[str, Any] | None:
     try:
-        return json.loads(path.read_text())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+        found = json.loads(line)
+    except ValueError:
         return None
+    return found if isinstance(found, dict) and "event" in found else None

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from kdzoo.benchmark.report.samples import DAMAGED
 from kdzoo.benchmark.report.statistics import LEVEL
 
 SCORE = "last.score"
@@ -37,9 +38,9 @@ def item_interval(differences: Scores, *, level: float = LEVEL, resamples: int =
 def read_scores(folder: Path) -> Scores | None:
     """The score of each test item in a finished run's folder; None where the task keeps none."""
     try:
-        with np.load(folder / "predictions.npz") as kept:
+        with (folder / "predictions.npz").open("rb") as file, np.load(file) as kept:
             return np.asarray(kept[SCORE], np.float64) if SCORE in kept.files else None
-    except (OSError, ValueError):
+    except DAMAGED:
         return None
 
 

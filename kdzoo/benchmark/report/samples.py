@@ -5,10 +5,12 @@ The images are saved once, by the bench, so that the report can be written again
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,8 @@ from kdzoo.benchmark.report.records import Record, Records
 
 SAMPLES = "samples.npz"
 COUNT = 12
+DAMAGED = (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error, NotImplementedError)
+"""What numpy raises for an archive that is not whole."""
 Logits = NDArray[np.floating[Any]]
 
 
@@ -76,9 +80,14 @@ def read_samples(records: Records, found: Predictions | None) -> Samples | None:
     path = records.folder / SAMPLES
     if not path.is_file() or found is None:
         return None
-    with np.load(path) as kept:
-        images, index, names = kept["images"], kept["index"], [str(name) for name in kept["names"]]
+    try:
+        with path.open("rb") as file, np.load(file) as kept:
+            images, index, names = kept["images"], kept["index"], [str(name) for name in kept["names"]]
+    except DAMAGED:
+        return None
     target, logits = found.target, found.logits
+    if index.size and index.max() >= len(target):
+        return None
     truth = target[index]
     said = {row: [_said(z, int(y), names) for z, y in zip(values[index], truth, strict=True)] for row, values in logits.items()}
     return Samples(images, [names[label] for label in truth], said)
@@ -127,9 +136,9 @@ def _said(logits: Logits, truth: int, names: Sequence[str]) -> Said:
 
 def _arrays(cell: Record) -> dict[str, NDArray[Any]] | None:
     try:
-        with np.load(cell.folder / "predictions.npz") as kept:
+        with (cell.folder / "predictions.npz").open("rb") as file, np.load(file) as kept:
             return {name: kept[name] for name in kept.files}
-    except (OSError, ValueError):
+    except DAMAGED:
         return None
 
 

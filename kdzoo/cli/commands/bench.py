@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kdzoo.cli.arguments import add_json, add_recipe
 from kdzoo.terminal.bench_progress import watching
-from kdzoo.terminal.console import say, show_json, show_table
+from kdzoo.terminal.console import loading, say, show_json, show_table
 
 if TYPE_CHECKING:
     from kdzoo.benchmark.report.leaderboard import Leaderboard
@@ -26,6 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if not args.quiet:
+        loading(f"torch and the rows of {args.recipe}")
     from kdzoo.benchmark.execute.runner import bench
 
     with watching(quiet=args.quiet) as heard:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kdzoo.cli.arguments import add_json, add_plugins, load_plugins
+from kdzoo.cli.exit_codes import unexpected
 from kdzoo.errors import KdzooError, RecipeError
-from kdzoo.terminal.console import show_json, show_table
+from kdzoo.terminal.console import loading, show_json, show_table
 
 if TYPE_CHECKING:
     from kdzoo.recipe.load import Recipe
@@ -23,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    loading("torch and the recipes")
     load_plugins(args)
     overrides = [word for word in args.recipes if is_override(word)]
     named = [name for word in args.recipes if not is_override(word) for name in _files(word)]
@@ -38,12 +41,12 @@ def run(args: argparse.Namespace) -> int:
 
 def is_override(word: str) -> bool:
     """Whether an argument is `key=value` or `~key` rather than a recipe."""
-    return (word.startswith("~") and not word.startswith("~/")) or ("=" in word and not Path(word).exists())
+    return (word.startswith("~") and not word.startswith("~/")) or ("=" in word and not os.path.exists(word))
 
 
 def _files(word: str) -> Iterator[str]:
     folder = Path(word)
-    if not folder.is_dir():
+    if not os.path.isdir(word):  # unlike Path.is_dir, False for a text that cannot be a path at all
         yield word
         return
     for path in sorted(folder.rglob("*.y*ml")):
@@ -59,6 +62,8 @@ def _checked(name: str, overrides: Sequence[str], *, deep: bool) -> str | KdzooE
             _assemble(recipe)
     except KdzooError as error:
         return error
+    except Exception as error:  # one file must not end the check of a folder
+        return KdzooError(unexpected(error))
     return "ok" if len(recipes) == 1 else f"ok, {len(recipes)} runs"
 
 

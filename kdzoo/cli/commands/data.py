@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
         show_json(sets)
         return 0
     rows = [(s["name"], FOUND[s["found"]], _size(s["size"]), s["license"], s["where"] or s["get"]) for s in sets]
-    show_table(("name", "status", "size", "license", "where, or how to get it"), rows)
+    show_table(("name", "status", "size", "license", "where, or how to get it"), rows, whole=True)
     return 0
 
 

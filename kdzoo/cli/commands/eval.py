@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from kdzoo.cli.arguments import add_json, add_plugins, load_plugins
-from kdzoo.terminal.console import say, show_json, show_table, warn
+from kdzoo.terminal.console import loading, say, show_json, show_table, warn
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    loading(f"torch, {args.model} and its data")
     from kdzoo.export import deployed, evaluated
 
     load_plugins(args)

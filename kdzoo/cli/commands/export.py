@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from kdzoo.cli.arguments import add_json, add_plugins, load_plugins
-from kdzoo.terminal.console import say, show, show_json
+from kdzoo.terminal.console import loading, say, show, show_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    loading(f"torch and {args.run}")
     from kdzoo.export import deployed, export
 
     load_plugins(args)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from kdzoo.cli.arguments import add_json, add_recipe, load_plugins
-from kdzoo.terminal.console import main_process, show_json, show_table
+from kdzoo.terminal.console import loading, main_process, show_json, show_table
 
 if TYPE_CHECKING:
     from kdzoo.engine.results import Result
@@ -21,6 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if not args.quiet:
+        loading(f"torch and the recipe {args.recipe}")
     from kdzoo.api import train
     from kdzoo.recipe.load import load
 
@@ -36,7 +38,7 @@ def show_result(result: Result, *, as_json: bool) -> None:
     if as_json:
         show_json({"folder": str(result.folder), **result.values})
     else:
-        show_table(("result", "value"), [*rows(result.values), ("run folder", str(result.folder))])
+        show_table(("result", "value"), [*rows(result.values), ("run folder", str(result.folder))], whole=True)
 
 
 def rows(values: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -86,6 +86,7 @@ def _plugin(kind: str, name: str, *, as_json: bool) -> None:
         "settings": [(s["name"], s["type"], json.dumps(s["default"], default=str)) for s in found["settings"]],
         "terms": [(term, f"weight {weight:g}") for term, weight in found.get("terms", {}).items()],
         "needs": [(need, json.dumps(value, default=str)) for need, value in (found.get("needs") or {}).items()],
+        "wants": [(want, json.dumps(value, default=str)) for want, value in (found.get("wants") or {}).items()],
         "recipes": [(recipe,) for recipe in found["recipes"]],
     }
     for title, listed in rows.items():

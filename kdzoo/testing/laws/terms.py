@@ -55,8 +55,9 @@ class TermLaws(Laws):
             if self.method != "hard_label":
                 assert shifted["hard_label.hard_label"] == values["hard_label.hard_label"]
             method = run.methods[self.method]
-            seen, _ = method._transformed(run.view(step, method))
-            assert torch.equal(seen.student.rows.logits, Shift()(seen.student.rows.logits, inner=step.student.rows.logits))
+            read = run.view(step, method)
+            seen, _ = method._transformed(read)
+            assert torch.equal(seen.student.rows.logits, Shift()(None, inner=read.student.rows.logits))
             if self.uses_logits(run, step):
                 mine = [name for name in values if name.startswith(f"{self.method}.")]
                 assert any(shifted[n] != values[n] for n in mine), "the method reads logits past its transforms"

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from kdzoo.errors import CapabilityError, RecipeError
 from kdzoo.functional.float32 import in_float32
+from kdzoo.protocol.blame import loaded
 from kdzoo.protocol.needs import Needs
 from kdzoo.protocol.outputs import Batch, Output, Rows
 from kdzoo.protocol.roles import Data
@@ -84,8 +85,7 @@ class EntityAlignment(Task):
 
     @cached_property
     def graphs(self) -> Aligned:
-        loaded: Aligned = self.data.load(self.root)
-        return loaded
+        return loaded(self.data, self.root, Aligned)
 
     def open(self, *, needs: Needs, streams: Streams, device: torch.device, root: Path | None) -> None:
         self.root, self.streams, self.device = root, streams, device

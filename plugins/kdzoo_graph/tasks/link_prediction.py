@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from kdzoo.errors import CapabilityError, RecipeError
 from kdzoo.functional.labels import cross_entropy
+from kdzoo.protocol.blame import loaded
 from kdzoo.protocol.needs import Needs
 from kdzoo.protocol.outputs import Batch, Output, Rows
 from kdzoo.protocol.roles import Data
@@ -78,8 +79,7 @@ class LinkPrediction(Task):
 
     @cached_property
     def triples(self) -> Triples:
-        loaded: Triples = self.data.load(self.root)
-        return loaded
+        return loaded(self.data, self.root, Triples)
 
     def open(self, *, needs: Needs, streams: Streams, device: torch.device, root: Path | None) -> None:
         self.root, self.streams, self.device = root, streams, device

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 
 from kdzoo.errors import RecipeError
 from kdzoo_knowledge.declaration.consistency import conflict, cycle
-from kdzoo_knowledge.declaration.expressions import Atom, Expression, IsA, at_most
+from kdzoo_knowledge.declaration.expressions import And, Atom, Expression, ForAll, If, IsA, Not, Or, at_most
 from kdzoo_knowledge.declaration.vocabulary import Head, Vocabulary
 from kdzoo_knowledge.logic.truth import TNorm
 from kdzoo_knowledge.theory import RuleLike, Theory
@@ -86,6 +87,10 @@ class Knowledge:
     @cached_property
     def theories(self) -> Mapping[str, Theory]:
         """The rules about each kind of thing, compiled; only kinds that have rules."""
+        return self.compiled()
+
+    def compiled(self) -> dict[str, Theory]:
+        """The same, made anew: a module for whoever moves it to a device."""
         about: dict[str, list[Rule]] = {}
         for rule in self.rules:
             about.setdefault(self.vocabulary.subject(rule.formula.atoms()), []).append(rule)
@@ -100,6 +105,21 @@ def is_a(child: Atom, parent: Atom) -> Rule:
 def exclusive(name: str, atoms: Sequence[Expression]) -> Rule:
     """At most one of the atoms."""
     return Rule(name, at_most(1, *atoms))
+
+
+def sums(whole: Sequence[Atom], parts: Sequence[Sequence[Atom]], name: str) -> Rule:
+    """The class of the whole has the number that is the sum of the numbers of the parts' classes.
+
+    Args: whole, parts: the atoms of softmax heads in order of their numbers, from 0.
+    """
+    reached: dict[int, list[Expression]] = {}
+    for numbers in product(*(range(len(part)) for part in parts)):
+        together = And(tuple(part[number] for part, number in zip(parts, numbers, strict=True)))
+        reached.setdefault(sum(numbers), []).append(together)
+    known = [If((atom, Or(tuple(reached[number])))) for number, atom in enumerate(whole) if number in reached]
+    never = [Not((atom,)) for number, atom in enumerate(whole) if number not in reached]
+    beyond = [Not((each,)) for number, each_way in reached.items() if number >= len(whole) for each in each_way]
+    return Rule(name, ForAll((*known, *never, *beyond)))
 
 
 def _together(rules: Sequence[RuleLike]) -> str:

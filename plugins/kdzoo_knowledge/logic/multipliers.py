@@ -31,44 +31,54 @@ def cap(priority: float) -> float:
     return -math.log(1 - min(priority, 1 - 1e-15))
 
 
-def due(iteration: int, last: int, *, warmup: int, every: int) -> bool:
-    """Whether a dual update falls on this iteration (from 0), the last one having been at `last` (0 for none)."""
-    return iteration > warmup and iteration - last > every
-
-
 def update_times(iterations: int, *, warmup: int, every: int, increase: int) -> list[int]:
-    """At which of so many iterations dual updates fall, if the distance grows by `increase` at each.
+    """At which of so many iterations (from 0) dual updates fall.
+
+    The first one after `warmup` and `every` iterations, the next more than `every` later; that distance grows by `increase` at
+    each.
 
     >>> update_times(80, warmup=10, every=10, increase=5)
     [11, 27, 48, 74]
     """
     times: list[int] = []
-    for iteration in range(iterations):
-        if due(iteration, times[-1] if times else 0, warmup=warmup, every=every + increase * len(times)):
-            times.append(iteration)
-    return times
+    while True:
+        after = max(warmup, every) if not times else times[-1] + every + increase * len(times)
+        if after + 1 >= iterations:
+            return times
+        times.append(after + 1)
 
 
-class AdamAscent:
-    """DomiKnowS's ascent: Adam on the negated gradient, its rate times sqrt((k + 1) / (k + 2)) after update k = 1, 2, ...
+def updates_before(iteration: int, *, warmup: int, every: int, increase: int) -> int:
+    """How many updates fall on the iterations before this one."""
+    first = max(warmup, every) + 1
+    if not increase:
+        return max(0, (iteration - 1 - first) // (every + 1) + 1)
+    return len(update_times(iteration, warmup=warmup, every=every, increase=increase))
 
-    State as tensors (K,): `mean`, `square` and the number of updates, so that it can be kept in buffers.
+
+def adam_ascended(
+    multipliers: Tensor,
+    violations: Tensor,
+    moments: Tensor,
+    *,
+    rate: float = 0.05,
+    updates: int,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+) -> tuple[Tensor, Tensor]:
+    """DomiKnowS's ascent: the multipliers (K,) and the moments (2, K) after one more update than `updates`.
+
+    Adam on the negated gradient, its rate times sqrt((k + 1) / (k + 2)) after update k = 1, 2, ...
     """
+    gradient = -violations
+    mean = beta1 * moments[0] + (1 - beta1) * gradient
+    square = beta2 * moments[1] + (1 - beta2) * gradient.square()
+    count = updates + 1
+    step = (mean / (1 - beta1**count)) / ((square / (1 - beta2**count)).sqrt() + eps)
+    return multipliers - adam_rate(rate, updates) * step, torch.stack([mean, square])
 
-    def __init__(self, rules: int, *, rate: float = 0.05, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8) -> None:
-        self.rate, self.beta1, self.beta2, self.eps = rate, beta1, beta2, eps
-        self.mean, self.square, self.updates = torch.zeros(rules), torch.zeros(rules), 0
 
-    def rate_now(self) -> float:
-        """rate * prod_k sqrt((k + 1) / (k + 2)) = rate / sqrt(1 + updates / 2)."""
-        return decayed(self.rate, self.updates, 0.5)
-
-    def step(self, multipliers: Tensor, violations: Tensor) -> Tensor:
-        """(K,): the multipliers after one update."""
-        gradient = -violations
-        self.mean = self.beta1 * self.mean.to(gradient) + (1 - self.beta1) * gradient
-        self.square = self.beta2 * self.square.to(gradient) + (1 - self.beta2) * gradient.square()
-        rate, count = self.rate_now(), self.updates + 1
-        mean, square = self.mean / (1 - self.beta1**count), self.square / (1 - self.beta2**count)
-        self.updates = count
-        return multipliers - rate * mean / (square.sqrt() + self.eps)
+def adam_rate(rate: float, updates: int) -> float:
+    """rate * prod_k sqrt((k + 1) / (k + 2)) = rate / sqrt(1 + updates / 2)."""
+    return decayed(rate, updates, 0.5)

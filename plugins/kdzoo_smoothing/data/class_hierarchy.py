@@ -3,8 +3,9 @@
     w_gs = sqrt(tau) u_g + sqrt(1 - tau) e_gs,  u_g, e_gs orthonormal    cos(w_gs, w_gs') = tau within a superclass g, 0 between
     z_k = w_k x + sum_m sin(m w_k x + b_m), m = 1 .. difficulty,  x ~ N(0, I_d),  label = argmax_k z_k
 
-d >= G + G S for G superclasses of S classes each. The sines bend the borders between classes, so `difficulty` is how hard the task
-is. With none of them, or with one, which leaves the order of the scores, a linear classifier is perfect. The design is kdzoo's.
+d >= G + G S for G superclasses of S classes each. The sines bend the borders between classes, so `difficulty` is how hard the
+task is. With none of them, or with one, which leaves the order of the scores, a linear classifier is perfect.
+The design is kdzoo's.
 """
 
 from __future__ import annotations

@@ -16,11 +16,9 @@ import torch
 from torch import Tensor
 
 from kdzoo.data.sets import ImageSet
-from kdzoo.data.splits import FIXED_SEED
 from kdzoo.protocol.roles import Data
-from kdzoo.random import Streams
 from kdzoo.ranges import at_least
-from kdzoo_smoothing.data.parts import chosen
+from kdzoo_smoothing.data.parts import chosen, first_of_classes
 
 
 def tail(most: int, classes: int, ratio: float) -> Tensor:
@@ -31,16 +29,6 @@ def tail(most: int, classes: int, ratio: float) -> Tensor:
     """
     exponent = torch.arange(classes, dtype=torch.float64) / max(classes - 1, 1)
     return (most * ratio**-exponent).round().long().clamp(min=1)
-
-
-def head_of_classes(labels: Tensor, sizes: Tensor) -> Tensor:
-    """Sorted places (n,) in `labels` (N,) of at most `sizes[c]` (C,) samples of each class, chosen by a hash of the place."""
-    places = torch.arange(len(labels))
-    order = Streams(FIXED_SEED).uniform(places, 1, "long_tailed")[:, 0].argsort(stable=True)
-    order = order[labels[order].argsort(stable=True)]
-    counts = torch.bincount(labels, minlength=len(sizes))
-    rank = places - (counts.cumsum(0) - counts)[labels[order]]
-    return order[rank < sizes[labels[order]]].sort().values
 
 
 class LongTailed:
@@ -62,6 +50,6 @@ class LongTailed:
         sizes = tail(most, source.classes, self.ratio)
 
         def keep(part: str, labels: Tensor) -> Tensor:
-            return head_of_classes(labels, sizes) if part == "train" else torch.arange(len(labels))
+            return first_of_classes(labels, sizes) if part == "train" else torch.arange(len(labels))
 
         return chosen("long_tailed", source, keep)

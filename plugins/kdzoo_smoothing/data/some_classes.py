@@ -1,26 +1,33 @@
-"""The first classes of another source: nested subsets, for studies of how many classes there are."""
+"""The first classes of another source, and so many images of each: nested subsets, for studies of the number of classes."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from kdzoo.data.sets import ImageSet
 from kdzoo.errors import RecipeError
 from kdzoo.protocol.roles import Data
 from kdzoo.ranges import at_least
-from kdzoo_smoothing.data.parts import chosen
+from kdzoo_smoothing.data.parts import chosen, first_of_classes
 
 
 class SomeClasses:
-    """The images of the first `count` classes. Args: data: the source. count: at least 2."""
+    """The images of the first `count` classes.
+
+    Args:
+        data: the source. count: at least 2.
+        each: training images of a class at most, a fixed choice whatever the seed; null keeps all.
+    """
 
     kdzoo_kind = "data"
 
-    def __init__(self, *, data: Data, count: int) -> None:
+    def __init__(self, *, data: Data, count: int, each: int | None = None) -> None:
         at_least(2, count=count)
-        self.data, self.count = data, count
+        at_least(1, each=each)
+        self.data, self.count, self.each = data, count, each
 
     def load(self, root: Path | None = None) -> ImageSet:
         """Load the source and leave the other classes out. Raises RecipeError if it has fewer."""
@@ -29,6 +36,9 @@ class SomeClasses:
             raise RecipeError(f"task.data: count is {self.count}, but the source has {source.classes} classes; choose fewer.")
 
         def keep(part: str, labels: Tensor) -> Tensor:
-            return (labels < self.count).nonzero()[:, 0]
+            places = (labels < self.count).nonzero()[:, 0]
+            if part != "train" or self.each is None:
+                return places
+            return places[first_of_classes(labels[places], torch.full((self.count,), self.each))]
 
         return chosen("some_classes", source, keep, classes=self.count, class_names=source.class_names[: self.count])

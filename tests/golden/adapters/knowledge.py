@@ -14,7 +14,7 @@ from kdzoo_knowledge.inference.linear import program
 from kdzoo_knowledge.inference.solver import maximized
 from kdzoo_knowledge.logic.counting import count_distribution
 from kdzoo_knowledge.logic.masking import inference_masked
-from kdzoo_knowledge.logic.multipliers import AdamAscent, ascended, cap, decayed, update_times
+from kdzoo_knowledge.logic.multipliers import adam_ascended, adam_rate, ascended, cap, decayed, update_times
 from kdzoo_knowledge.logic.projection import marginals, projected
 from kdzoo_knowledge.logic.sampling import first_times, ratio_loss, score_loss, unique_loss
 from kdzoo_knowledge.logic.truth import TNORMS, Godel, Lukasiewicz, Product
@@ -201,11 +201,12 @@ def primal_dual(case):
         rate = decayed(hyper["eta0"], step, hyper["decay"])
         projected_.append(ascended(projected_[-1], violation, rate=rate))
     caps = torch.tensor([cap(p) for p in case.inputs["domiknows_p"].tolist()], dtype=torch.float64)
-    ascent, multipliers, rates = AdamAscent(3), [torch.ones_like(violations[0])], [0.05]
-    for violation in violations:
+    moments, multipliers = torch.zeros(2, 3).to(violations), [torch.ones_like(violations[0])]
+    for updates, violation in enumerate(violations):
         below = (multipliers[-1] <= caps.to(violation)).to(violation)
-        multipliers.append(ascent.step(multipliers[-1], violation * below))
-        rates.append(ascent.rate_now())
+        moved, moments = adam_ascended(multipliers[-1], violation * below, moments, updates=updates)
+        multipliers.append(moved)
+    rates = [adam_rate(0.05, updates) for updates in range(len(violations) + 1)]
     schedule = {name: hyper[key] for name, key in (("warmup", "warmup"), ("every", "freq0"), ("increase", "freq_increase"))}
     wanted = case.expected["out.dual_update_iters"]
     return {

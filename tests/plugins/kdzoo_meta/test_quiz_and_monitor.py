@@ -9,20 +9,23 @@ from typing import Any
 import pytest
 import torch
 from kdzoo_meta.quiz import draw
-from meta_cases import meta_gradient, objective, recipe
+from meta_cases import SmoothMLP, meta_gradient, objective, recipe
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
+from kdzoo import registry
 from kdzoo.engine.assemble import assemble
 from kdzoo.engine.checkpoint import Checkpoints
 from kdzoo.engine.feed import Feed
-from kdzoo.engine.launch import launch
+from kdzoo.engine.launch import DEPLOYED, launch
 from kdzoo.engine.observers import Observer
 from kdzoo.engine.position import Position
 from kdzoo.engine.run import Run
 from kdzoo.engine.stages import StagePlan
 from kdzoo.engine.training_step import train_step, update_teacher
 from kdzoo.protocol.outputs import Batch
+from kdzoo.recipe.load import Recipe
+from kdzoo.testing.laws.helpers import Killed, Killer, logged_losses
 
 ADAMW = {"use": "adamw", "lr": 0.01}
 
@@ -161,13 +164,13 @@ def test_teacher_optimizers_and_record_come_back_from_a_checkpoint(settings: dic
 
     for window in windows[:2]:
         go(run, window)
-    Checkpoints(tmp_path, 1).save(run, Position(0, 0, 2), Observer())
+    Checkpoints(tmp_path, keep=1, identity="a", run=run).save(run, Position(0, 0, 2), Observer())
     for window in windows[2:4]:
         go(run, window)
     again, other = entered(made)
-    checkpoints = Checkpoints(tmp_path, 1)
+    checkpoints = Checkpoints(tmp_path, keep=1, identity="a", run=again)
     place, _ = checkpoints.load(again, Observer())
-    checkpoints.restore_optimizers(again)
+    checkpoints.restore_stage(again)
     assert place.batch == 2
     for window in Feed(again).windows(0, start=2, size=1):
         go(again, window)
@@ -195,3 +198,28 @@ def test_two_runs_end_with_the_same_teacher(tmp_path: Path) -> None:
     common = {key for key in ends[0] if key.startswith("teachers.")}
     assert common
     assert all(torch.equal(ends[0][key], ends[1][key]) for key in common)
+
+
+class WithSiLU(SmoothMLP):
+    """A first derivative has forward mode here, a second one has not."""
+
+    def __init__(self, *, classes: int, channels: int = 1, size: int) -> None:
+        super().__init__(classes=classes, channels=channels, size=size)
+        self.act = nn.SiLU()  # type: ignore[assignment]
+
+
+@pytest.mark.filterwarnings("ignore:the student has no forward-mode differentiation")
+def test_a_run_that_fell_back_to_finite_differences_resumes_with_them(tmp_path: Path) -> None:
+    registry.register("models", "meta_test_silu", WithSiLU)
+
+    def made(out: Path) -> Recipe:
+        runtime = {"device": "cpu", "out": str(out), "checkpoint_every": 1, "log_every": 1}
+        student = {"use": "meta_test_silu"}
+        return recipe("mlp", "kl", {"window": 2}, student=student, runtime=runtime, train={"epochs": 1, "batch_size": 8})
+
+    whole = launch(made(tmp_path / "whole"))
+    with pytest.raises(Killed):
+        launch(made(tmp_path / "broken"), listeners=[Killer(5)])
+    resumed = launch(made(tmp_path / "broken"))
+    assert logged_losses(whole.folder) == logged_losses(resumed.folder)
+    assert (whole.folder / DEPLOYED).read_bytes() == (resumed.folder / DEPLOYED).read_bytes()

@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 import pytest
 import torch
 from kdzoo_smoothing.data.class_hierarchy import ClassHierarchy, class_scores, class_weights
-from kdzoo_smoothing.data.long_tailed import LongTailed, head_of_classes, tail
+from kdzoo_smoothing.data.long_tailed import LongTailed, tail
+from kdzoo_smoothing.data.parts import first_of_classes
 from kdzoo_smoothing.data.some_classes import SomeClasses
 
 from kdzoo import testing
@@ -104,7 +105,7 @@ def test_sizes_fall_by_a_constant_factor_to_the_ratio() -> None:
 
 def test_a_class_never_gives_more_than_it_has() -> None:
     labels = torch.tensor([0, 1, 0, 2, 1, 0])
-    places = head_of_classes(labels, torch.tensor([2, 2, 2]))
+    places = first_of_classes(labels, torch.tensor([2, 2, 2]))
     assert torch.bincount(labels[places]).tolist() == [2, 2, 1]
     assert places.tolist() == sorted(places.tolist())
 
@@ -120,7 +121,7 @@ def test_only_the_training_part_gets_a_tail() -> None:
 
 def test_a_larger_ratio_leaves_a_subset() -> None:
     labels = Digits().load().train.labels
-    few, more = (set(head_of_classes(labels, tail(120, 10, ratio)).tolist()) for ratio in (50.0, 10.0))
+    few, more = (set(first_of_classes(labels, tail(120, 10, ratio)).tolist()) for ratio in (50.0, 10.0))
     assert few < more
 
 
@@ -130,6 +131,12 @@ def test_the_first_classes_keep_their_labels_in_all_parts() -> None:
     assert made.class_names == ("0", "1", "2")
     for part in made.parts.values():
         assert part.labels.unique().tolist() == [0, 1, 2]
+
+
+def test_each_class_keeps_so_many_training_images() -> None:
+    made, whole = SomeClasses(data=Digits(), count=4, each=30).load(), SomeClasses(data=Digits(), count=4).load()
+    assert torch.bincount(made.train.labels).tolist() == [30, 30, 30, 30]
+    assert torch.equal(made.test.images, whole.test.images)
 
 
 def test_more_classes_than_the_source_has_is_a_sentence() -> None:

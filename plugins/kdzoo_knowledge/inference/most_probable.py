@@ -1,0 +1,101 @@
+"""The most probable state of a theory's heads in which its hard rules hold; broken soft rules cost their priority.
+
+`exact` enumerates the states of each component, in tensors; `milp` solves integer programs by HiGHS, with a limit of time.
+`auto` enumerates where that is possible. Where no optimum was proven in time the most probable classes themselves are taken,
+and counted.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from kdzoo_knowledge.exact import STATES, States
+from kdzoo_knowledge.inference.linear import cost, program
+from kdzoo_knowledge.inference.solver import maximized
+from kdzoo_knowledge.logic.weighted import FLOOR
+from kdzoo_knowledge.theory import Theory
+
+How = Literal["auto", "exact", "milp"]
+FEW = 2**16
+"""States that `auto` enumerates at most: more take longer than the integer program."""
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """1 at the literals that hold (G, L); groundings without a proven optimum; seconds."""
+
+    literals: Tensor
+    fallbacks: int
+    seconds: float
+
+
+class MostProbable(nn.Module):
+    """Inference in one theory. Args: how: see above. time_limit: seconds for 64 groundings, None for no limit."""
+
+    def __init__(self, theory: Theory, *, how: How = "auto", time_limit: float | None = None, owner: str = "inference") -> None:
+        super().__init__()
+        self.theory, self.time_limit = theory, time_limit
+        limit = {"auto": FEW, "exact": STATES, "milp": 0}[how]
+        exact = how == "exact" or all(component.size <= limit for component in theory.components)
+        parts = [States(component, owner) for component in theory.components] if exact else []
+        self.parts = nn.ModuleList(parts)
+        for number, part in enumerate(parts):
+            costs = torch.tensor([cost(theory.rules[rule]) for rule in part.rules])
+            self.register_buffer(f"costs{number}", costs, persistent=False)
+        self.program = None if exact else program(theory)
+
+    @torch.no_grad()
+    def forward(self, literals: Tensor) -> Inferred:
+        """From log-probabilities (G, L)."""
+        started = time.perf_counter()
+        found, fallbacks = likeliest(self.theory, literals), 0
+        if self.program is None:
+            for number, part in enumerate(self.parts):
+                assert isinstance(part, States)
+                best = part.most_probable(literals, self.get_buffer(f"costs{number}"))
+                columns = part.get_buffer("columns")
+                found = found.index_copy(1, columns, best.index_select(1, columns).to(found.dtype))
+            return Inferred(found, 0, time.perf_counter() - started)
+        weights = literals.clamp_min(FLOOR).double().cpu()
+        solved = maximized(self.program, self._of_atoms(weights).numpy(), time_limit=self.time_limit)
+        optimal = torch.from_numpy(solved.optimal).to(found.device)
+        chosen = self._literals(torch.from_numpy(solved.values).to(found.dtype)).to(found.device)
+        fallbacks = int((~optimal).sum())
+        return Inferred(torch.where(optimal[:, None], chosen, found), fallbacks, solved.seconds)
+
+    def _of_atoms(self, weights: Tensor) -> Tensor:
+        """(G, A): what it adds that an atom is true; of a binary concept, against its being false."""
+        parts = []
+        for variable in self.theory.variables:
+            own = weights[:, variable.start : variable.start + variable.width]
+            n = len(variable.head.classes)
+            parts.append(own[:, :n] - own[:, n:] if variable.head.binary else own)
+        return torch.cat(parts, 1)
+
+    def _literals(self, atoms: Tensor) -> Tensor:
+        """(G, L) from 0 and 1 of the atoms (G, A)."""
+        parts, start = [], 0
+        for variable in self.theory.variables:
+            own = atoms[:, start : start + len(variable.head.classes)]
+            parts += [own, 1 - own] if variable.head.binary else [own]
+            start += len(variable.head.classes)
+        return torch.cat(parts, 1)
+
+
+def likeliest(theory: Theory, literals: Tensor) -> Tensor:
+    """(G, L): 1 at the most probable literal of each choice, whatever the rules say."""
+    parts = []
+    for variable in theory.variables:
+        own = literals[:, variable.start : variable.start + variable.width]
+        n = len(variable.head.classes)
+        if variable.head.binary:
+            yes = own[:, :n] > own[:, n:]
+            parts += [yes, ~yes]
+        else:
+            parts.append(torch.arange(n, device=own.device) == own.argmax(1, keepdim=True))
+    return torch.cat(parts, 1).to(literals.dtype)

@@ -1,0 +1,1 @@
+"""Tasks whose outputs are several heads with knowledge over them."""

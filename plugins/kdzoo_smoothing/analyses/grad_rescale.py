@@ -1,0 +1,162 @@
+"""Gradient rescaling: by how much a teacher's soft term changes the size of each sample's gradient.
+
+Tang, Shivanna, Zhao, Lin, Singh, Chi, Jain, "Understanding and Improving Knowledge Distillation", arXiv 2002.03532. With the
+loss (1 - a) CE + a H(q, p~), where p~ and q are the student's and the teacher's softmax at the temperature T, and p the
+student's at 1, the logits of a sample of class t have the gradients
+
+    g_ce = p - y            g_kd = (1 - a) (p - y) + a / T (p~ - q)
+
+and their ratio at the true class, which is also that of the sums over the other classes, is
+
+    w_t = (1 - a) + a / T (q_t - p~_t) / (1 - p_t).
+
+At T = 1 it grows with the teacher's confidence q_t. There is no T^2 in front of the soft term here; a loss with it is this one
+with a / (a + (1 - a) / T^2) in the place of a, up to a factor that all samples share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from kdzoo.errors import CapabilityError
+from kdzoo.protocol.analysis import TRAIN, Analysis, Answers, Findings, Measured, Table, Wants
+from kdzoo.protocol.figures import Figure, Line, Mark, Panel, Points
+from kdzoo.ranges import above, between
+from kdzoo_smoothing.analyses.by_class import Labeled, labeled
+
+MOST_POINTS = 2000
+
+
+class Rescaling(NamedTuple):
+    """Of each sample: gradients (N, K) of both losses, their ratio at the true class (N,), that of the sums of their absolute
+    values (N,), and the teacher's and the student's probability of the true class at the temperature (N,)."""
+
+    grad_ce: Tensor
+    grad_kd: Tensor
+    weight: Tensor
+    weight_l1: Tensor
+    teacher: Tensor
+    student: Tensor
+
+
+def rescaling(student: Tensor, teacher: Tensor, target: Tensor, *, weight: float, temperature: float) -> Rescaling:
+    """Gradients of student logits (N, K) with a teacher's (N, K), and their ratios.
+
+    Args: weight: `a`, of the soft term.
+    """
+    place = target[:, None]
+    plain, soft, theirs = student.softmax(1), (student / temperature).softmax(1), (teacher / temperature).softmax(1)
+    others = student.scatter(1, place, -torch.inf).logsumexp(1).sub(student.logsumexp(1)).exp()  # 1 - p_t, exact near 0
+    grad_ce = plain.scatter(1, place, -others[:, None])
+    grad_kd = (1 - weight) * grad_ce + weight / temperature * (soft - theirs)
+    confidence, own = theirs.gather(1, place)[:, 0], soft.gather(1, place)[:, 0]
+    ratio = (1 - weight) + weight / temperature * (confidence - own) / others
+    return Rescaling(grad_ce, grad_kd, ratio, grad_kd.abs().sum(1) / grad_ce.abs().sum(1), confidence, own)
+
+
+def pearson(a: Tensor, b: Tensor) -> float:
+    """The linear correlation of two vectors (N,); NaN where one of them is constant."""
+    a, b = a - a.mean(), b - b.mean()
+    return (a @ b / (a.norm() * b.norm())).item()
+
+
+def spearman(a: Tensor, b: Tensor) -> float:
+    """The correlation of the ranks of two vectors (N,); equal values share their mean rank."""
+    return pearson(_ranks(a), _ranks(b))
+
+
+class GradRescale(Analysis):
+    """By how much a teacher's soft term changes the size of each sample's gradient, and whether that follows its confidence.
+
+    Args:
+        weight: of the soft term, above 0 and at most 1.
+        temperature: of both softmaxes.
+        split: of which samples; a gradient is one of training.
+        samples: how many of them, the same for all runs.
+    """
+
+    def __init__(self, *, weight: float = 0.9, temperature: float = 4.0, split: str = TRAIN, samples: int = 5000) -> None:
+        above(0, weight=weight, temperature=temperature, samples=samples)
+        between(0, 1, weight=weight)
+        self.weight, self.temperature, self.split, self.samples = weight, temperature, split, samples
+
+    def wants(self) -> Wants:
+        return Wants(splits=(self.split,), teacher=True, epochs=True, samples=self.samples, capabilities=frozenset({"classes"}))
+
+    def analyze(self, runs: Sequence[Measured]) -> Findings:
+        values, notes, found = {}, [], {}
+        for run in runs:
+            own = labeled(run, self.split)
+            notes += own.notes
+            teacher = _compared(run, run.teaching.splits[self.split], own)
+            over = {epoch: self._of(model.splits[self.split], teacher, own) for epoch, model in run.over_epochs().items()}
+            found[run.name], steps = over[run.trained], {epoch: _correlations(each) for epoch, each in over.items()}
+            last = found[run.name]
+            if len(over) == 1:
+                notes.append(f"{run.name}: no checkpoint of an earlier epoch is there; a run keeps all with runtime.keep=1000.")
+            values[run.name] = {
+                "split": self.split,
+                "weight": self.weight,
+                "temperature": self.temperature,
+                "samples": len(own.target),
+                "mean_weight": last.weight.mean().item(),
+                "median_weight": last.weight.median().item(),
+                "mean_weight_l1": last.weight_l1.mean().item(),
+                **steps[run.trained],
+                "epochs": {str(epoch): each for epoch, each in steps.items()},
+            }
+        headers = ("run", "mean w", "median w", "Pearson with q", "Spearman with q")
+        rows = [tuple(own[key] for key in ("mean_weight", "median_weight", "pearson", "spearman")) for own in values.values()]
+        title = f"Weights of samples on {self.split}, a = {self.weight:g}, T = {self.temperature:g}"
+        table = Table(title, headers, [(name, *row) for name, row in zip(values, rows, strict=True)])
+        return Findings(values, [table], [self._figure(found, values)], notes)
+
+    def _of(self, answers: Answers, teacher: Tensor, own: Labeled) -> Rescaling:
+        student = answers.logits[own.kept].double()
+        return rescaling(student, teacher, own.target, weight=self.weight, temperature=self.temperature)
+
+    def _figure(self, found: dict[str, Rescaling], values: dict[str, dict[str, object]]) -> Figure:
+        points: list[Mark] = []
+        for name, each in found.items():
+            shown = torch.linspace(0, len(each.weight) - 1, min(len(each.weight), MOST_POINTS)).round().long()
+            points.append(Points(name, each.teacher[shown], each.weight[shown]))
+        lines: list[Mark] = []
+        for name, own in values.items():
+            steps: dict[str, dict[str, float]] = own["epochs"]  # type: ignore[assignment]
+            for kind in ("pearson", "spearman"):
+                y = [each[kind] for each in steps.values()]
+                x = [float(epoch) for epoch in steps]
+                lines.append(Line(f"{name}, {kind.title()}", x, y, group=name, dashed=kind == "spearman"))
+        panels = [
+            Panel("Each sample", "teacher's probability of the true class q", "weight w", points, x_range=(0, 1)),
+            Panel("Over training", "epochs", "correlation of w and q", lines, y_range=(-1, 1)),
+        ]
+        caption = (
+            f"w is the gradient at the true class with the soft term, over that without it (a = {self.weight:g}, "
+            f"T = {self.temperature:g})."
+        )
+        return Figure("rescaling", f"How the teacher rescales gradients, {self.split}", panels, caption)
+
+
+def _compared(run: Measured, answers: Answers, own: Labeled) -> Tensor:
+    """The teacher's logits of the samples that have a class. Raises CapabilityError where it has other classes."""
+    if answers.logits.shape[1] != own.classes:
+        raise CapabilityError(
+            f"the run {run.name}: its teacher tells {answers.logits.shape[1]} classes apart, its student {own.classes}; "
+            "weights of samples compare the same classes."
+        )
+    return answers.logits[own.kept].double()
+
+
+def _correlations(found: Rescaling) -> dict[str, float]:
+    return {"pearson": pearson(found.weight, found.teacher), "spearman": spearman(found.weight, found.teacher)}
+
+
+def _ranks(values: Tensor) -> Tensor:
+    _, place, counts = values.unique(return_inverse=True, return_counts=True)
+    last = counts.cumsum(0).double()
+    return (last - (counts.double() - 1) / 2)[place]

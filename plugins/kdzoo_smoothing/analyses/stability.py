@@ -1,0 +1,104 @@
+"""Stability: how much what a model says of a class varies from sample to sample.
+
+Shen, Liu, Xu, Chen, Cheng, Savvides, "Is Label Smoothing Truly Incompatible with Knowledge Distillation: An Empirical Study",
+ICLR 2021, arXiv 2104.00676. With p_i the softmax of sample i, of class c, and m_c the mean of p_i over the n_c samples of c:
+
+    1 - S = 1/K sum_c v_c
+
+    vector_sq    v_c = 1/n_c sum_i |p_i - m_c|^2                    equation 2 of the paper
+    vector_norm  v_c = 1/n_c sum_i |p_i - m_c|
+    scalar_sq    v_c = 1/n_c sum_i (p_ic - m_cc)^2                  of the true class alone
+    scalar_std   v_c = sqrt(1/n_c sum_i (p_ic - m_cc)^2)
+
+The paper prints 1 - S, "aggregated intra-class variance"; its equation leaves open which form its tables hold, and of which
+split they are, so all four are computed and named. The spread between classes is ours: the mean squared distance of the m_c to
+their mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from kdzoo.protocol.analysis import Analysis, Findings, Measured, Table, Wants
+from kdzoo.protocol.figures import Bars, Figure, Line, Mark, Panel
+from kdzoo_smoothing.analyses.by_class import class_means, labeled, names_of
+
+Variant = Literal["vector_sq", "vector_norm", "scalar_sq", "scalar_std"]
+VARIANTS: tuple[Variant, ...] = ("vector_sq", "vector_norm", "scalar_sq", "scalar_std")
+MOST_BARS = 20
+
+
+def within_class(probabilities: Tensor, target: Tensor, variant: Variant = "vector_sq") -> Tensor:
+    """The spread v_c (K,) of probabilities (N, K) within each class of target (N,); NaN for a class without samples."""
+    classes = probabilities.shape[1]
+    deviation = probabilities - class_means(probabilities, target, classes)[target]
+    if variant.startswith("scalar"):
+        deviation = deviation.gather(1, target[:, None])
+    squared = deviation.square().sum(1)
+    found = class_means(squared.sqrt() if variant == "vector_norm" else squared, target, classes)
+    return found.sqrt() if variant == "scalar_std" else found
+
+
+def between_class(probabilities: Tensor, target: Tensor) -> Tensor:
+    """The mean squared distance of the class means to their own mean, over the classes that have samples."""
+    means = class_means(probabilities, target, probabilities.shape[1])
+    means = means[~means.isnan().any(1)]
+    return (means - means.mean(0)).square().sum(1).mean()
+
+
+class Stability(Analysis):
+    """How much what a model says of a class varies from sample to sample (Shen et al., ICLR 2021); four variants.
+
+    Args:
+        variant: the one that figures show; the values have all.
+        split: of which samples.
+    """
+
+    def __init__(self, *, variant: Variant = "vector_sq", split: str = "test") -> None:
+        self.variant, self.split = variant, split
+
+    def wants(self) -> Wants:
+        return Wants(splits=(self.split,), capabilities=frozenset({"classes"}))
+
+    def analyze(self, runs: Sequence[Measured]) -> Findings:
+        values, notes = {}, []
+        for run in runs:
+            own = labeled(run, self.split, least=2)
+            notes += own.notes
+            spread = {each: within_class(own.probabilities, own.target, each) for each in VARIANTS}
+            chosen = spread[self.variant].masked_fill(~own.present, torch.nan)
+            values[run.name] = {
+                "split": self.split,
+                "variant": self.variant,
+                "one_minus_stability": chosen.nanmean().item(),
+                "variants": {each: spread[each][own.present].mean().item() for each in VARIANTS},
+                "between_class": between_class(own.probabilities, own.target).item(),
+                "per_class": chosen.tolist(),
+            }
+        headers = ("run", *(f"1 − S, {each}" for each in VARIANTS), "between classes")
+        rows = [(name, *found["variants"].values(), found["between_class"]) for name, found in values.items()]
+        return Findings(
+            values, [Table(f"Spread within classes on {self.split}", headers, rows)], [self._figure(runs, values)], notes
+        )
+
+    def _figure(self, runs: Sequence[Measured], values: dict[str, dict[str, object]]) -> Figure:
+        spreads = {name: found["per_class"] for name, found in values.items()}
+        classes = names_of(runs[0], max(len(each) for each in spreads.values()))
+        whole = [Bars(name, [found["one_minus_stability"]], group=name) for name, found in values.items()]
+        unit = "probability²" if self.variant.endswith("_sq") else "probability"
+        few = len(classes) <= MOST_BARS
+        each: list[Mark] = (
+            [Bars(name, own) for name, own in spreads.items()]
+            if few
+            else [Line(name, range(len(own)), sorted(own, reverse=True), markers=False) for name, own in spreads.items()]
+        )
+        panels = [
+            Panel("Mean over classes", "", f"1 − S ({unit})", whole, ["all classes"]),
+            Panel("By class", "class" if few else "classes, in order of their spread", f"spread ({unit})", each, classes * few),
+        ]
+        caption = f"Variant {self.variant}. Lower: what a model says depends less on the sample, and more on its class alone."
+        return Figure("stability", f"Spread of predictions within classes, {self.split}", panels, caption)

@@ -1,0 +1,276 @@
+"""Other code is another run: whatever a function, class or module is made of; what cannot be read equals nothing."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import linecache
+import re
+import sys
+import textwrap
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from kdzoo.recipe.hashing import content, unknown_in
+
+NAME, HELPER = "own_code", "own_helper"
+NET = """
+    import functools
+    import torch
+    from torch import nn
+
+    def twice(x):
+        return 2 * x
+
+    class Base(nn.Module):
+        GAIN = 1
+
+        def prepared(self, x):
+            return x + 14
+
+        @staticmethod
+        def scaled(x):
+            return x * 3
+
+        @property
+        def shift(self):
+            return 4
+
+    class Block(nn.Module):
+        def forward(self, x):
+            return x - 5
+
+    SCALE, TABLE, BIAS = 6, {"a": (7, 8)}, torch.zeros(13)
+
+    class Net(Base):
+        def __init__(self):
+            super().__init__()
+            self.blocks = nn.ModuleList([Block()])
+            self.width = 9
+            self.act = nn.functional.relu
+            self.register_buffer("own", torch.full((15,), 10), persistent=False)
+
+        def forward(self, x, *, power=11):
+            def inner(y):
+                return [y + 12 for _ in range(16)][17]
+            return self.act(inner(twice(self.blocks[18](self.prepared(x) * SCALE + TABLE["a"][19] + BIAS)))) ** power
+"""
+FACTORY = """
+    import dataclasses, enum, functools
+    import own_helper
+
+    class Mode(enum.Enum):
+        FAST = 21
+
+    @dataclasses.dataclass
+    class Config:
+        depth: int = 22
+
+    CONFIG = Config()
+
+    def counted(function):
+        @functools.wraps(function)
+        def wrapper(*args, **kwargs):
+            return function(*args, **kwargs) + 23
+        return wrapper
+
+    @functools.lru_cache
+    def cached(x):
+        return x + 24
+
+    @counted
+    def decorated(x):
+        return x + 25
+
+    def closing(value):
+        def built(*, width=26):
+            from own_helper import late
+            own = late() + width + value + cached(1) + decorated(1)
+            return own + CONFIG.depth + Mode.FAST.value + own_helper.WIDTH + made(1)
+        return built
+
+    made = functools.partial(lambda a, b: a + b + 27, b=28)
+    pair = (lambda x: x + 29, lambda x: x + 30)
+    Net = closing(31)
+"""
+
+
+def load(folder: Path, text: str, name: str = NAME) -> types.ModuleType:
+    """The module of a file with this text, as a script would import it."""
+    folder.mkdir(exist_ok=True)
+    file = folder / f"{name}.py"
+    file.write_text(textwrap.dedent(text))
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    sys.dont_write_bytecode, before = True, sys.dont_write_bytecode
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.dont_write_bytecode = before
+    return module
+
+
+@pytest.fixture(autouse=True)
+def _modules(tmp_path: Path) -> Iterator[None]:
+    load(tmp_path, "WIDTH = 32\ndef late():\n    return 33\n", HELPER)
+    yield
+    for name in (NAME, HELPER):
+        sys.modules.pop(name, None)
+
+
+def seen(obj: Any) -> str:
+    return json.dumps(content(obj), sort_keys=True)
+
+
+@pytest.mark.parametrize("whole", [NET, FACTORY])
+def test_the_same_code_in_another_place_is_the_same(whole: str, tmp_path: Path) -> None:
+    first = seen(load(tmp_path / "a", whole).Net)
+    assert seen(load(tmp_path / "b", f"# a line more\n{textwrap.dedent(whole)}").Net) == first
+    assert unknown_in(seen(sys.modules[NAME].Net)) == []
+
+
+@pytest.mark.parametrize("number", [*range(1, 20), "relu", "zeros"])
+def test_a_change_anywhere_in_a_module_is_another_module(number: int | str, tmp_path: Path) -> None:
+    changed = _changed(NET, number)
+    torch.manual_seed(0)
+    before, after = load(tmp_path / "a", NET).Net(), load(tmp_path / "b", changed).Net()
+    assert seen(before) != seen(after)
+
+
+@pytest.mark.parametrize("number", [*range(1, 5), *range(6, 13), *range(14, 20), "relu", "zeros"])
+def test_a_change_anywhere_in_a_class_is_another_plugin(number: int | str, tmp_path: Path) -> None:
+    assert seen(load(tmp_path / "a", NET).Net) != seen(load(tmp_path / "b", _changed(NET, number)).Net)
+
+
+@pytest.mark.parametrize("number", [21, 22, 23, 24, 25, 26, 27, 28, 31])
+def test_a_change_anywhere_behind_a_function_is_another_plugin(number: int, tmp_path: Path) -> None:
+    assert seen(load(tmp_path / "a", FACTORY).Net) != seen(load(tmp_path / "b", _changed(FACTORY, number)).Net)
+
+
+@pytest.mark.parametrize("number", [32, 33])
+def test_a_change_in_a_module_beside_it_is_another_plugin(number: int, tmp_path: Path) -> None:
+    net = load(tmp_path / "a", FACTORY).Net
+    before = seen(net)
+    text = (tmp_path / f"{HELPER}.py").read_text()
+    load(tmp_path / "b", text.replace(str(number), "99"), HELPER)
+    assert seen(load(tmp_path / "a", FACTORY).Net) != before
+
+
+def test_two_lambdas_of_one_line_are_two(tmp_path: Path) -> None:
+    one, other = load(tmp_path, FACTORY).pair
+    assert seen(one) != seen(other)
+
+
+def test_a_comment_elsewhere_changes_nothing(tmp_path: Path) -> None:
+    before = seen(load(tmp_path / "a", NET).Net)
+    assert seen(load(tmp_path / "b", textwrap.dedent(NET) + "\n\ndef unused():\n    return 0\n").Net) == before
+
+
+def _patch_instance(net: nn.Module) -> None:
+    net.forward = types.MethodType(lambda self, x: x, net)  # type: ignore[method-assign]
+
+
+def _patch_class(net: nn.Module) -> None:
+    type(net).forward = lambda self, x: x  # type: ignore[method-assign]
+
+
+def _hook(net: nn.Module) -> None:
+    net.register_forward_hook(lambda module, inputs, output: output + 1)
+
+
+def _attribute(net: nn.Module) -> None:
+    net.width = 1  # type: ignore[assignment]
+
+
+def _activation(net: nn.Module) -> None:
+    net.act = torch.tanh  # type: ignore[assignment]
+
+
+def _buffer(net: nn.Module) -> None:
+    net.own.add_(1)  # type: ignore[operator,union-attr]
+
+
+def _constant(net: nn.Module) -> None:
+    sys.modules[NAME].SCALE = 0.5  # type: ignore[attr-defined]
+
+
+def _function(net: nn.Module) -> None:
+    sys.modules[NAME].twice = lambda x: x  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "change", [_patch_instance, _patch_class, _hook, _attribute, _activation, _buffer, _constant, _function]
+)
+def test_what_is_changed_while_a_notebook_runs_counts(change: Callable[[nn.Module], None], tmp_path: Path) -> None:
+    net = load(tmp_path, NET).Net()
+    before = seen(net)
+    assert seen(net) == before
+    change(net)
+    assert seen(net) != before
+
+
+def test_a_compiled_graph_counts_by_its_code() -> None:
+    class Times(nn.Module):
+        def __init__(self, factor: int) -> None:
+            super().__init__()
+            self.factor = factor
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * self.factor
+
+    assert seen(torch.fx.symbolic_trace(Times(2))) != seen(torch.fx.symbolic_trace(Times(3)))
+
+
+def test_a_notebook_cell_counts_by_its_text() -> None:
+    def cell(number: int) -> Any:
+        text, name = f"def build():\n    return {number}\n", f"<ipython-input-{number}>"
+        linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+        space: dict[str, Any] = {"__name__": "__main__"}
+        exec(compile(text, name, "exec"), space)
+        return space["build"]
+
+    assert seen(cell(1)) == seen(cell(1))
+    assert seen(cell(1)) != seen(cell(2))
+    assert not unknown_in(seen(cell(1)))
+
+
+def typed_in(text: str) -> Any:
+    space: dict[str, Any] = {"__name__": "__main__"}
+    exec(text, space)
+    return space["build"]
+
+
+@pytest.mark.parametrize("text", ["def build(): return 1", "class build:\n    def go(self): return 1", "build = lambda: 1"])
+def test_what_was_typed_in_is_never_found_again(text: str) -> None:
+    one, other = typed_in(text), typed_in(text)
+    assert seen(one) == seen(one), "it is the same in this process"
+    assert seen(one) != seen(other)
+    assert unknown_in(seen(one))
+
+
+def test_a_file_that_changed_after_its_import_is_never_found_again(tmp_path: Path) -> None:
+    old = load(tmp_path, NET).Net
+    (tmp_path / f"{NAME}.py").write_text(textwrap.dedent(_changed(NET, 12)))
+    linecache.checkcache()
+    found = seen(old)
+    assert any("changed since it was loaded" in why for why in unknown_in(found))
+    assert seen(load(tmp_path, _changed(NET, 12)).Net) != found
+
+
+def _changed(text: str, number: int | str) -> str:
+    """The text with one number, or word, replaced."""
+    old, new = {"relu": ("functional.relu", "functional.silu"), "zeros": ("torch.zeros", "torch.ones")}.get(
+        str(number), (rf"\b{number}\b", "99")
+    )
+    changed, places = re.subn(old, new, text)
+    assert places == 1
+    return changed
