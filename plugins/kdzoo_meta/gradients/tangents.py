@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from torch import Tensor
 
+from kdzoo.errors import PluginError
 from kdzoo_meta.gradients.fd_logit import finite_difference
 from kdzoo_meta.gradients.jvp import jvp
 from kdzoo_meta.gradients.vectors import Vector
@@ -28,9 +29,12 @@ class Tangents:
         if self.forward_mode:
             try:
                 return jvp(function, at, along)
-            except NotImplementedError as error:
+            except (NotImplementedError, PluginError) as error:
+                lack = error.__cause__ if isinstance(error, PluginError) else error  # a model is called under a guard
+                if not isinstance(lack, NotImplementedError):
+                    raise
                 self.forward_mode = False
-                missing = str(error).splitlines()[0][:120]
+                missing = str(lack).splitlines()[0][:120]
                 warnings.warn(
                     f"the student has no forward-mode differentiation ({missing}), so the meta-gradient goes on by finite "
                     "differences, which are inexact at kinks; backend=fd_logit says so without this warning, and "
