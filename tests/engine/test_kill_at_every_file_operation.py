@@ -41,6 +41,7 @@ VOLATILE = frozenset(
         "time",
         "times",
         "environment",
+        "sessions",
         "created",
         "date",
         "command",

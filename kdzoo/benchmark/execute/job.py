@@ -29,6 +29,7 @@ class Job:
     Attributes:
         name: unique in a bench; row, seed: what events call it (a teacher has no seed).
         after: names of the jobs that must be done before.
+        bench: the bench's name, for trackers.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Job:
     folder: Path
     after: frozenset[str] = frozenset()
     force: bool = False
+    bench: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,13 @@ def record_failure(folder: Path, sentence: str, details: str = "") -> None:
 
 def _tried(job: Job, listener: _Listener) -> Outcome:
     from kdzoo.engine.launch import launch
+    from kdzoo.engine.tracking import Called
 
+    called = Called(job.name, job.bench)
     try:
-        result = launch(job.recipe, folder=job.folder, force=job.force, listeners=[listener], tell=listener.heard)
+        result = launch(
+            job.recipe, folder=job.folder, force=job.force, listeners=[listener], tell=listener.heard, called=called
+        )
         return Outcome(result.values["metric"], result.metric)
     except Interrupted:
         return Outcome()

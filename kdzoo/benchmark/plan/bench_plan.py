@@ -122,7 +122,7 @@ def make_plan(
         after = _teachers(own.settings, teachers, identities, force=force)
         identity = identify(own.settings)
         place = folder / f"{cell.folder}-{identity}"  # results of other settings stay beside it
-        job = Job(f"{cell.row}, seed {cell.seed}", cell.row, cell.seed, own, place, after, force)
+        job = Job(f"{cell.row}, seed {cell.seed}", cell.row, cell.seed, own, place, after, force, grid.name)
         identities[job.name] = identity
         cells.append(job)
     jobs = [*teachers.values(), *cells]
