@@ -13,7 +13,7 @@ from kdzoo.models.classified import classifier_reads
 from kdzoo.models.torchvision import torchvision
 
 GRAPH = {"dan", "gcn", "gat", "entity_table"}
-REBUILT = {"class_maps", "expanded", "torchvision"}  # they need a base or a name
+REBUILT = {"class_maps", "expanded", "torchvision", "separate_heads"}  # they need a base, a body or a name
 VECTORS = {"linear", "mlp"}
 REGISTERED = {point.name: point for point in entry_points(group="kdzoo.models") if point.value.startswith("kdzoo")}
 OWN = sorted(set(REGISTERED) - GRAPH - REBUILT)
