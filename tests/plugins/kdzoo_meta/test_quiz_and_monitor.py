@@ -156,6 +156,7 @@ def entered(settings: dict[str, Any]) -> tuple[Run, Any]:
 def test_teacher_optimizers_and_record_come_back_from_a_checkpoint(settings: dict[str, Any], tmp_path: Path) -> None:
     made = recipe("batchnorm", "features", settings, optimizers={"student": ADAMW, "teacher": ADAMW}).settings
     run, entry = entered(made)
+    kept = Checkpoints(tmp_path, keep=1, identity="a", run=run)
     windows = list(Feed(run).windows(0, start=0, size=1))
 
     def go(run: Run, window: list[Batch]) -> None:
@@ -164,7 +165,7 @@ def test_teacher_optimizers_and_record_come_back_from_a_checkpoint(settings: dic
 
     for window in windows[:2]:
         go(run, window)
-    Checkpoints(tmp_path, keep=1, identity="a", run=run).save(run, Position(0, 0, 2), Observer())
+    kept.save(run, Position(0, 0, 2), Observer())
     for window in windows[2:4]:
         go(run, window)
     again, other = entered(made)
