@@ -19,6 +19,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "separate_heads": {"body": BASE},
     "expanded": {"base": BASE, "width": 12, "copies": 2},
     "torchvision": {"name": "resnet18"},
+    "timm": {"name": "resnet18"},
 }
 # Graph models answer on a graph, transformers on tokens: the tests of their families run them.
 OF_OTHER_TASKS = {"dan", "gcn", "gat", "entity_table", "hf", "student_from_teacher", "bert"}

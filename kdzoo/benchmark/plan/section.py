@@ -27,6 +27,8 @@ class Section:
         grid: path -> values; every row is trained with every combination, which makes rows of its own.
         also: metrics that get a column besides the task's own, such as `top5` or `hits10`.
         notes: sentences for the report.
+        cohort: the most runs that train together, on one pass over the data and one teacher forward; None takes as many as are
+            alike and fit into memory, 1 trains each by itself.
         published: a pair of the table of published numbers, whose methods the rows' labels are.
         declared: rows whose comparison with the baseline is what the bench is for; it counts as declared beforehand if none of
             their cells was finished when this was first said.
@@ -40,6 +42,7 @@ class Section:
     grid: Mapping[str, Any] = field(default_factory=dict)
     also: Sequence[str] = ()
     notes: Sequence[str] = ()
+    cohort: int | None = None
     published: str | None = None
     declared: Sequence[str] = ()
     controls: Sequence[str] = ()
@@ -49,6 +52,7 @@ class Section:
         above(0, resolve=self.resolve)
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds must name at least one seed, and each of them once, got {list(self.seeds)}")
+        above(0, cohort=self.cohort)
         for path, values in self.grid.items():
             if not isinstance(values, list) or not values:
                 raise ValueError(f"grid.{path} must be a list of values, got {values!r}")
