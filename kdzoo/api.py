@@ -18,16 +18,16 @@ from kdzoo.engine.results import Result
 from kdzoo.engine.run_identity import identify
 from kdzoo.engine.teacher_recipe import in_training_order
 from kdzoo.engine.trainee import Tell
-from kdzoo.errors import RecipeError
+from kdzoo.errors import PluginError, RecipeError
 from kdzoo.recipe.layers import Origin
 from kdzoo.recipe.load import Recipe, resolved
 from kdzoo.recipe.overrides import apply
 from kdzoo.recipe.read import read
+from kdzoo.recipe.schema import USE
 from kdzoo.terminal.console import main_process, say
 from kdzoo.terminal.run_progress import watching
 
 Setting = str | Mapping[str, Any]
-TENSORS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
 def run(
@@ -35,7 +35,7 @@ def run(
     *,
     student: Setting | nn.Module | None = None,
     teacher: Setting | nn.Module | None = None,
-    data: Setting | Sequence[Any] | None = None,
+    data: Setting | Sequence[Any] | Mapping[str, Any] | None = None,
     methods: Mapping[str, Any] | None = None,
     overrides: Mapping[str, Any] | None = None,
     plugins: Sequence[str | Path] = (),
@@ -49,8 +49,8 @@ def run(
         recipe: a name, a path, a mapping with what a recipe file would hold, or a run folder: the rest of that run, or, if
             it is finished, the same once more in `again` within it.
         student, teacher: what a recipe would say, or a module of your own. A teacher's module is used frozen.
-        data: what a recipe would say in `task.data`, or your own tensors `(train_images, train_labels, test_images,
-            test_labels)`, see `kdzoo.data.Tensors`.
+        data: what a recipe would say in `task.data`, or your own: tensors `(train_images, train_labels, test_images,
+            test_labels)`, see `kdzoo.data.Tensors`; `{"train": rows, "test": rows}`, data sets of Hugging Face for instance.
         methods: in place of the recipe's.
         overrides: dotted path -> value, laid over all of this, e.g. `{"train.epochs": 1}`; None sets null.
         plugins: Python files whose plugins the recipe uses.
@@ -134,13 +134,34 @@ def _teacher(teacher: Any) -> Any:
 
 
 def _task(data: Any) -> Any:
+    """The settings of the task that some data make: the source's business where they are Python objects."""
     if data is None:
         return None
-    if isinstance(data, str | Mapping):
+    if isinstance(data, str) or (isinstance(data, Mapping) and USE in data):
         return {"data": data}
-    if not isinstance(data, Sequence) or len(data) != len(TENSORS):
-        raise RecipeError(f"data must be a name, a mapping or the four ({', '.join(TENSORS)}).")
-    return {"use": "image_classification", "data": {"use": "tensors", **dict(zip(TENSORS, data, strict=True))}}
+    takes = {}
+    for name, source in _that_take_objects().items():
+        settings = source.from_python(data)
+        if settings is not None:
+            return settings
+        first = str(source.from_python.__doc__).partition("\n")[0].rstrip(".")
+        takes[name] = first[0].lower() + first[1:]
+    if isinstance(data, Mapping):
+        return {"data": data}
+    known = "; ".join(f"{name} takes {what}" for name, what in sorted(takes.items()))
+    raise RecipeError(f"data must be a name, a mapping, or objects that a source takes, got {type(data).__name__}: {known}.")
+
+
+def _that_take_objects() -> dict[str, Any]:
+    found = {}
+    for name in registry.discover("data"):
+        try:
+            source = registry.get("data", name)
+        except PluginError:  # `kdzoo list` says what is wrong with it
+            continue
+        if hasattr(source, "from_python"):
+            found[name] = source
+    return found
 
 
 def _written(path: str, value: Any) -> str:
