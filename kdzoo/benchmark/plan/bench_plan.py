@@ -48,6 +48,11 @@ class BenchPlan:
         return any(device_of(job.recipe.settings["runtime"]["device"]).type == "cuda" for job in self.jobs)
 
     @property
+    def may_use_gpu(self) -> bool:
+        """Whether a run would take a GPU where there is one, be it on another machine."""
+        return any(str(job.recipe.settings["runtime"]["device"]).startswith(("auto", "cuda")) for job in self.jobs)
+
+    @property
     def gpus(self) -> list[str]:
         """The GPUs to deal out to workers; none where a recipe names its own, or a run goes to the CPU."""
         devices = {str(job.recipe.settings["runtime"]["device"]) for job in self.jobs}

@@ -20,6 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=_seeds, metavar="N|A,B", help="a number of seeds, or the seeds themselves")
     parser.add_argument("--workers", type=int, metavar="N", help="processes; default one a core, or one a GPU")
     parser.add_argument("--cohort", type=int, metavar="N", help="most runs on one pass over the data; 1 trains each by itself")
+    parser.add_argument("--executor", choices=["pool", "ray"], default="pool", help="processes here, or a Ray cluster")
+    parser.add_argument("--address", metavar="HOST:PORT", help="the Ray cluster; default one on this machine")
     parser.add_argument("--out", metavar="DIR", help="where the bench's folder goes; default runtime.out")
     parser.add_argument("--force", action="store_true", help="train everything again")
     parser.add_argument("--retry", action="store_true", help="try again what failed before")
@@ -44,6 +46,8 @@ def run(args: argparse.Namespace) -> int:
             methods=args.methods,
             seeds=args.seeds,
             plugins=args.plugin,
+            executor=args.executor,
+            address=args.address,
             on_event=heard,
         )
     show_board(board, as_json=args.json)
