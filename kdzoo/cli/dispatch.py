@@ -16,7 +16,7 @@ from kdzoo.terminal.console import show
 
 BUILT_IN = (
     *("run", "bench", "report", "leaderboard", "compare", "analyze"),
-    *("list", "show", "check", "cp", "eval", "export", "new", "data", "doctor"),
+    *("list", "show", "check", "cp", "eval", "export", "new", "data", "cache", "doctor"),
 )
 HELP = ("-h", "--help", "help")
 

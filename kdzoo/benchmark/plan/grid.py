@@ -116,7 +116,7 @@ def expand(
         for seed in section.seeds
         for point in points
         for label, row in rows.items()
-        if label in wanted
+        if label in wanted and seed in section.seeds_of(label)
     ]
     again = not isinstance(recipe, Mapping) and methods is None and seeds is None
     command = shlex.join(["kdzoo", "bench", source, *overrides]) if again else ""

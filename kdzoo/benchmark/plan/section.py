@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from kdzoo.benchmark.plan.rows import SEEDS
 from kdzoo.errors import RecipeError
 from kdzoo.ranges import above
 from kdzoo.recipe.layers import Layers
@@ -60,6 +61,13 @@ class Section:
                 raise ValueError(f"methods.{label}: a label has no comma, as `--methods A,B` puts commas between labels")
             if row is not None and not isinstance(row, dict):
                 raise ValueError(f"methods.{label} must be a mapping of what the row changes, got {row!r}")
+            seeds = (row or {}).get(SEEDS, 1)
+            if not isinstance(seeds, int) or isinstance(seeds, bool) or seeds < 1:
+                raise ValueError(f"methods.{label}.seeds says how many of the bench's seeds the row takes, got {seeds!r}")
+
+    def seeds_of(self, label: str) -> Sequence[int]:
+        """A row's seeds: the bench's, or as many of them, from the first on, as the row says."""
+        return self.seeds[: (self.methods.get(label) or {}).get(SEEDS)]
 
 
 def read_section(layers: Layers, source: str, seeds: Sequence[int] | None = None) -> Section:
