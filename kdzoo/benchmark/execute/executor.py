@@ -92,6 +92,20 @@ class Pool:
         self.pool.shutdown(cancel_futures=stop)
 
 
+class Kept:
+    """An executor that goes on after one lot of work for the next; whoever made it closes it."""
+
+    def __init__(self, executor: Executor) -> None:
+        self.executor, self.submit, self.pump = executor, executor.submit, executor.pump
+
+    @property
+    def room(self) -> int:
+        return self.executor.room
+
+    def close(self, *, stop: bool) -> None:
+        self.pump()
+
+
 def dealt(gpus: Sequence[str], workers: int) -> list[str]:
     """A GPU for each worker, in turn; none where there are none."""
     return [gpus[number % len(gpus)] for number in range(workers if gpus else 0)]

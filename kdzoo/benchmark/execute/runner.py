@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kdzoo import registry, signals
+from kdzoo import registry
 from kdzoo.benchmark.execute.events import BenchStarted, Event, OnEvent, Said
 from kdzoo.benchmark.execute.executor import Executor, Inline, Pool
 from kdzoo.benchmark.execute.failure import forget
 from kdzoo.benchmark.execute.ray_cluster import RayCluster
 from kdzoo.benchmark.execute.scheduler import carry_out_all, tell_end
+from kdzoo.benchmark.execute.stopping import stopping
 from kdzoo.benchmark.execute.workers import default_workers
 from kdzoo.benchmark.report.leaderboard import Leaderboard
 from kdzoo.benchmark.report.page import write_report
@@ -104,7 +104,7 @@ def bench(
                 tell_end(job, plan.finished[job.name], tell, again=True)
         for job in todo:
             forget(job.folder)
-        with _signals() as stopped:
+        with stopping() as stopped:
             try:
                 carry_out_all(work, cluster or _local(plan, workers, plugins, tell, gpus, stopped), tell, stopped)
             finally:
@@ -161,11 +161,3 @@ def _local(
 def _cluster(plan: BenchPlan, address: str | None, plugins: Sequence[str | Path], tell: OnEvent) -> RayCluster:
     paths = [Path(path) for path in plugins]
     return RayCluster(tell, address=address, folder=plan.folder, threads=plan.threads, gpu=plan.may_use_gpu, plugins=paths)
-
-
-@contextmanager
-def _signals() -> Iterator[threading.Event]:
-    """An event that the first SIGINT or SIGTERM sets; a second one ends this process, and its workers with it."""
-    stopped = threading.Event()
-    with signals.listening(lambda _: stopped.set(), again=signals.leave_at_once):
-        yield stopped

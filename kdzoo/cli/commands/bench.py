@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_recipe(parser)
-    parser.add_argument("--methods", type=_names, metavar="A,B", help="only these rows (and the baseline)")
+    parser.add_argument("--methods", type=names, metavar="A,B", help="only these rows (and the baseline)")
     parser.add_argument("--seeds", type=_seeds, metavar="N|A,B", help="a number of seeds, or the seeds themselves")
     parser.add_argument("--workers", type=int, metavar="N", help="processes; default one a core, or one a GPU")
     parser.add_argument("--cohort", type=int, metavar="N", help="most runs on one pass over the data; 1 trains each by itself")
@@ -71,13 +71,14 @@ def show_board(board: Leaderboard, *, as_json: bool) -> None:
     say(f"\nreport: {Path(board.folder) / 'report.html'}")
 
 
-def _names(text: str) -> list[str]:
+def names(text: str) -> list[str]:
+    """Labels from `A,B`."""
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _seeds(text: str) -> list[int]:
     """`3` are the seeds 0, 1, 2; `0,5` are themselves, and so is `5,`."""
     try:
-        return [int(seed) for seed in _names(text)] if "," in text else list(range(int(text)))
+        return [int(seed) for seed in names(text)] if "," in text else list(range(int(text)))
     except ValueError:
         raise argparse.ArgumentTypeError(f"expected how many (3) or which ones (0,1,2), got '{text}'") from None
