@@ -19,7 +19,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from kdzoo.errors import RecipeError, RunFailed
+from kdzoo.errors import MachineFailed, RecipeError
 
 LOCK = ".lock"
 LEFTOVER = re.compile(r"\..+\.\d+")
@@ -40,7 +40,7 @@ def writing(folder: Path) -> Iterator[None]:
         if getattr(error, "errno", None) in (errno.EROFS, errno.ENAMETOOLONG):
             raise RecipeError(f"cannot write to {folder}: {error.strerror}; set runtime.out elsewhere.") from None  # type: ignore[union-attr]
         reason = getattr(error, "strerror", None) or error
-        raise RunFailed(
+        raise MachineFailed(
             f"writing to {folder} failed: {reason}; free some space or set runtime.out elsewhere, then start the same "
             "command again: it resumes from the last checkpoint."
         ) from None

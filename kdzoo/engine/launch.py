@@ -84,7 +84,9 @@ def carried_out(steps: Generator[Any, None, T]) -> T:
 def trained(run: Run, settings: Mapping[str, Any], *, which: str, tell: Tell | None = None) -> nn.Module:
     """The deployed module of a recipe that is a teacher here: trained once, stored under its identity, shared."""
     nested = TeacherRecipe.of(settings, run.settings)
-    result = None if which == INITIAL else launch(nested.recipe, folder=nested.folder, tell=tell)
+    result = None
+    if which != INITIAL:
+        result = finished(nested.folder, nested.identity) or launch(nested.recipe, folder=nested.folder, tell=tell)
     task = opened(nested.settings)
     module = deployable(nested.settings, task)
     if result is not None:

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from kdzoo import digests
+from kdzoo import digests, registry
 from kdzoo.protocol.blame import hook_of, returned
 from kdzoo.recipe.build import build
 from kdzoo.recipe.identity import identity
@@ -56,9 +56,20 @@ def _is_saved_model(path: str) -> bool:
     return os.path.isdir(path) and any(entry.suffix in WEIGHTS for entry in Path(path).iterdir())
 
 
+def _of_plugin(spec: Mapping[str, Any]) -> dict[str, Path]:
+    """Files behind settings of a model that are no paths: its factory says so by `files(settings) -> {setting: path}`."""
+    name = spec.get(USE)
+    if not isinstance(name, str) or name not in registry.discover("models"):
+        return {}
+    files = getattr(registry.get("models", name), "files", None)
+    found: dict[str, Path] = files(spec) if files else {}
+    return found
+
+
 def _files(tree: Any, path: str) -> Iterator[tuple[str, Path]]:
     """Every setting of a model or teacher that names an existing file, or the folder of a saved model."""
     if isinstance(tree, Mapping):
+        yield from ((f"{path}.{key}", file) for key, file in _of_plugin(tree).items())
         for key, value in tree.items():
             yield from _files(value, f"{path}.{key}") if key != USE else ()
     elif isinstance(tree, str):

@@ -59,6 +59,7 @@ class Grid:
     Attributes:
         name, description: of the bench; command: what does the same again, '' if no command does.
         text: its recipe as YAML, with all that it extends.
+        cohort: the most runs that train together, None for no limit.
         alone, baseline: labels of the student-alone row and of the one that others are compared with.
         published: label -> the name of the row's number in the table of published ones.
         declared: rows whose comparison with the baseline was named. resolve: a difference worth seeing.
@@ -75,6 +76,7 @@ class Grid:
     alone: str
     baseline: str
     published: Mapping[str, str]
+    cohort: int | None = None
     declared: Sequence[str] = ()
     resolve: float | None = None
     without: Sequence[str] = ()
@@ -114,7 +116,7 @@ def expand(
         for seed in section.seeds
         for point in points
         for label, row in rows.items()
-        if label in wanted
+        if label in wanted and seed in section.seeds_of(label)
     ]
     again = not isinstance(recipe, Mapping) and methods is None and seeds is None
     command = shlex.join(["kdzoo", "bench", source, *overrides]) if again else ""
@@ -130,6 +132,7 @@ def expand(
         alone=alone,
         baseline=baseline,
         published=numbers,
+        cohort=section.cohort,
         declared=declared,
         resolve=section.resolve,
         without=[label for label in controls.known() if label not in rows],

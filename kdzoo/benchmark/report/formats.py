@@ -77,7 +77,7 @@ def sections(board: Board) -> dict[str, list[str]]:
             sources.setdefault(row.published["source"], []).append(row.label)
     published = [f"{source}: {', '.join(labels)}" for source, labels in sources.items()]
     unpackaged = [f"{r.label} ({', '.join(r.unpackaged)})" for r in board.rows if r.unpackaged]
-    offered = [f"{', '.join(board.without)}; `bench.controls=[all]` adds them."]
+    offered = [f"{', '.join(board.without)}; bench.controls=[all] adds them."]
     found = {
         "Failed": [f"{cells[0]}{_others(len(cells) - 1)}: {sentence}" for sentence, cells in failed.items()],
         "Not finished yet": missing,

@@ -18,9 +18,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_recipe(parser)
     parser.add_argument("--methods", type=_names, metavar="A,B", help="only these rows (and the baseline)")
     parser.add_argument("--seeds", type=_seeds, metavar="N|A,B", help="a number of seeds, or the seeds themselves")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes; default one a core, or one on a GPU")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes; default one a core, or one a GPU")
+    parser.add_argument("--cohort", type=int, metavar="N", help="most runs on one pass over the data; 1 trains each by itself")
     parser.add_argument("--out", metavar="DIR", help="where the bench's folder goes; default runtime.out")
     parser.add_argument("--force", action="store_true", help="train everything again")
+    parser.add_argument("--retry", action="store_true", help="try again what failed before")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     add_json(parser)
 
@@ -37,6 +39,8 @@ def run(args: argparse.Namespace) -> int:
             out=args.out,
             workers=args.workers,
             force=args.force,
+            retry=args.retry,
+            cohort=args.cohort,
             methods=args.methods,
             seeds=args.seeds,
             plugins=args.plugin,
