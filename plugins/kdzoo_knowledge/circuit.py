@@ -36,14 +36,16 @@ def available() -> bool:
 
 
 class Circuit(nn.Module):
-    """The log-probability (G,) that all rules of a component hold. Raises RecipeError for rules that never do, or are too large."""
+    """The log-probability (G,) that all rules of a component hold. Raises RecipeError where none do, or for too large a circuit."""
 
     def __init__(self, component: Component, owner: str) -> None:
         super().__init__()
         compiler = _Compiler(component)
         root = compiler.root(owner)
         if root.is_false():
-            raise RecipeError(f"{owner}: no state satisfies {component.names}, so their probability is 0 whatever the model says.")
+            raise RecipeError(
+                f"{owner}: no state satisfies {component.names}, so their probability is 0 whatever the model says."
+            )
         levels, self.result = _levels(root, compiler.columns, FIRST + component.theory.literals)
         self.levels = len(levels)
         for number, (primes, subs) in enumerate(levels):
@@ -82,7 +84,9 @@ class _Compiler:
 
     def root(self, owner: str) -> Any:
         theory, node = self.component.theory, self.manager.true()
-        classes = [[self.manager.literal(self.variable[c]) for c in choice if c in self.variable] for choice in self.component.choices]
+        classes = [
+            [self.manager.literal(self.variable[c]) for c in choice if c in self.variable] for choice in self.component.choices
+        ]
         parts = [self._exactly(own, 1) for own in classes if len(own) > 1]
         parts += [self.node(theory.rules[number].formula) for number in self.component.rules]
         for part in parts:
@@ -145,7 +149,7 @@ class _Compiler:
 
 
 def _levels(root: Any, columns: dict[int, int], start: int) -> tuple[list[tuple[Tensor, Tensor]], int]:
-    """The decisions of a circuit from the leaves up, (nodes, elements) of columns for primes and subs, and the root's column."""
+    """Decisions from the leaves up, as columns (nodes, elements) of their primes and subs, and the root's column."""
     depth: dict[int, int] = {}
     elements: dict[int, list[tuple[Any, Any]]] = {}
     waiting = [root]
@@ -173,7 +177,9 @@ def _levels(root: Any, columns: dict[int, int], start: int) -> tuple[list[tuple[
     for level in range(1, max(depth.values()) + 1):
         mine = [number for number in elements if depth[number] == level]
         widest = max(len(elements[number]) for number in mine)
-        pairs = [[(column(p), column(s)) for p, s in elements[n]] + [(FALSE, FALSE)] * (widest - len(elements[n])) for n in mine]
+        pairs = [
+            [(column(p), column(s)) for p, s in elements[n]] + [(FALSE, FALSE)] * (widest - len(elements[n])) for n in mine
+        ]
         both = torch.tensor(pairs)
         levels.append((both[..., 0], both[..., 1]))
         place |= {number: start + i for i, number in enumerate(mine)}

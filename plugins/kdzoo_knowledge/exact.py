@@ -1,8 +1,8 @@
 """Exact probabilities of rules: states are enumerated once, then each batch is two matrix products.
 
 A component (rules that share concepts) that is one count of different binary concepts has a closed form at any size
-(`logic.counting`). One whose states are too many to enumerate is compiled to a circuit where PySDD is installed (`circuit`), and
-refused where it is not.
+(`logic.counting`). One whose states are too many to enumerate is compiled to a circuit where PySDD is installed (`circuit`),
+and refused where it is not.
 """
 
 from __future__ import annotations
