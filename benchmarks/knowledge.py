@@ -98,8 +98,8 @@ class Domiknows:
 
     def _answer(self) -> dict[str, Any]:
         assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
+        line = next((each for each in self.process.stdout if each.startswith("{")), None)  # it also prints where it logs
+        if line is None:
             raise SystemExit("DomiKnowS stopped; run benchmarks/domiknows_side.py by hand to see why.")
         found: dict[str, Any] = json.loads(line)
         return found

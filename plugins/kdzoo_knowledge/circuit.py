@@ -36,7 +36,7 @@ def available() -> bool:
 
 
 class Circuit(nn.Module):
-    """The log-probability (G,) that all rules of a component hold. Raises RecipeError where none do, or for too large a circuit."""
+    """The log-probability (G,) that all rules of a component hold. Raises RecipeError where they never do or it is too large."""
 
     def __init__(self, component: Component, owner: str) -> None:
         super().__init__()
