@@ -127,7 +127,7 @@ class Costs:
         self.asked, self.calls = Counter(state.get("asked", {})), Counter(state.get("calls", {}))
         self.samples, self.cpu_seconds = state.get("samples", 0), state.get("cpu_seconds", 0.0)
         self._flops, self._of_kind = dict(state.get("flops", {})), Counter(state.get("of_kind", {}))
-        # A resumed run counts at the steps at which an unbroken one does: torch rounds some derivatives otherwise while it counts.
+        # A resumed run counts at the steps at which an unbroken one does: some derivatives are rounded otherwise meanwhile.
         self._last = dict(state.get("last", {}))
 
 
