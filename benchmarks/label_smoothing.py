@@ -331,6 +331,9 @@ def main() -> None:
             print(f"\n{name} is not in {args.runs} and left out.")
             continue
         study = Study(read_records(args.runs / name))
+        if len(study.records.done) < len(study.records.cells):
+            print(f"\n{name} is not finished and left out.")
+            continue
         print(f"\n{name}: {max(map(len, study.rows.values()))} seeds")
         for part in parts:
             part(study, args.out)
