@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class KdzooError(Exception):
@@ -46,6 +47,12 @@ class Interrupted(KdzooError):
 
 class WeakTeacherWarning(UserWarning):
     """A frozen teacher is no better than guessing."""
+
+
+def no_such(*places: Path | str) -> str:
+    """The sentence about a file or folder that is not there, with where it was looked for."""
+    looked = " and ".join(dict.fromkeys(str(Path(place).expanduser().absolute()) for place in places))
+    return f"There is no file or folder {places[0]}; looked for {looked}."
 
 
 def nearest(name: str, names: Iterable[str], *, most: int = 3) -> list[str]:

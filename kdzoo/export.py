@@ -1,7 +1,7 @@
-"""What a finished run deploys: rebuilt from its files, evaluated again, and exported as safetensors or ONNX.
+"""What a finished run deploys: rebuilt from its files, evaluated again, and exported for PyTorch, as safetensors or ONNX.
 
-An exported folder holds the weights (or the graph) and `model.json`: what the network is, what it was trained on, and which
-numbers it has to reproduce.
+An exported folder holds the weights (or the graph), `model.json` (what the network is, its classes, how its inputs are
+normalized, what it was trained on, and which numbers it has to reproduce) and `example.py`, which uses it.
 """
 
 from __future__ import annotations
@@ -24,17 +24,19 @@ from kdzoo.engine.precision import Precision
 from kdzoo.engine.run import Run
 from kdzoo.engine.selection import save_weights
 from kdzoo.engine.source import Source
-from kdzoo.errors import CapabilityError, MissingError, RecipeError
+from kdzoo.errors import CapabilityError, MissingError, RecipeError, no_such
+from kdzoo.exported_example import EXAMPLE, example
 from kdzoo.protocol.needs import Needs
 from kdzoo.protocol.outputs import MAIN
 from kdzoo.protocol.task import Task
 from kdzoo.recipe.build import build
-from kdzoo.recipe.load import load, portable
+from kdzoo.recipe.load import load, named, portable
 from kdzoo.weights import load_weights
 
 FORMAT = 1
 CARD = "model.json"
-GRAPH = ".onnx"
+GRAPH, PROGRAM = ".onnx", ".pt2"
+Format = Literal["torch", "safetensors", "onnx"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Deployed:
     """A deployed model on disk.
 
     Attributes:
-        weights: its safetensors file, or its ONNX graph.
+        weights: its safetensors file, or its graph for PyTorch or ONNX.
         settings: the resolved recipe that it comes from.
         test: the metrics on test that it has to reproduce, if they are known.
     """
@@ -55,6 +57,8 @@ class Deployed:
         """The network with its weights, on the CPU and in eval mode."""
         if self.weights.suffix == GRAPH:
             return Graph(self.weights)
+        if self.weights.suffix == PROGRAM:
+            return Program(self.weights)
         module = deployable(self.settings)
         load_weights(module, self.weights, str(self.weights))
         return module.eval()
@@ -92,20 +96,33 @@ def evaluated(model: Deployed) -> dict[str, float]:
     return evaluate(run, module, "test").metrics
 
 
-def export(model: Deployed, out: Path, *, to: Literal["safetensors", "onnx"] = "safetensors") -> Path:
-    """Write a deployed model and its `model.json` to a folder; the file with the weights.
+def export(model: Deployed, out: Path, *, to: Format = "torch", force: bool = False) -> Path:
+    """Write a deployed model, its `model.json` and an `example.py` to a folder; the file with the weights.
+
+    Args:
+        to: `torch`, a graph with its weights that plain PyTorch loads (`torch.export`); `safetensors`, the weights alone, for
+            those who have the network's code; `onnx`, a graph for ONNX runtimes.
+        force: write over an earlier export.
 
     Raises:
         MissingError: ONNX is asked for without the extra `onnx`.
-        RecipeError: the folder cannot be written, or the model is a graph already.
+        RecipeError: the folder holds an export already or cannot be written, or the model is a graph already.
+        CapabilityError: the network cannot be traced.
     """
-    if model.weights.suffix == GRAPH:
+    if model.weights.suffix in (GRAPH, PROGRAM):
         raise RecipeError(f"{model.weights} is an export already; export the run folder, or its weights.")
+    there = [name for name in (CARD, EXAMPLE, NAMES[to]) if (out / name).exists()]
+    if there and not force:
+        raise RecipeError(
+            f"{out} holds {' and '.join(there)} already: choose another folder by --out, or write over it by --force."
+        )
     run = _stand(model.settings)
     module = model.module()
     with writing(out):
         file = WRITERS[to](module, run.task, out)
         write_json(out / CARD, card(model, module, run.task, file))
+        text = example(to, file.name, run.task)
+        replace_file(out / EXAMPLE, lambda beside: beside.write_text(text, "utf-8"))
     return file
 
 
@@ -114,13 +131,14 @@ def card(model: Deployed, module: nn.Module, task: Task, file: Path) -> dict[str
     return {
         "format": FORMAT,
         "weights": file.name,
-        "student": model.settings["student"],
+        "student": named(model.settings["student"]),
+        "class_names": None if (names := task.class_names()) is None else list(names),
         "parameters": sum(p.numel() for p in module.parameters()),
         "data": task.facts() | task.preprocessing(),
         "inputs": list(task.remarks()),
         "metric": task.metric,
         "test": model.test,
-        "recipe": portable(model.settings),
+        "recipe": named(portable(model.settings)),
     }
 
 
@@ -138,8 +156,47 @@ class Graph(nn.Module):
         return torch.from_numpy(self.session.run(None, given)[0]).to(inputs[0].device)
 
 
+class Program(nn.Module):
+    """An exported graph of PyTorch's in the place of a module, on the CPU."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        try:
+            self.programs = [torch.export.load(file).module()]  # in a list: it refuses to be switched between modes
+        except Exception as error:  # torch raises what its archive, its JSON or its unpickler raise
+            raise RecipeError(f"{file} cannot be read as a graph of PyTorch ({' '.join(str(error).split())[:200]}).") from None
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        found: Tensor = self.programs[0](*(tensor.cpu() for tensor in inputs))
+        return found.to(inputs[0].device)
+
+
+def _torch(module: nn.Module, task: Task, out: Path) -> Path:
+    """The graph with a free batch size, as `torch.export` has it."""
+    inputs = _inputs(module, task)
+    batch = torch.export.Dim("batch", min=1)
+    try:
+        program = torch.export.export(module, inputs, dynamic_shapes=tuple({0: batch} for _ in inputs))
+    except Exception as error:  # whatever the network's code does to the tracer
+        said = " ".join(str(error).split())[:300]
+        raise CapabilityError(
+            f"this network cannot be traced by torch.export ({type(error).__name__}: {said}); export its weights alone, "
+            "--format safetensors."
+        ) from error
+    file = out / NAMES["torch"]
+    replace_file(file, lambda beside: _saved(program, beside))
+    return file
+
+
+def _saved(program: Any, beside: Path) -> None:
+    """torch insists on the suffix."""
+    own = beside.with_name(f"{beside.name}{PROGRAM}")
+    torch.export.save(program, own)
+    own.replace(beside)
+
+
 def _safetensors(module: nn.Module, task: Task, out: Path) -> Path:
-    file = out / "model.safetensors"
+    file = out / NAMES["safetensors"]
     save_weights(module, file)
     return file
 
@@ -159,13 +216,14 @@ def _onnx(module: nn.Module, task: Task, out: Path) -> Path:
         dynamic_shapes=tuple({0: batch} for _ in inputs),
         verbose=False,
     )
-    file = out / "model.onnx"
+    file = out / NAMES["onnx"]
     assert program is not None
     replace_file(file, lambda beside: program.save(str(beside), external_data=False))
     return file
 
 
-WRITERS: Mapping[str, Callable[[nn.Module, Task, Path], Path]] = {"safetensors": _safetensors, "onnx": _onnx}
+WRITERS: Mapping[str, Callable[[nn.Module, Task, Path], Path]] = {"torch": _torch, "safetensors": _safetensors, "onnx": _onnx}
+NAMES = {"torch": f"model{PROGRAM}", "safetensors": "model.safetensors", "onnx": f"model{GRAPH}"}
 
 
 def _inputs(module: nn.Module, task: Task) -> tuple[Tensor, ...]:
@@ -179,7 +237,7 @@ def _inputs(module: nn.Module, task: Task) -> tuple[Tensor, ...]:
     with torch.no_grad():
         task.forward(call, task.example(), MAIN)
     if not all(isinstance(item, Tensor) for item in seen[0]):
-        raise CapabilityError("this task calls its models with more than tensors, which ONNX cannot hold; use safetensors.")
+        raise CapabilityError("this task calls its models with more than tensors, which a graph cannot hold; use safetensors.")
     return seen[0]
 
 
@@ -202,6 +260,8 @@ def _weights(place: Path) -> Path:
         return place / DEPLOYED
     if (place / "recipe.yaml").is_file():
         raise RecipeError(f"the run in {place} is not finished; start it again by `kdzoo run`, it resumes.")
+    if not place.exists():
+        raise RecipeError(no_such(place))
     raise RecipeError(f"{place} is neither a run folder nor an exported folder nor a weights file.")
 
 

@@ -21,7 +21,10 @@ from kdzoo.benchmark.report.samples import save_samples
 from kdzoo.errors import Interrupted, RecipeError
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from kdzoo.benchmark.plan.bench_plan import BenchPlan
+    from kdzoo.given import Data, Setting
 
 
 def bench(
@@ -34,6 +37,9 @@ def bench(
     methods: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
     plugins: Sequence[str | Path] = (),
+    student: Setting | nn.Module | None = None,
+    teacher: Setting | nn.Module | None = None,
+    data: Data | None = None,
     on_event: OnEvent | None = None,
 ) -> Leaderboard:
     """Train every cell of a bench recipe that is not finished yet, and report on all.
@@ -42,11 +48,14 @@ def bench(
         recipe, overrides: as for a run; the recipe has a section `bench` (see `section.Section`).
         out: the folder that gets `<name of the bench>/` and `teachers/`; default `runtime.out`.
         workers: processes. With 1 all is done in this process; default: one a core, but 1 on a GPU and for plugins that were
-            registered in this process. A script that calls this with several workers needs `if __name__ == "__main__":`.
+            registered in this process, and always 1 with modules or tensors of your own. A script that calls this with several
+            workers needs `if __name__ == "__main__":`.
         force: train everything again, teachers included.
         methods: only these rows (and the baseline, and the student alone).
         seeds: instead of the recipe's.
         plugins: Python files whose plugins the rows use.
+        student, teacher, data: of every row that names none of its own, as for `kdzoo.run`: what a recipe would say, or
+            modules, tensors and data sets of your own. A teacher's module is used frozen, as it is: train it first.
         on_event: called, in this process, with what happens (see `events`).
 
     Returns:
@@ -58,13 +67,18 @@ def bench(
         RunFailed: a worker process died.
     """
     from kdzoo.benchmark.plan.bench_plan import make_plan  # torch comes with it
+    from kdzoo.given import sections_of
+    from kdzoo.recipe.values import holds_object
 
     tell = _once(on_event or (lambda event: None))
     for path in plugins:
         registry.load_file(path)
     if workers is not None and workers < 1:
         raise RecipeError(f"workers must be at least 1, got {workers}; leave it out for one a core.")
-    plan = make_plan(recipe, overrides, out=out, methods=methods, seeds=seeds, force=force)
+    sections = sections_of(student=student, teacher=teacher, data=data)
+    if any(map(holds_object, sections.values())):
+        workers = 1  # they are of this process
+    plan = make_plan(recipe, overrides, out=out, methods=methods, seeds=seeds, force=force, sections=sections)
     with plan.held(lambda sentence: tell(Said(sentence))):
         plan.save()
         todo = [job for job in plan.jobs if job.name not in plan.finished]

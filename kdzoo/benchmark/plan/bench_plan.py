@@ -109,9 +109,10 @@ def make_plan(
     methods: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
     force: bool = False,
+    sections: Mapping[str, Any] | None = None,
 ) -> BenchPlan:
     """Load and check all cells, and find out which are done. Raises what `expand` raises, and MissingError for absent data."""
-    grid = expand(recipe, overrides, methods=methods, seeds=seeds)
+    grid = expand(recipe, overrides, methods=methods, seeds=seeds, sections=sections)
     root = Path(out) if out is not None else Path(grid.cells[0].recipe.settings["runtime"]["out"])
     folder = root / slug(grid.name)
     teachers: dict[str, Job] = {}
