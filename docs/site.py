@@ -1,8 +1,8 @@
 """What MkDocs does not do itself for this site: a navigation of the pages that are there, and links that leave `docs/`.
 
-Pages are Markdown that reads as well in the repository, where they link to source files. The site has no source files, so such a
-link becomes a link to the repository if `repo_url` says where it is, and else its text; one that leads nowhere is a warning, which
-ends a strict build.
+Pages are Markdown that reads as well in the repository, where they link to source files. The site has no source files, so such
+a link becomes a link to the repository if `repo_url` says where it is, and else its text; one that leads nowhere is a warning,
+which ends a strict build.
 """
 
 from __future__ import annotations

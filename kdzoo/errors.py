@@ -49,10 +49,14 @@ class WeakTeacherWarning(UserWarning):
     """A frozen teacher is no better than guessing."""
 
 
-def no_such(*places: Path | str) -> str:
+def no_such(place: Path | str) -> str:
     """The sentence about a file or folder that is not there, with where it was looked for."""
-    looked = " and ".join(dict.fromkeys(str(Path(place).expanduser().absolute()) for place in places))
-    return f"There is no file or folder {places[0]}; looked for {looked}."
+    return f"There is no file or folder {place}; {looked(place)}."
+
+
+def looked(*places: Path | str) -> str:
+    """A half-sentence that says where a file was looked for: whole paths, as one may be in another folder than one thinks."""
+    return "looked for " + " and ".join(dict.fromkeys(str(Path(place).expanduser().absolute()) for place in places))
 
 
 def nearest(name: str, names: Iterable[str], *, most: int = 3) -> list[str]:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from kdzoo import extras
 from kdzoo.engine.assemble import device_of
 from kdzoo.engine.evaluate import evaluate
 from kdzoo.engine.files import replace_file, write_json, writing
@@ -279,4 +280,4 @@ def _required(module: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError:
-        raise MissingError(f"ONNX needs the package {module}, which is not installed. Run: pip install 'kdzoo[onnx]'") from None
+        raise MissingError(f"ONNX needs the package {module}, which is not installed. Run: {extras.command('onnx')}") from None

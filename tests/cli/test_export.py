@@ -15,6 +15,7 @@ from kdzoo.cli import main
 from kdzoo.data.digits import Digits
 from kdzoo.data.image_folder import ImageFolder
 from kdzoo.data.image_reader import image_reader
+from kdzoo.extras import checkout
 
 ONNX = all(importlib.util.find_spec(name) for name in ("onnx", "onnxscript", "onnxruntime"))
 RECIPE = """\
@@ -142,7 +143,7 @@ def test_onnx_without_its_extra_is_3_with_the_command(kdzoo, run_folder, monkeyp
     code, _, err = kdzoo("export", run_folder, "--format", "onnx", "--out", "graph")
     assert code == 3
     assert err.startswith("error: ONNX needs the package onnx")
-    assert err.endswith("Run: pip install 'kdzoo[onnx]'\n")
+    assert err.endswith(f"Run: pip install -e '{checkout()}[onnx]'\n")
     assert not (tmp_path / "graph" / "model.json").exists()
 
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from kdzoo.cli.arguments import add_json
-from kdzoo.terminal.console import show_json, show_table
+from kdzoo.terminal.console import loading, show_json, show_table
 
 FOUND = {True: "found", False: "missing", None: "you name the folder"}
 
@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    loading("the list of data sets")
     from kdzoo.data.status import status
 
     sets = status(Path(args.root) if args.root else None)
