@@ -29,7 +29,7 @@ def made(tmp_path, monkeypatch):
         kind: {n: e for n, e in registry.discover(kind).items() if n in ("kd", "srrl", "smooth")} for kind in card_index.KINDS
     }
     with monkeypatch.context() as only:
-        only.setattr(card_index.registry, "discover", plain.get)
+        only.setattr(card_index.registry, "discover", lambda kind: plain.get(kind, {}))
         text = card_index.text()
     monkeypatch.setattr(card_index, "INDEX", tmp_path / "index.json")
     (tmp_path / "index.json").write_text(text)

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -57,7 +58,7 @@ def test_on_a_terminal_a_list_has_headers(kdzoo, monkeypatch):
 def test_a_list_without_kind_says_how_many_there_are_and_what_they_are_called(kdzoo):
     code, out, err = kdzoo("list")
     rows = {kind: (int(number), names.split(", ")) for kind, number, names in columns(out)}
-    full = [row for row in columns(kdzoo("list", "--all")[1])]
+    full = columns(kdzoo("list", "--all")[1])
     assert (code, err) == (0, "")
     assert len(out.splitlines()) < 20
     assert all(number == sum(row[0] == kind for row in full) for kind, (number, _) in rows.items())
@@ -125,7 +126,10 @@ def test_a_plugin_file_that_raises_is_one_sentence(kdzoo, tmp_path):
 
 def test_a_plugin_file_that_is_not_there_is_one_sentence(kdzoo):
     code, _, err = kdzoo("list", "--plugin", "none.py")
-    assert (code, err) == (2, "error: There is no plugin file none.py: expected the path of a Python file.\n")
+    assert code == 2
+    assert err == (
+        f"error: There is no plugin file none.py (looked for {Path.cwd()}/none.py): expected the path of a Python file.\n"
+    )
 
 
 def test_two_plugins_with_one_name_are_listed_by_qualified_names(kdzoo):
