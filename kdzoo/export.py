@@ -1,4 +1,4 @@
-"""What a finished run deploys: rebuilt from its files, evaluated again, and exported for PyTorch, as safetensors or ONNX.
+"""What a finished run deploys: rebuilt from its files, evaluated again, and exported: a graph for PyTorch or ONNX, or weights.
 
 An exported folder holds the weights (or the graph), `model.json` (what the network is, its classes, how its inputs are
 normalized, what it was trained on, and which numbers it has to reproduce) and `example.py`, which uses it.
@@ -7,21 +7,26 @@ normalized, what it was trained on, and which numbers it has to reproduce) and `
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from kdzoo import extras
+from kdzoo.engine.again import recipe_of
 from kdzoo.engine.assemble import device_of
 from kdzoo.engine.evaluate import evaluate
 from kdzoo.engine.files import replace_file, write_json, writing
 from kdzoo.engine.launch import DEPLOYED, deployable
 from kdzoo.engine.precision import Precision
+from kdzoo.engine.provenance import Made
 from kdzoo.engine.run import Run
 from kdzoo.engine.selection import save_weights
 from kdzoo.engine.source import Source
@@ -37,7 +42,7 @@ from kdzoo.weights import load_weights
 FORMAT = 1
 CARD = "model.json"
 GRAPH, PROGRAM = ".onnx", ".pt2"
-Format = Literal["torch", "safetensors", "onnx"]
+Format = Literal["torch", "safetensors", "onnx", "pretrained"]
 
 
 @dataclass(frozen=True)
@@ -48,11 +53,13 @@ class Deployed:
         weights: its safetensors file, or its graph for PyTorch or ONNX.
         settings: the resolved recipe that it comes from.
         test: the metrics on test that it has to reproduce, if they are known.
+        made: what is known of how it was made.
     """
 
     weights: Path
     settings: Mapping[str, Any]
     test: Mapping[str, float] | None = None
+    made: Made | None = None
 
     def module(self) -> nn.Module:
         """The network with its weights, on the CPU and in eval mode."""
@@ -84,7 +91,7 @@ def deployed(place: Path, *, recipe: str | None = None) -> Deployed:
     if (folder / "recipe.yaml").is_file():
         result = _read(folder / "result.json") if (folder / "result.json").is_file() else {}
         which = "last" if weights.name == DEPLOYED else weights.stem
-        return Deployed(weights, load(folder / "recipe.yaml").settings, result.get("test", {}).get(which))
+        return Deployed(weights, load(recipe_of(folder)).settings, result.get("test", {}).get(which), Made.read(folder))
     raise RecipeError(f"{weights} lies beside neither recipe.yaml nor {CARD}; name its recipe: --recipe NAME.")
 
 
@@ -97,12 +104,18 @@ def evaluated(model: Deployed) -> dict[str, float]:
     return evaluate(run, module, "test").metrics
 
 
+def differences(model: Deployed) -> list[str]:
+    """What is otherwise now than it was in the model's run, in words."""
+    device = device_of(model.settings["runtime"]["device"])
+    return model.made.differences(model.settings, device) if model.made else []
+
+
 def export(model: Deployed, out: Path, *, to: Format = "torch", force: bool = False) -> Path:
     """Write a deployed model, its `model.json` and an `example.py` to a folder; the file with the weights.
 
     Args:
         to: `torch`, a graph with its weights that plain PyTorch loads (`torch.export`); `safetensors`, the weights alone, for
-            those who have the network's code; `onnx`, a graph for ONNX runtimes.
+            those who have the network's code; `onnx`, a graph for ONNX runtimes; `pretrained`, a folder for `from_pretrained`.
         force: write over an earlier export.
 
     Raises:
@@ -122,8 +135,8 @@ def export(model: Deployed, out: Path, *, to: Format = "torch", force: bool = Fa
     with writing(out):
         file = WRITERS[to](module, run.task, out)
         write_json(out / CARD, card(model, module, run.task, file))
-        text = example(to, file.name, run.task)
-        replace_file(out / EXAMPLE, lambda beside: beside.write_text(text, "utf-8"))
+        if text := example(to, file.name, run.task):
+            replace_file(out / EXAMPLE, lambda beside: beside.write_text(text, "utf-8"))
     return file
 
 
@@ -151,10 +164,11 @@ class Graph(nn.Module):
         runtime = _required("onnxruntime")
         self.session = runtime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
 
-    def forward(self, *inputs: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor, **named: Tensor) -> Tensor:
         names = [entry.name for entry in self.session.get_inputs()]
-        given = {name: tensor.cpu().numpy() for name, tensor in zip(names, inputs, strict=True)}
-        return torch.from_numpy(self.session.run(None, given)[0]).to(inputs[0].device)
+        tensors = dict(zip(names, inputs, strict=False)) | {name: named[name] for name in names if name in named}
+        given = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
+        return torch.from_numpy(self.session.run(None, given)[0]).to(next(iter(tensors.values())).device)
 
 
 class Program(nn.Module):
@@ -167,17 +181,19 @@ class Program(nn.Module):
         except Exception as error:  # torch raises what its archive, its JSON or its unpickler raise
             raise RecipeError(f"{file} cannot be read as a graph of PyTorch ({' '.join(str(error).split())[:200]}).") from None
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        found: Tensor = self.programs[0](*(tensor.cpu() for tensor in inputs))
-        return found.to(inputs[0].device)
+    def forward(self, *inputs: Tensor, **named: Tensor) -> Any:
+        device = next(iter((*inputs, *named.values()))).device
+        found = self.programs[0](*(x.cpu() for x in inputs), **{name: x.cpu() for name, x in named.items()})
+        return tree_map(lambda x: x.to(device) if isinstance(x, Tensor) else x, found)
 
 
 def _torch(module: nn.Module, task: Task, out: Path) -> Path:
     """The graph with a free batch size, as `torch.export` has it."""
-    inputs = _inputs(module, task)
-    batch = torch.export.Dim("batch", min=1)
+    inputs, by_name = _inputs(module, task)
+    free = _free(task)
+    shapes: Any = tuple(free for _ in inputs) if not by_name else _shapes(module, inputs, by_name, free)
     try:
-        program = torch.export.export(module, inputs, dynamic_shapes=tuple({0: batch} for _ in inputs))
+        program = torch.export.export(module, inputs, by_name, dynamic_shapes=shapes)
     except Exception as error:  # whatever the network's code does to the tracer
         said = " ".join(str(error).split())[:300]
         raise CapabilityError(
@@ -203,43 +219,82 @@ def _safetensors(module: nn.Module, task: Task, out: Path) -> Path:
 
 
 def _onnx(module: nn.Module, task: Task, out: Path) -> Path:
-    """The graph with a free batch size. Its inputs are what the task calls the model with."""
+    """The graph with a free batch size, and free further axes as the task says. Its inputs are what the task calls it with."""
     _required("onnx"), _required("onnxscript")
-    inputs = _inputs(module, task)
-    names = ["input"] if len(inputs) == 1 else [f"input{number}" for number in range(len(inputs))]
-    batch = torch.export.Dim("batch", min=1)
-    program = torch.onnx.export(
-        module,
-        inputs,
-        dynamo=True,
-        input_names=names,
-        output_names=["logits"],
-        dynamic_shapes=tuple({0: batch} for _ in inputs),
-        verbose=False,
-    )
+    inputs, named_inputs = _inputs(module, task)
+    numbered = ["input"] if len(inputs) == 1 else [f"input{number}" for number in range(len(inputs))]
+    free = _free(task)
+    with warnings.catch_warnings():  # of inputs that share their free axes, all but the first are told that they do
+        warnings.filterwarnings("ignore", message="# The axis name: ")
+        program = torch.onnx.export(
+            module,
+            inputs,
+            kwargs=named_inputs,
+            dynamo=True,
+            input_names=[*numbered, *named_inputs],
+            output_names=["logits"],
+            dynamic_shapes=(*(free for _ in inputs), *(free for _ in named_inputs)),
+            verbose=False,
+        )
     file = out / NAMES["onnx"]
     assert program is not None
     replace_file(file, lambda beside: program.save(str(beside), external_data=False))
     return file
 
 
-WRITERS: Mapping[str, Callable[[nn.Module, Task, Path], Path]] = {"torch": _torch, "safetensors": _safetensors, "onnx": _onnx}
-NAMES = {"torch": f"model{PROGRAM}", "safetensors": "model.safetensors", "onnx": f"model{GRAPH}"}
+def _pretrained(module: nn.Module, task: Task, out: Path) -> Path:
+    """As the model's own library saves it, for its own way of loading, with what its inputs are made by."""
+    save: Callable[[str], object] | None = getattr(module, "save_pretrained", None)
+    if save is None:
+        raise CapabilityError(
+            f"the model {type(module).__name__} has no save_pretrained, which models of the transformers library have; "
+            "use --format safetensors."
+        )
+    save(str(out))
+    task.save_preprocessing(out)
+    return out / NAMES["pretrained"]
 
 
-def _inputs(module: nn.Module, task: Task) -> tuple[Tensor, ...]:
-    """What the task calls a model with, on two samples."""
-    seen: list[tuple[Any, ...]] = []
+def _free(task: Task) -> dict[int, Any]:
+    """The axes of inputs that a graph leaves free: the batch, and what else the task says."""
+    free: dict[int, Any] = {0: torch.export.Dim("batch", min=1)}
+    return free | {axis: torch.export.Dim(name, min=2) for axis, name in task.free_axes().items()}
+
+
+def _shapes(module: nn.Module, inputs: Sequence[Tensor], by_name: Mapping[str, Tensor], free: dict[int, Any]) -> Any:
+    """The free axes by the names of the parameters of `forward`, as torch.export wants them where some go by name."""
+    names = list(inspect.signature(module.forward).parameters)[: len(inputs)]
+    return dict.fromkeys((*names, *by_name), free)
+
+
+WRITERS: Mapping[str, Callable[[nn.Module, Task, Path], Path]] = {
+    "torch": _torch,
+    "safetensors": _safetensors,
+    "onnx": _onnx,
+    "pretrained": _pretrained,
+}
+NAMES = {
+    "torch": f"model{PROGRAM}",
+    "safetensors": "model.safetensors",
+    "onnx": f"model{GRAPH}",
+    "pretrained": "model.safetensors",
+}
+
+
+def _inputs(module: nn.Module, task: Task) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
+    """What the task calls a model with, by place and by name, on two samples."""
+    seen: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        seen.append((*args, *kwargs.values()))
+        seen.append((args, kwargs))
         return module(*args, **kwargs)
 
     with torch.no_grad():
         task.forward(call, task.example(), MAIN)
-    if not all(isinstance(item, Tensor) for item in seen[0]):
+    args, kwargs = seen[0]
+    if not all(isinstance(item, Tensor) for item in (*args, *kwargs.values())):
         raise CapabilityError("this task calls its models with more than tensors, which a graph cannot hold; use safetensors.")
-    return seen[0]
+    return args, kwargs
 
 
 def _stand(settings: Mapping[str, Any]) -> Run:

@@ -61,7 +61,9 @@ SHAPES = """if __name__ == "__main__":
 
 
 def example(to: str, file: str, task: Task) -> str:
-    """The script's text for a format and the file with the weights."""
+    """The script's text for a format and the file with the weights; empty for one whose library has its own way."""
+    if to not in LOADING:
+        return ""
     reading = task.reading()
     imports = [
         *IMPORTS[to],

@@ -7,12 +7,12 @@ from typing import Any
 
 from torch import nn
 
-from kdzoo.data.datasets import are_datasets, tensors_of
-from kdzoo.errors import RecipeError
+from kdzoo import registry
+from kdzoo.errors import PluginError, RecipeError
+from kdzoo.recipe.schema import USE
 
 Setting = str | Mapping[str, Any]
 Data = Setting | Sequence[Any]
-TENSORS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
 def sections_of(*, student: Any = None, teacher: Any = None, data: Any = None, methods: Any = None) -> dict[str, Any]:
@@ -29,14 +29,31 @@ def _teacher(teacher: Any) -> Any:
 
 
 def _task(data: Any) -> Any:
+    """The settings of the task that some data make: the source's business where they are Python objects."""
     if data is None:
         return None
-    if are_datasets(data):
-        return {"use": "image_classification", "data": {"use": "tensors", **tensors_of(data)}}
-    if isinstance(data, str | Mapping):
+    if isinstance(data, str) or (isinstance(data, Mapping) and USE in data):
         return {"data": data}
-    if not isinstance(data, Sequence) or len(data) != len(TENSORS):
-        raise RecipeError(
-            f"data must be a name, a mapping, two data sets or loaders (train, test), or the four ({', '.join(TENSORS)})."
-        )
-    return {"use": "image_classification", "data": {"use": "tensors", **dict(zip(TENSORS, data, strict=True))}}
+    takes = {}
+    for name, source in _that_take_objects().items():
+        settings = source.from_python(data)
+        if settings is not None:
+            return settings
+        first = str(source.from_python.__doc__).partition("\n")[0].rstrip(".")
+        takes[name] = first[0].lower() + first[1:]
+    if isinstance(data, Mapping):
+        return {"data": data}
+    known = "; ".join(f"{name} takes {what}" for name, what in sorted(takes.items()))
+    raise RecipeError(f"data must be a name, a mapping, or objects that a source takes, got {type(data).__name__}: {known}.")
+
+
+def _that_take_objects() -> dict[str, Any]:
+    found = {}
+    for name in registry.discover("data"):
+        try:
+            source = registry.get("data", name)
+        except PluginError:  # `kdzoo list` says what is wrong with it
+            continue
+        if hasattr(source, "from_python"):
+            found[name] = source
+    return found

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from kdzoo.data.augment import Augmentation
+from kdzoo.data.datasets import are_datasets, tensors_of
 from kdzoo.data.sets import GIVEN, MEASURED, Images, ImageSet, channel_statistics, fingerprint
 from kdzoo.errors import RecipeError
+
+FOUR = ("train_images", "train_labels", "test_images", "test_labels")
 
 
 class Tensors:
@@ -58,6 +62,15 @@ class Tensors:
                 _images("validation_images", validation_images), _labels("validation_labels", validation_labels)
             )
         self.class_names, self.mean, self.std, self.augment = class_names, mean, std, augment
+
+    @staticmethod
+    def from_python(given: Any) -> dict[str, Any] | None:
+        """The four (train_images, train_labels, test_images, test_labels), or PyTorch data sets or loaders (train, test)."""
+        if are_datasets(given):
+            return {"use": "image_classification", "data": {"use": "tensors", **tensors_of(given)}}
+        if not isinstance(given, Sequence) or len(given) != len(FOUR):
+            return None
+        return {"use": "image_classification", "data": {"use": "tensors", **dict(zip(FOUR, given, strict=True))}}
 
     def load(self, root: Path | None = None) -> ImageSet:
         """Check and return them; `root` is not needed."""

@@ -29,7 +29,7 @@ from kdzoo.protocol.blame import loaded
 from kdzoo.protocol.needs import Needs
 from kdzoo.protocol.outputs import Batch, Output, Rows, map_tensors
 from kdzoo.protocol.roles import Data
-from kdzoo.protocol.task import Model, Task
+from kdzoo.protocol.task import NUMBER, Model, Task
 from kdzoo.random import Streams
 from kdzoo.ranges import above, at_least, between
 from kdzoo.tasks.meters import ClassificationMeter, faithfulness
@@ -127,6 +127,7 @@ class ImageClassification(Task):
                 f"task.mixup and task.cutmix change the sample and its label, not its further views ({', '.join(self.views)}), "
                 "which a method of this recipe needs: leave them out, or the method."
             )
+        self.fixed_inputs = isinstance(self.set.train.images, Tensor) and not self.weak.steps and not self.mixing
         if SAME_CLASS in self.views:
             self.classmates = Classmates(self.parts["train"].labels[self.places["train"]])
 
@@ -197,12 +198,14 @@ class ImageClassification(Task):
         index = index.to(self.device)
         place = self.places[split][index] if split in self.places else index
         views = {name: self._view(images, place, name, index, epoch) for name in self.views} if train else {}
-        batch = self._assembled(self._augmented(images[place], index, epoch, train), labels[place], index, views)
+        made = self._assembled(self._augmented(images[place], index, epoch, train), labels[place], index, views)
+        if split in self.places and self.fixed_inputs:
+            made = replace(made, extra={NUMBER: place})
         if not (train and self._mixes(split)):
-            return batch
+            return made
         partner, numbers = self._partner(split, index, epoch)
         other = self.places[split][partner]
-        return self._mixed(batch, self._inputs(self._augmented(images[other], partner, epoch, True)), labels[other], numbers)
+        return self._mixed(made, self._inputs(self._augmented(images[other], partner, epoch, True)), labels[other], numbers)
 
     def _augmented(self, pixels: Tensor, index: Tensor, epoch: int, train: bool) -> Tensor:
         if not (train and self.weak.steps):
@@ -221,6 +224,17 @@ class ImageClassification(Task):
         assert batch.target is not None
         inputs, share = self.mixing(batch.inputs, others, numbers)
         return replace(batch, inputs=inputs, target=mixed_labels(batch.target, labels, share, self.set.classes))
+
+    def pool(self) -> int:
+        return len(self.parts["train"]) if self.fixed_inputs else 0
+
+    def pooled(self, order: Sequence[Tensor]) -> Iterator[Batch]:
+        part = self.parts["train"]
+        assert isinstance(part.images, Tensor)
+        for place in order:
+            place = place.to(self.device)
+            made = self._assembled(part.images[place], part.labels[place], place, {})
+            yield replace(made, extra={NUMBER: place})
 
     def _view(self, images: Tensor, place: Tensor, name: str, index: Tensor, epoch: int) -> Tensor:
         if name == SAME_CLASS:
@@ -333,7 +347,7 @@ class ImageClassification(Task):
         return {"classes": self.set.classes, "shape": shape, "sizes": sizes, "fingerprint": self.set.fingerprint}
 
     def remarks(self) -> Sequence[str]:
-        """How images are normalized, as a teacher from elsewhere may know others; and how many labels are wrong."""
+        """How images are normalized, as a teacher from elsewhere may have been trained on others; how many labels are wrong."""
         wrong = (
             f"Label noise: {self.spoiled} of {self.size('train')} training labels were replaced." if self.label_noise else ""
         )

@@ -21,6 +21,10 @@ ARGUMENTS = {
     "export": ["nowhere"],
     "new": ["plugin", "kdzoo-mine"],
     "data": [],
+    "tune": ["nowhere"],
+    "leaderboard": ["nowhere"],
+    "cache": ["digits/kd"],
+    "clean": ["nowhere"],
     "doctor": [],
 }
 PROGRAM = """

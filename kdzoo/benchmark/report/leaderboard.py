@@ -151,6 +151,7 @@ class _Found:
             baseline=is_baseline,
             unpackaged=row["unpackaged"],
             guessing=self.guessing(own),
+            tuned=row.get("tuned"),
         )
 
     @cached_property

@@ -78,6 +78,8 @@ def leaders(board: Board) -> Table:
         columns[name] = partial(_further, name=name, places=_places(board, name))
     if any(row.published for row in board.rows):
         columns["published"] = lambda row: as_text(row.published, row.last, board.metric)
+    if any(row.tuned for row in board.rows):
+        columns["trials"] = lambda row: NONE if row.tuned is None else f"{row.tuned['trials']}"
     columns["parameters"] = lambda row: "" if row.parameters is None else f"{row.parameters:,}"
     columns["seconds"] = lambda row: "" if row.seconds is None else f"{row.seconds:.1f}"
     return _table("Leaderboard", board.rows, columns, EXPLAINED.format(metric=board.metric, baseline=board.baseline))

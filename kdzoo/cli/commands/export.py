@@ -1,4 +1,4 @@
-"""Export what a run deploys: a graph for plain PyTorch or ONNX, or weights, with model.json and an example that uses it."""
+"""Export what a run deploys: a graph for PyTorch or ONNX, weights, or a model folder; with model.json and an example."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kdzoo.terminal.console import loading, say, show, show_json
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", help="a run folder, or a weights file in one (best.safetensors)")
-    parser.add_argument("--format", choices=("torch", "safetensors", "onnx"), default="torch")
+    parser.add_argument("--format", choices=("torch", "safetensors", "onnx", "pretrained"), default="torch")
     parser.add_argument("--out", metavar="DIR", help="where to; default `export` in the run folder")
     parser.add_argument("--force", action="store_true", help="write over an earlier export")
     add_plugins(parser)
