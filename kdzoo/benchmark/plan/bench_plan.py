@@ -147,14 +147,15 @@ def make_plan(
     retry: bool = False,
     values: Mapping[str, Mapping[str, Any]] | None = None,
     inside: str = "",
+    sections: Mapping[str, Any] | None = None,
 ) -> BenchPlan:
     """Load and check all cells, and find out which are done, or failed before and are not to be tried again (`retry`).
 
-    Args: values: see `expand`. inside: the folder within the bench's.
+    Args: values, sections: see `expand`. inside: the folder within the bench's.
 
     Raises what `expand` raises, RecipeError for two cells that are the same run, and MissingError for absent data.
     """
-    grid = expand(recipe, overrides, methods=methods, seeds=seeds, values=values)
+    grid = expand(recipe, overrides, methods=methods, seeds=seeds, values=values, sections=sections)
     root = Path(out) if out is not None else Path(grid.cells[0].recipe.settings["runtime"]["out"])
     folder = root / slug(grid.name) / inside
     teachers: dict[str, Job] = {}
