@@ -1,7 +1,8 @@
-"""A bench of 200 tiny cells, killed three times: what it adds to each, whether its memory grows, whether each is done once.
+"""A bench of 200 tiny cells, killed three times: what it adds to each cell, its memory, and whether every cell is done once.
 
 What a bench adds is all CPU time of its processes that is not spent in training steps: start, plan, building, evaluation,
-files, report, and what the kills cost. Its goal is 5 % of a five-second cell, 0.25 s. Memory is the resident set after each.
+files, report, and what the kills cost. Its goal is 5 % of a five-second cell, 0.25 s.
+Memory is the resident set after each cell.
 
 Run: `OMP_NUM_THREADS=1 python benchmarks/many_cells.py [--cells 200] [--cohort 1]`.
 """

@@ -16,7 +16,7 @@ from kdzoo.terminal.console import show
 
 BUILT_IN = (
     *("run", "bench", "tune", "report", "leaderboard", "compare", "analyze"),
-    *("list", "show", "check", "cp", "eval", "export", "new", "data", "cache", "doctor"),
+    *("list", "show", "check", "cp", "eval", "export", "new", "data", "cache", "clean", "doctor"),
 )
 HELP = ("-h", "--help", "help")
 

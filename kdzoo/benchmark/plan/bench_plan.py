@@ -165,7 +165,7 @@ def make_plan(
         after = _teachers(own.settings, teachers, identities, force=force)
         name, identity = f"{cell.row}, seed {cell.seed}", identify(own.settings)
         place = folder / f"{cell.folder}-{identity}"  # results of other settings stay beside it
-        cells.append(Job(name, cell.row, cell.seed, own, place, after, force, identity))
+        cells.append(Job(name, cell.row, cell.seed, own, place, after, force, identity, grid.name))
         identities[name] = identity
     _check_distinct(cells)
     jobs = [*teachers.values(), *cells]
