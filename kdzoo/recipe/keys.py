@@ -1,4 +1,4 @@
-"""Keys of a recipe are text. YAML 1.1 takes some for booleans (`on`, `off`, `yes`, `no`), and a setting of that name is lost."""
+"""Keys of a recipe are text. YAML 1.1 takes some for booleans (`on`, `off`, `yes`, `no`), and then the setting is lost."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ BOOLEAN = "tag:yaml.org,2002:bool"
 
 
 def keys_quoted(text: str) -> str:
-    """The same YAML, with quotes around such keys. Raises yaml.YAMLError for what is no YAML.
+    """The same YAML, with quotes around such keys. What is no YAML stays as it is: whoever reads it says what is wrong.
 
     >>> keys_quoted("{use: layer_matching, on: hidden}")
     '{use: layer_matching, "on": hidden}'
     """
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError:
+        return text
     for start, end in sorted(_places(root, set()), reverse=True):
         text = f'{text[:start]}"{text[start:end]}"{text[end:]}'
     return text
