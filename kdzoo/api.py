@@ -11,21 +11,23 @@ from torch import nn
 
 from kdzoo import registry
 from kdzoo.benchmark.plan.rows import changed
+from kdzoo.engine import again
 from kdzoo.engine.components import make
 from kdzoo.engine.launch import finished, launch
 from kdzoo.engine.results import Result
 from kdzoo.engine.run_identity import identify
 from kdzoo.engine.teacher_recipe import in_training_order
-from kdzoo.errors import RecipeError
+from kdzoo.engine.trainee import Tell
+from kdzoo.errors import PluginError, RecipeError
 from kdzoo.recipe.layers import Origin
 from kdzoo.recipe.load import Recipe, resolved
 from kdzoo.recipe.overrides import apply
 from kdzoo.recipe.read import read
+from kdzoo.recipe.schema import USE
 from kdzoo.terminal.console import main_process, say
 from kdzoo.terminal.run_progress import watching
 
 Setting = str | Mapping[str, Any]
-TENSORS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
 def run(
@@ -33,7 +35,7 @@ def run(
     *,
     student: Setting | nn.Module | None = None,
     teacher: Setting | nn.Module | None = None,
-    data: Setting | Sequence[Any] | None = None,
+    data: Setting | Sequence[Any] | Mapping[str, Any] | None = None,
     methods: Mapping[str, Any] | None = None,
     overrides: Mapping[str, Any] | None = None,
     plugins: Sequence[str | Path] = (),
@@ -44,10 +46,11 @@ def run(
     """Train a recipe, as `kdzoo run` does: an interrupted run goes on, a finished one is not repeated.
 
     Args:
-        recipe: a name, a path, or a mapping with what a recipe file would hold.
+        recipe: a name, a path, a mapping with what a recipe file would hold, or a run folder: the rest of that run, or, if
+            it is finished, the same once more in `again` within it.
         student, teacher: what a recipe would say, or a module of your own. A teacher's module is used frozen.
-        data: what a recipe would say in `task.data`, or your own tensors `(train_images, train_labels, test_images,
-            test_labels)`, see `kdzoo.data.Tensors`.
+        data: what a recipe would say in `task.data`, or your own: tensors `(train_images, train_labels, test_images,
+            test_labels)`, see `kdzoo.data.Tensors`; `{"train": rows, "test": rows}`, data sets of Hugging Face for instance.
         methods: in place of the recipe's.
         overrides: dotted path -> value, laid over all of this, e.g. `{"train.epochs": 1}`; None sets null.
         plugins: Python files whose plugins the recipe uses.
@@ -65,8 +68,13 @@ def run(
     for path in plugins:
         registry.load_file(path)
     sections = {"student": student, "teacher": _teacher(teacher), "task": _task(data), "methods": methods}
-    loaded = composed(recipe, {name: value for name, value in sections.items() if value is not None}, overrides or {})
-    return train(loaded, folder=Path(folder) if folder else None, force=force, progress=progress)
+    given = {name: value for name, value in sections.items() if value is not None}
+    before = Path(recipe) if isinstance(recipe, str | Path) and again.is_run_folder(recipe) else None
+    loaded = composed(again.recipe_of(before) if before else recipe, given, overrides or {})
+    place = Path(folder) if folder else None
+    if before and not (given or overrides or place):
+        place = again.place_of(before, loaded, force=force)
+    return train(loaded, folder=place, force=force, progress=progress)
 
 
 def train(recipe: Recipe, *, folder: Path | None = None, force: bool = False, progress: bool = True) -> Result:
@@ -78,23 +86,35 @@ def train(recipe: Recipe, *, folder: Path | None = None, force: bool = False, pr
     make(settings, recipe.provenance)  # whatever is wrong with them is said before a teacher is trained
     identity = identify(settings)
     folder = folder or Path(settings["runtime"]["out"]) / (settings["name"] or "run") / identity
+    tell = _once(say) if progress and main_process() else None
     if force or finished(folder, identity) is None:
-        _teachers_first(settings, progress=progress)
-    return _launched(recipe, folder, force=force, progress=progress)
+        _teachers_first(settings, tell, progress=progress)
+    return _launched(recipe, folder, tell, force=force, progress=progress)
 
 
-def _teachers_first(settings: Mapping[str, Any], *, progress: bool) -> None:
+def _once(tell: Tell) -> Tell:
+    """The same, but for what it has been told before: a run and its teacher often say the same of their data."""
+    told: set[str] = set()
+
+    def heard(sentence: str) -> None:
+        if sentence not in told:
+            told.add(sentence)
+            tell(sentence)
+
+    return heard
+
+
+def _teachers_first(settings: Mapping[str, Any], tell: Tell | None, *, progress: bool) -> None:
     """Train the teachers that are recipes of their own where one can see it; the engine would do it silently."""
     for teacher in in_training_order(settings, skip=lambda found: finished(found.folder, found.identity) is not None):
-        if progress and main_process():
-            say(f"First the teacher {teacher.name}: {teacher.folder}")
-        _launched(teacher.recipe, teacher.folder, progress=progress)
+        if tell:
+            tell(f"First the teacher {teacher.name}: {teacher.folder}")
+        _launched(teacher.recipe, teacher.folder, tell, progress=progress)
 
 
-def _launched(recipe: Recipe, folder: Path, *, force: bool = False, progress: bool) -> Result:
+def _launched(recipe: Recipe, folder: Path, tell: Tell | None, *, force: bool = False, progress: bool) -> Result:
     unit = getattr(registry.get("tasks", recipe.settings["task"]["use"]), "unit", "images")
     with watching(unit=unit, quiet=not progress) as listeners:
-        tell = say if progress and main_process() else None
         return launch(recipe, folder=folder, force=force, listeners=listeners, tell=tell)
 
 
@@ -114,13 +134,34 @@ def _teacher(teacher: Any) -> Any:
 
 
 def _task(data: Any) -> Any:
+    """The settings of the task that some data make: the source's business where they are Python objects."""
     if data is None:
         return None
-    if isinstance(data, str | Mapping):
+    if isinstance(data, str) or (isinstance(data, Mapping) and USE in data):
         return {"data": data}
-    if not isinstance(data, Sequence) or len(data) != len(TENSORS):
-        raise RecipeError(f"data must be a name, a mapping or the four ({', '.join(TENSORS)}).")
-    return {"use": "image_classification", "data": {"use": "tensors", **dict(zip(TENSORS, data, strict=True))}}
+    takes = {}
+    for name, source in _that_take_objects().items():
+        settings = source.from_python(data)
+        if settings is not None:
+            return settings
+        first = str(source.from_python.__doc__).partition("\n")[0].rstrip(".")
+        takes[name] = first[0].lower() + first[1:]
+    if isinstance(data, Mapping):
+        return {"data": data}
+    known = "; ".join(f"{name} takes {what}" for name, what in sorted(takes.items()))
+    raise RecipeError(f"data must be a name, a mapping, or objects that a source takes, got {type(data).__name__}: {known}.")
+
+
+def _that_take_objects() -> dict[str, Any]:
+    found = {}
+    for name in registry.discover("data"):
+        try:
+            source = registry.get("data", name)
+        except PluginError:  # `kdzoo list` says what is wrong with it
+            continue
+        if hasattr(source, "from_python"):
+            found[name] = source
+    return found
 
 
 def _written(path: str, value: Any) -> str:

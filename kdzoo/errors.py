@@ -16,6 +16,10 @@ class RunFailed(KdzooError):
     """A run that started correctly could not finish (a loss became NaN, the disk filled up)."""
 
 
+class MachineFailed(RunFailed):
+    """The machine could not carry on (a full disk, no memory): the same command may well succeed later."""
+
+
 class RecipeError(KdzooError):
     """The user's recipe, override or argument is wrong."""
 

@@ -1,4 +1,4 @@
-"""What a finished run deploys: rebuilt from its files, evaluated again, and exported as safetensors or ONNX.
+"""What a finished run deploys: rebuilt from its files, evaluated again, and exported as safetensors, ONNX or a model folder.
 
 An exported folder holds the weights (or the graph) and `model.json`: what the network is, what it was trained on, and which
 numbers it has to reproduce.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +17,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from kdzoo.engine.again import recipe_of
 from kdzoo.engine.assemble import device_of
 from kdzoo.engine.evaluate import evaluate
 from kdzoo.engine.files import replace_file, write_json, writing
 from kdzoo.engine.launch import DEPLOYED, deployable
 from kdzoo.engine.precision import Precision
+from kdzoo.engine.provenance import Made
 from kdzoo.engine.run import Run
 from kdzoo.engine.selection import save_weights
 from kdzoo.engine.source import Source
@@ -45,11 +48,13 @@ class Deployed:
         weights: its safetensors file, or its ONNX graph.
         settings: the resolved recipe that it comes from.
         test: the metrics on test that it has to reproduce, if they are known.
+        made: what is known of how it was made.
     """
 
     weights: Path
     settings: Mapping[str, Any]
     test: Mapping[str, float] | None = None
+    made: Made | None = None
 
     def module(self) -> nn.Module:
         """The network with its weights, on the CPU and in eval mode."""
@@ -79,7 +84,7 @@ def deployed(place: Path, *, recipe: str | None = None) -> Deployed:
     if (folder / "recipe.yaml").is_file():
         result = _read(folder / "result.json") if (folder / "result.json").is_file() else {}
         which = "last" if weights.name == DEPLOYED else weights.stem
-        return Deployed(weights, load(folder / "recipe.yaml").settings, result.get("test", {}).get(which))
+        return Deployed(weights, load(recipe_of(folder)).settings, result.get("test", {}).get(which), Made.read(folder))
     raise RecipeError(f"{weights} lies beside neither recipe.yaml nor {CARD}; name its recipe: --recipe NAME.")
 
 
@@ -92,7 +97,13 @@ def evaluated(model: Deployed) -> dict[str, float]:
     return evaluate(run, module, "test").metrics
 
 
-def export(model: Deployed, out: Path, *, to: Literal["safetensors", "onnx"] = "safetensors") -> Path:
+def differences(model: Deployed) -> list[str]:
+    """What is otherwise now than it was in the model's run, in words."""
+    device = device_of(model.settings["runtime"]["device"])
+    return model.made.differences(model.settings, device) if model.made else []
+
+
+def export(model: Deployed, out: Path, *, to: Literal["safetensors", "onnx", "pretrained"] = "safetensors") -> Path:
     """Write a deployed model and its `model.json` to a folder; the file with the weights.
 
     Raises:
@@ -132,10 +143,11 @@ class Graph(nn.Module):
         runtime = _required("onnxruntime")
         self.session = runtime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
 
-    def forward(self, *inputs: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor, **named: Tensor) -> Tensor:
         names = [entry.name for entry in self.session.get_inputs()]
-        given = {name: tensor.cpu().numpy() for name, tensor in zip(names, inputs, strict=True)}
-        return torch.from_numpy(self.session.run(None, given)[0]).to(inputs[0].device)
+        tensors = dict(zip(names, inputs, strict=False)) | {name: named[name] for name in names if name in named}
+        given = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
+        return torch.from_numpy(self.session.run(None, given)[0]).to(next(iter(tensors.values())).device)
 
 
 def _safetensors(module: nn.Module, task: Task, out: Path) -> Path:
@@ -145,42 +157,64 @@ def _safetensors(module: nn.Module, task: Task, out: Path) -> Path:
 
 
 def _onnx(module: nn.Module, task: Task, out: Path) -> Path:
-    """The graph with a free batch size. Its inputs are what the task calls the model with."""
+    """The graph with a free batch size, and free further axes as the task says. Its inputs are what the task calls it with."""
     _required("onnx"), _required("onnxscript")
-    inputs = _inputs(module, task)
-    names = ["input"] if len(inputs) == 1 else [f"input{number}" for number in range(len(inputs))]
-    batch = torch.export.Dim("batch", min=1)
-    program = torch.onnx.export(
-        module,
-        inputs,
-        dynamo=True,
-        input_names=names,
-        output_names=["logits"],
-        dynamic_shapes=tuple({0: batch} for _ in inputs),
-        verbose=False,
-    )
+    inputs, named = _inputs(module, task)
+    numbered = ["input"] if len(inputs) == 1 else [f"input{number}" for number in range(len(inputs))]
+    free: dict[int, Any] = {0: torch.export.Dim("batch", min=1)}
+    free |= {axis: torch.export.Dim(name, min=2) for axis, name in task.free_axes().items()}
+    with warnings.catch_warnings():  # of inputs that share their free axes, all but the first are told that they do
+        warnings.filterwarnings("ignore", message="# The axis name: ")
+        program = torch.onnx.export(
+            module,
+            inputs,
+            kwargs=named,
+            dynamo=True,
+            input_names=[*numbered, *named],
+            output_names=["logits"],
+            dynamic_shapes=(*(free for _ in inputs), *(free for _ in named)),
+            verbose=False,
+        )
     file = out / "model.onnx"
     assert program is not None
     replace_file(file, lambda beside: program.save(str(beside), external_data=False))
     return file
 
 
-WRITERS: Mapping[str, Callable[[nn.Module, Task, Path], Path]] = {"safetensors": _safetensors, "onnx": _onnx}
+def _pretrained(module: nn.Module, task: Task, out: Path) -> Path:
+    """As the model's own library saves it, for its own way of loading, with what its inputs are made by."""
+    save: Callable[[str], object] | None = getattr(module, "save_pretrained", None)
+    if save is None:
+        raise CapabilityError(
+            f"the model {type(module).__name__} has no save_pretrained, which models of the transformers library have; "
+            "use --format safetensors."
+        )
+    save(str(out))
+    task.save_preprocessing(out)
+    return out / "model.safetensors"
 
 
-def _inputs(module: nn.Module, task: Task) -> tuple[Tensor, ...]:
-    """What the task calls a model with, on two samples."""
-    seen: list[tuple[Any, ...]] = []
+WRITERS: Mapping[str, Callable[[nn.Module, Task, Path], Path]] = {
+    "safetensors": _safetensors,
+    "onnx": _onnx,
+    "pretrained": _pretrained,
+}
+
+
+def _inputs(module: nn.Module, task: Task) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
+    """What the task calls a model with, by place and by name, on two samples."""
+    seen: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        seen.append((*args, *kwargs.values()))
+        seen.append((args, kwargs))
         return module(*args, **kwargs)
 
     with torch.no_grad():
         task.forward(call, task.example(), MAIN)
-    if not all(isinstance(item, Tensor) for item in seen[0]):
+    args, kwargs = seen[0]
+    if not all(isinstance(item, Tensor) for item in (*args, *kwargs.values())):
         raise CapabilityError("this task calls its models with more than tensors, which ONNX cannot hold; use safetensors.")
-    return seen[0]
+    return args, kwargs
 
 
 def _stand(settings: Mapping[str, Any]) -> Run:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from kdzoo.protocol.outputs import Progress
-from kdzoo.ranges import at_least, finite
+from kdzoo.ranges import at_least, at_least_and_below, finite
 
 Unit = Literal["epoch", "step"]
 
@@ -118,6 +118,24 @@ class Warmup(Schedule):
 
     def value(self, base: float, progress: Progress) -> float:
         return base * min((self.done(progress) + 1) / self.until, 1.0)
+
+
+class WarmupLinear(Schedule):
+    """Up from 0 over the first `share` of the stage's steps, then straight down to `end`, as BERTs are fine-tuned."""
+
+    def __init__(self, *, share: float = 0.1, end: float = 0.0, unit: Unit = "step") -> None:
+        super().__init__(unit)
+        at_least_and_below(0, 1, share=share)
+        finite(end=end)
+        self.share, self.end = share, end
+
+    def value(self, base: float, progress: Progress) -> float:
+        total = self.total(progress)
+        rising = round(self.share * total)
+        done = self.done(progress)
+        if done < rising:
+            return base * (done + 1) / rising
+        return base + (self.end - base) * (done - rising) / max(1, total - rising)
 
 
 class Piecewise(Schedule):

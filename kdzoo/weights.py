@@ -16,6 +16,8 @@ from kdzoo.errors import MissingError, RecipeError
 def load_weights(module: nn.Module, path: Path, where: str) -> None:
     """Load a `.safetensors` file, or a torch file with nothing but tensors in it, into a module."""
     state = read_weights(path, where)
+    from_library = getattr(module, "from_library", None)  # a wrapper that may meet files which its library saved
+    state = from_library(state) if from_library is not None else state
     own = module.state_dict()
     missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
     shapes = [k for k in own.keys() & state.keys() if own[k].shape != state[k].shape]

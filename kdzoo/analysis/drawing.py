@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import io
 import math
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from kdzoo.protocol.figures import Bars, Figure, Heatmap, Look, Panel, shortened
+from kdzoo.protocol.figures import REFERENCE, Bars, Figure, Heatmap, Look, Panel, shortened
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#999999")
-"""Okabe and Ito's palette ("Color Universal Design", 2008), in an order that keeps neighbors apart in gray, too."""
+COLORS = ("#0072B2", "#E69F00", "#009E73", "#56B4E9", "#D55E00", "#CC79A7", "#000000", "#999999")
+"""Okabe and Ito's palette ("Color Universal Design", 2008), in an order in which neighbors differ in gray, too."""
+DARK = "#444444"
 MARKERS = "osD^vP*X"
 HATCHES = ("", "//", "..", "xx", "\\\\", "++", "oo", "--")
 STYLE: dict[str, Any] = {
@@ -30,9 +32,9 @@ STYLE: dict[str, Any] = {
     "svg.hashsalt": "kdzoo",
     "svg.fonttype": "path",
 }
-WIDE, HIGH, DPI = 5.0, 3.8, 150
+WIDE, HIGH, DPI, LETTERS = 5.0, 3.8, 150, 8.5
 TALL = 4.6
-"""Inches of a panel, and the height of one with a heatmap or with equal axes, which is square inside."""
+"""Inches of a panel, letters of a title to the inch, and the height of a panel that is square inside (heatmaps, equal axes)."""
 
 
 def pictures(figure: Figure) -> dict[str, bytes]:
@@ -57,10 +59,11 @@ def drawn(figure: Figure) -> Canvas:
     rows = math.ceil(len(figure.panels) / columns)
     square = any(panel.equal or any(isinstance(mark, Heatmap) for mark in panel.marks) for panel in figure.panels)
     canvas = Canvas(figsize=(WIDE * columns, (TALL if square else HIGH) * rows + 0.6), layout="constrained")
-    groups = list(dict.fromkeys(mark.group for panel in figure.panels for mark in panel.marks if not isinstance(mark, Heatmap)))
+    shown = [mark for panel in figure.panels for mark in panel.marks if not isinstance(mark, Heatmap)]
+    groups = list(dict.fromkeys(mark.group for mark in shown if mark.group != REFERENCE))
     for number, panel in enumerate(figure.panels):
         _panel(canvas.add_subplot(rows, columns, number + 1), panel, groups)
-    canvas.suptitle(figure.title, fontweight="bold")
+    canvas.suptitle(textwrap.fill(figure.title, int(LETTERS * WIDE * columns)), fontweight="bold")
     _legend(canvas, columns)
     return canvas
 
@@ -68,7 +71,7 @@ def drawn(figure: Figure) -> Canvas:
 def _panel(axes: Any, panel: Panel, groups: Sequence[str]) -> None:
     barred = list(dict.fromkeys(mark.group for mark in panel.marks if isinstance(mark, Bars)))
     for mark in panel.marks:
-        mark.draw(axes, _look(groups.index(mark.group) if mark.group in groups else 0, barred, mark.group))
+        mark.draw(axes, _look(groups.index(mark.group) if mark.group in groups else None, barred, mark.group))
     axes.set_title(panel.title)
     axes.set_xlabel(panel.x)
     axes.set_ylabel(panel.y)
@@ -94,7 +97,9 @@ FEWEST_PLACES = 4
 """Letters that fit under a panel side by side; places on its axis, so that a lone bar is not a wall."""
 
 
-def _look(number: int, barred: Sequence[str], group: str) -> Look:
+def _look(number: int | None, barred: Sequence[str], group: str) -> Look:
+    if number is None:
+        return Look(DARK, "")
     place, width = 0.0, 0.8
     if group in barred:
         width = 0.8 / len(barred)

@@ -15,8 +15,8 @@ from kdzoo.registry.source import summary
 from kdzoo.terminal.console import show
 
 BUILT_IN = (
-    *("run", "bench", "report", "compare", "analyze"),
-    *("list", "show", "check", "cp", "eval", "export", "new", "data", "doctor"),
+    *("run", "bench", "tune", "report", "leaderboard", "compare", "analyze"),
+    *("list", "show", "check", "cp", "eval", "export", "new", "data", "cache", "clean", "doctor"),
 )
 HELP = ("-h", "--help", "help")
 
@@ -83,7 +83,7 @@ def summaries() -> dict[str, str]:
 
 
 def _overview() -> str:
-    lines = [f"  {name:10} {line}" for name, line in summaries().items()]
+    lines = [f"  {name:11} {line}" for name, line in summaries().items()]
     return "\n".join(
         [
             "usage: kdzoo COMMAND [arguments] [--debug]",

@@ -52,7 +52,7 @@ class Flip:
     draws: ClassVar[int] = 1
 
     def __call__(self, images: Tensor, uniform: Tensor) -> Tensor:
-        return torch.where(_per_image(uniform[:, 0] < 0.5), images.flip(3), images)
+        return torch.where(per_image(uniform[:, 0] < 0.5), images.flip(3), images)
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Cutout:
         height, width = images.shape[-2:]
         rows = self._inside(pick(uniform[:, 0], height), height)
         columns = self._inside(pick(uniform[:, 1], width), width)
-        fill = _stored(torch.tensor(self.fill, device=images.device), images.dtype).view(1, -1, 1, 1)
+        fill = stored(torch.tensor(self.fill, device=images.device), images.dtype).view(1, -1, 1, 1)
         return torch.where((rows[:, :, None] & columns[:, None, :])[:, None], fill, images)
 
     def _inside(self, center: Tensor, length: int) -> Tensor:
@@ -97,13 +97,13 @@ class Jitter:
 
     def __call__(self, images: Tensor, uniform: Tensor) -> Tensor:
         strength = uniform.new_tensor([self.brightness, self.contrast, self.saturation])
-        brightness, contrast, saturation = (_per_image(f) for f in (1 + (2 * uniform - 1) * strength).unbind(1))
-        pixels = (_unit(images) * brightness).clamp(0, 1)
+        brightness, contrast, saturation = (per_image(f) for f in (1 + (2 * uniform - 1) * strength).unbind(1))
+        pixels = (unit(images) * brightness).clamp(0, 1)
         # The mean is taken over whole numbers: their sum is the same in whatever order a device adds them up.
-        mean = (_gray(pixels) * 255).round().long().sum((1, 2, 3), keepdim=True) / (255 * images[0, 0].numel())
+        mean = (gray(pixels) * 255).round().long().sum((1, 2, 3), keepdim=True) / (255 * images[0, 0].numel())
         pixels = (mean + (pixels - mean) * contrast).clamp(0, 1)
-        gray = _gray(pixels)
-        return _stored((gray + (pixels - gray) * saturation).clamp(0, 1), images.dtype)
+        luma = gray(pixels)
+        return stored((luma + (pixels - luma) * saturation).clamp(0, 1), images.dtype)
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,12 @@ class Augmentation:
         return images
 
 
-def augmentation(*, crop: int = 0, flip: bool = False, cutout: int = 0, fill: Sequence[float] = (0.0,)) -> Augmentation:
+def augmentation(
+    *, crop: int = 0, flip: bool = False, cutout: int = 0, fill: Sequence[float] = (0.0,), policy: Augment | None = None
+) -> Augmentation:
     """What recipes configure: pixels of padding before the crop, mirroring, side of the blanked square; 0 is without.
+
+    Args: policy: a further one, before the square is blanked (`rand_augment.RandAugment`).
 
     Raises ValueError for a negative number.
     """
@@ -137,6 +141,7 @@ def augmentation(*, crop: int = 0, flip: bool = False, cutout: int = 0, fill: Se
     steps: list[Augment | None] = [
         Crop(crop) if crop else None,
         Flip() if flip else None,
+        policy,
         Cutout(cutout, tuple(fill)) if cutout else None,
     ]
     return Augmentation(tuple(step for step in steps if step))
@@ -154,7 +159,7 @@ def strong(weak: Augmentation, *, shape: tuple[int, int, int], fill: Sequence[fl
 
 def normalize(images: Tensor, mean: Sequence[float] | Tensor, std: Sequence[float] | Tensor) -> Tensor:
     """(x - mean) / std per channel, float32; uint8 images are divided by 255 first. Tensors are not copied."""
-    pixels = _unit(images)
+    pixels = unit(images)
     center, spread = (torch.as_tensor(v, dtype=pixels.dtype, device=pixels.device).view(-1, 1, 1) for v in (mean, std))
     return (pixels - center) / spread
 
@@ -164,19 +169,22 @@ def pick(uniform: Tensor, count: int) -> Tensor:
     return (uniform * count).long().clamp_(max=count - 1)
 
 
-def _per_image(values: Tensor) -> Tensor:
+def per_image(values: Tensor) -> Tensor:
+    """(B,) as (B, 1, 1, 1)."""
     return values.view(-1, 1, 1, 1)
 
 
-def _unit(images: Tensor) -> Tensor:
+def unit(images: Tensor) -> Tensor:
+    """Pixels in [0, 1]."""
     return images.float() / 255 if images.dtype == torch.uint8 else images
 
 
-def _stored(pixels: Tensor, dtype: torch.dtype) -> Tensor:
+def stored(pixels: Tensor, dtype: torch.dtype) -> Tensor:
+    """Pixels in [0, 1] as images of a type have them."""
     return (pixels * 255).round().to(dtype) if dtype == torch.uint8 else pixels.to(dtype)
 
 
-def _gray(pixels: Tensor) -> Tensor:
+def gray(pixels: Tensor) -> Tensor:
     """Luma (B, 1, H, W) after ITU-R BT.601; images without three colors are averaged."""
     if pixels.shape[1] != 3:
         return pixels.mean(1, keepdim=True)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from kdzoo.data.augment import augmentation
+from kdzoo.data.augment import Augmentation, augmentation
 from kdzoo.data.sets import GIVEN, MEASURED, Images, ImageSet, channel_statistics, fingerprint
 from kdzoo.data.splits import FIXED_SEED
 from kdzoo.data.streaming import Decoder, Streamed
@@ -27,11 +27,13 @@ def decoded_set(
     in_memory_mb: int,
     mean: Sequence[float] | None,
     std: Sequence[float] | None,
+    augment: bool = False,
 ) -> ImageSet:
     """An ImageSet of the decoders `train`, `test` and perhaps `validation`.
 
-    In memory, crops pad an eighth of the height; streamed images get their windows while they are decoded. Both are mirrored.
-    Without `mean` and `std`, those of the training images are taken, if streamed of 256 of them.
+    With `augment`, training images are mirrored and cropped: in memory after padding by an eighth of the height, streamed ones
+    to random windows while they are decoded. Nothing else changes them: that is right for photographs, not for digits. Without
+    `mean` and `std`, those of the training images are taken, if streamed of 256 of them.
 
     Raises:
         RecipeError: images of different shapes, or too many of them, and no `size`.
@@ -52,7 +54,7 @@ def decoded_set(
         parts = {part: Images(_held(d, shape, size, first_name), d.labels) for part, d in decoders.items()}
     else:
         assert size is not None
-        parts = {part: Images(Streamed(d, size, shape[0]), d.labels) for part, d in decoders.items()}
+        parts = {part: Images(Streamed(d, size, shape[0], windows=augment), d.labels) for part, d in decoders.items()}
     statistics = GIVEN
     if mean is None or std is None:
         statistics = MEASURED
@@ -64,9 +66,10 @@ def decoded_set(
         class_names=class_names,
         mean=tuple(mean),
         std=tuple(std),
-        augment=augmentation(crop=shape[1] // 8 if small else 0, flip=True),
+        augment=augmentation(crop=shape[1] // 8 if small else 0, flip=True) if augment else Augmentation(),
         fingerprint=fingerprint(*(parts.get(part) for part in ("train", "validation", "test"))),
         statistics=statistics,
+        margin=None if size is None else Streamed.margin,
     )
 
 

@@ -31,6 +31,8 @@ class ImageFolder:
         channels: 3 or 1 (gray).
         in_memory_mb: up to this much (MiB, decoded) is held as one tensor; more is streamed, which needs `size`.
         mean, std: per channel, of pixels in [0, 1], such as a pretrained teacher expects; None: those of the training images.
+        augment: change training images as is usual for photographs: mirror images, and crops, or random windows of streamed
+            ones. By default nothing is changed but what the task's own settings say.
     """
 
     kdzoo_kind = "data"
@@ -44,11 +46,12 @@ class ImageFolder:
         in_memory_mb: int = 512,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
+        augment: bool = False,
     ) -> None:
         if channels not in (1, 3):
             raise ValueError(f"channels must be 3 (color) or 1 (gray), got {channels}.")
         self.folder, self.size, self.channels, self.in_memory_mb = folder, size, channels, in_memory_mb
-        self.mean, self.std = mean, std
+        self.mean, self.std, self.augment = mean, std, augment
 
     def load(self, root: Path | None = None) -> ImageSet:
         """List the files, and decode them if they are small. Raises RecipeError if the folders are not as they should be."""
@@ -63,6 +66,7 @@ class ImageFolder:
             in_memory_mb=self.in_memory_mb,
             mean=self.mean,
             std=self.std,
+            augment=self.augment,
         )
 
     def _top(self, root: Path | None) -> Path:

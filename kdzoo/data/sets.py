@@ -56,6 +56,7 @@ class ImageSet:
         mean, std: per channel, of images in [0, 1]; statistics: where they are from, in words.
         augment: what is usual for this data set in training.
         fingerprint: a hash of the content, equal for equal images in whatever file format.
+        margin: the share of the shorter side whose middle square the images were cut to; None: they are whole.
 
     Raises:
         RecipeError: parts that do not fit together, or labels outside 0..classes-1.
@@ -71,6 +72,7 @@ class ImageSet:
     fingerprint: str
     validation: Images | None = None
     statistics: str = USUAL
+    margin: float | None = None
 
     def __post_init__(self) -> None:
         for name, part in self.parts.items():

@@ -43,14 +43,15 @@ class Decoder(Protocol):
 class Streamed:
     """A decoder's images, all brought to `size` x `size` pixels.
 
-    In training a window of 8-100 % of the area and an aspect of 3/4-4/3 is resized (C. Szegedy and others, "Going Deeper with
-    Convolutions", arXiv 1409.4842; one attempt, cut to the image), in evaluation the middle `margin` of the shorter side.
+    The middle `margin` of the shorter side is; with `windows`, in training a window of 8-100 % of the area and an aspect of
+    3/4-4/3 instead (C. Szegedy and others, "Going Deeper with Convolutions", arXiv 1409.4842; one attempt, cut to the image).
     """
 
     decoder: Decoder
     size: int
     channels: int
     margin: float = 0.875
+    windows: bool = False
     draws: ClassVar[int] = 4
 
     def __len__(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,8 @@ from torch import Tensor
 from kdzoo.data.augment import Augmentation
 from kdzoo.data.sets import GIVEN, MEASURED, Images, ImageSet, channel_statistics, fingerprint
 from kdzoo.errors import RecipeError
+
+FOUR = ("train_images", "train_labels", "test_images", "test_labels")
 
 
 class Tensors:
@@ -48,6 +51,13 @@ class Tensors:
         self.train = Images(_images("train_images", train_images), _labels("train_labels", train_labels))
         self.test = Images(_images("test_images", test_images), _labels("test_labels", test_labels))
         self.class_names, self.mean, self.std, self.augment = class_names, mean, std, augment
+
+    @staticmethod
+    def from_python(given: Any) -> dict[str, Any] | None:
+        """The four (train_images, train_labels, test_images, test_labels)."""
+        if not isinstance(given, Sequence) or len(given) != len(FOUR):
+            return None
+        return {"use": "image_classification", "data": {"use": "tensors", **dict(zip(FOUR, given, strict=True))}}
 
     def load(self, root: Path | None = None) -> ImageSet:
         """Check and return them; `root` is not needed."""

@@ -33,6 +33,8 @@ class TorchvisionSet:
         channels: 3 or 1 (gray); None: as the first training image.
         in_memory_mb: up to this much (MiB, decoded) is held as one tensor; more is streamed, which needs `size`.
         mean, std: per channel, of pixels in [0, 1], such as a pretrained teacher expects; None: those of the training images.
+        augment: change training images as is usual for photographs: mirror images, and crops, or random windows of streamed
+            ones. By default nothing is changed but what the task's own settings say.
     """
 
     kdzoo_kind = "data"
@@ -47,12 +49,13 @@ class TorchvisionSet:
         in_memory_mb: int = 512,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
+        augment: bool = False,
     ) -> None:
         if channels not in (None, 1, 3):
             raise ValueError(f"channels must be 3 (color), 1 (gray) or null, got {channels}.")
         self.name, self.folder = name, folder
         self.size, self.channels, self.in_memory_mb = size, channels, in_memory_mb
-        self.mean, self.std = mean, std
+        self.mean, self.std, self.augment = mean, std, augment
 
     def load(self, root: Path | None = None) -> ImageSet:
         """Open the parts. Raises RecipeError if the class does not fit, MissingError if its files are not there."""
@@ -71,6 +74,7 @@ class TorchvisionSet:
             in_memory_mb=self.in_memory_mb,
             mean=self.mean,
             std=self.std,
+            augment=self.augment,
         )
 
     def _open(self, kind: type, roots: Sequence[Path]) -> dict[str, Any]:

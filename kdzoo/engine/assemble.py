@@ -134,8 +134,8 @@ def _taps(run: Run) -> None:
     wanted: dict[str, dict[str, None]] = {role: {} for role in roles}
     for label, method in run.methods.items():
         needs = run.own_needs[label]
-        with hook_of(f"methods.{label}", "taps"):
-            more = returned(method.taps(run), Taps, f"methods.{label}", "taps")
+        with hook_of(f"methods.{label}", "further_taps"):
+            more = returned(method.further_taps(run), Taps, f"methods.{label}", "further_taps")
         student, teacher = (*needs.student_taps, *more.student), (*needs.teacher_taps, *more.teacher)
         teachers = [method.teacher or n for n in list(run.teachers)[:1]] if needs.teacher else []
         for role, specs in [*((r, student) for r in run.learners), *((t, teacher) for t in teachers)]:

@@ -11,8 +11,10 @@ before the main one trains those first.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import traceback
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +33,8 @@ from kdzoo.engine.run import Run
 from kdzoo.engine.run_identity import identify
 from kdzoo.engine.shared_feed import SharedFeed
 from kdzoo.engine.source import Source
-from kdzoo.engine.trainee import Listener, Place, Trainee, settings_of_torch
+from kdzoo.engine.tracking import Called
+from kdzoo.engine.trainee import Listener, Place, Tell, Trainee, settings_of_torch
 from kdzoo.errors import Interrupted
 from kdzoo.recipe.hashing import content
 from kdzoo.recipe.load import Recipe
@@ -98,6 +101,8 @@ class Member:
     folder: Path
     listeners: Sequence[Listener] = ()
     force: bool = False
+    tell: Tell | None = None
+    called: Called | None = None
     ended: Result | Exception | None = None
     steps: Generator[tuple[Run, Place], None, Result] | None = None
     place: Place = field(default_factory=lambda: Place(0, 0, 0))
@@ -156,7 +161,7 @@ class Cohort:
             for member in [member for member in wave if member.place == least]:
                 if not self._advance(member):
                     wave.remove(member)
-                    if crowded and not member.again and _lacked_memory(member.ended):
+                    if crowded and not member.again and lacked_memory(member.ended):
                         member.again, member.ended = True, None
                         rest.append(member)
         return rest
@@ -178,13 +183,14 @@ class Cohort:
 
     def _advance(self, member: Member) -> bool:
         """One step of a run; False if it has ended."""
-        if member.steps is None:
-            member.steps = self._trainee(member).steps(self._fed)
         try:
+            if member.steps is None:
+                member.steps = self._trainee(member).steps(self._fed)
             run, member.place = next(member.steps)
         except StopIteration as end:
             member.ended = end.value
         except Exception as error:  # whatever it is, it is this run's alone
+            traceback.clear_frames(error.__traceback__)  # or what the run held would stay in memory
             member.ended = error
         else:
             member.kept = member.kept or kept(run)
@@ -193,18 +199,25 @@ class Cohort:
         return False
 
     def _trainee(self, member: Member) -> Trainee:
-        recipe = member.recipe
+        recipe, train_recipe = member.recipe, functools.partial(trained, tell=member.tell)
 
         def assembled() -> Run:
-            run = assemble(recipe.settings, recipe.provenance, train_recipe=trained, source=self.source)
+            run = assemble(recipe.settings, recipe.provenance, train_recipe=train_recipe, source=self.source)
             self.source = run.source
             self.source.runs = len(self.members)
             return run
 
         member.identity = member.identity or identify(recipe.settings)  # as it was before anything of it ran
-        force = member.force and not member.again
         return Trainee(
-            recipe, member.identity, member.folder, assembled=assembled, force=force, listeners=member.listeners, stop=self.stop
+            recipe,
+            member.identity,
+            member.folder,
+            assembled=assembled,
+            force=member.force and not member.again,
+            listeners=member.listeners,
+            stop=self.stop,
+            tell=member.tell,
+            called=member.called,
         )
 
     def _fed(self, run: Run) -> Feed:
@@ -213,7 +226,7 @@ class Cohort:
         return self.feed
 
 
-def _lacked_memory(error: object) -> bool:
+def lacked_memory(error: object) -> bool:
     """Whether a run may well end better where it is alone."""
     while isinstance(error, BaseException):
         if isinstance(error, MemoryError | torch.OutOfMemoryError):

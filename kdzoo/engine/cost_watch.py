@@ -58,7 +58,11 @@ class CostWatch(Observer):
         self.since = None
 
     def figures(self) -> dict[str, Any]:
-        """What goes into `result.json`: seconds, samples a second in training, forwards, operations, bytes."""
+        """What goes into `result.json`: seconds, samples a second in training, forwards, operations, bytes.
+
+        Of a run in a cohort, CPU time, teacher forwards and operations are those that it would have had alone; wall time and
+        samples a second are those that it had, an equal part of the common work among them; bytes are the whole cohort's.
+        """
         costs, processes = self.run.costs, self.run.processes.size
         forwards = sum(costs.asked[name] for name in self.run.teachers)
         found: dict[str, Any] = {

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,21 @@ STATUS, REFERENCES = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 Answer = tuple[str, str, str, int, int, int]
 """Whose answer to what: teacher, view, stage, epoch, batch, micro-batch."""
 REMEMBERED = 256
+
+
+@dataclass
+class Price:
+    """What a frozen teacher's answer costs a sample.
+
+    Attributes:
+        flops: operations; None before they are counted.
+        asked: samples that its model is asked about: none where the answer is looked up.
+        cpu_seconds: of the latest answer.
+    """
+
+    flops: float | None = None
+    asked: float = 0.0
+    cpu_seconds: float = 0.0
 
 
 class Costs:
@@ -58,16 +74,14 @@ class Costs:
         if len(self._paid) > REMEMBERED:
             del self._paid[next(iter(self._paid))]
 
-    def borrow(self, answer: Answer, samples: int, flops: float | None) -> None:
-        """A known answer is used: the first time it costs what it would have cost this run alone.
-
-        Args:
-            flops: operations a sample; None where the run has asked itself.
-        """
+    def borrow(self, answer: Answer, samples: int, price: Price) -> None:
+        """A known answer is used: the first time it costs what it would have cost this run alone."""
         if answer not in self._paid:
             self.paid(answer)
-            self.ask(answer[0], samples)
-            self._borrowed += samples * (flops or 0.0)
+            if price.asked:
+                self.ask(answer[0], round(samples * price.asked))
+            self._borrowed += samples * (price.flops or 0.0)
+            self.cpu_seconds += samples * price.cpu_seconds
 
     @contextmanager
     def part(self, name: str, samples: int) -> Iterator[None]:
@@ -106,13 +120,15 @@ class Costs:
             "cpu_seconds": self.cpu_seconds,
             "flops": self._flops,
             "of_kind": dict(self._of_kind),
+            "last": dict(self._last),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         self.asked, self.calls = Counter(state.get("asked", {})), Counter(state.get("calls", {}))
         self.samples, self.cpu_seconds = state.get("samples", 0), state.get("cpu_seconds", 0.0)
         self._flops, self._of_kind = dict(state.get("flops", {})), Counter(state.get("of_kind", {}))
-        self._last = {}
+        # A resumed run counts at the steps at which an unbroken one does: some derivatives are rounded otherwise meanwhile.
+        self._last = dict(state.get("last", {}))
 
 
 def watch_memory(device: torch.device) -> None:

@@ -8,9 +8,7 @@ import json
 import os
 import platform
 import re
-import shlex
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +17,8 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from kdzoo.errors import RecipeError, RunFailed
+from kdzoo.command_line import command
+from kdzoo.errors import MachineFailed, RecipeError
 
 LOCK = ".lock"
 LEFTOVER = re.compile(r"\..+\.\d+")
@@ -40,7 +39,7 @@ def writing(folder: Path) -> Iterator[None]:
         if getattr(error, "errno", None) in (errno.EROFS, errno.ENAMETOOLONG):
             raise RecipeError(f"cannot write to {folder}: {error.strerror}; set runtime.out elsewhere.") from None  # type: ignore[union-attr]
         reason = getattr(error, "strerror", None) or error
-        raise RunFailed(
+        raise MachineFailed(
             f"writing to {folder} failed: {reason}; free some space or set runtime.out elsewhere, then start the same "
             "command again: it resumes from the last checkpoint."
         ) from None
@@ -51,7 +50,10 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = _beside(path)
     try:
+        beside.touch()
+        mode = beside.stat().st_mode
         write(beside)
+        beside.chmod(mode)  # as the umask says, whatever wrote it: safetensors makes files that only their owner reads
         _sync(beside)
         os.replace(beside, path)
     finally:
@@ -80,6 +82,7 @@ def replace_folder(path: Path, fill: Callable[[Path], object]) -> None:
     try:
         fill(beside)
         for file in beside.iterdir():
+            file.chmod(beside.stat().st_mode & 0o666)
             _sync(file)
         remove_folder(path)
         os.replace(beside, path)
@@ -129,8 +132,7 @@ def locked(folder: Path, tell: Callable[[str], object] | None = None) -> Iterato
 
 def _this_command() -> str:
     """This process in words that mean something to whoever waits for it."""
-    name = shlex.join([Path(sys.argv[0] or "python").name, *sys.argv[1:]])
-    return f"process {os.getpid()} on {platform.node()} (`{name}`, since {time.strftime('%Y-%m-%d %H:%M')})"
+    return f"process {os.getpid()} on {platform.node()} (`{command()}`, since {time.strftime('%Y-%m-%d %H:%M')})"
 
 
 def _beside(path: Path) -> Path:

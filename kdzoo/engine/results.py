@@ -101,7 +101,9 @@ def evaluated(run: Run, teacher: str, split: str) -> Evaluation:
     known = run.source.evaluations
     if (teacher, split) not in known:
         with run.source.common():
-            known[teacher, split] = evaluate(run, run.model(teacher), split)
+            known[teacher, split] = run.teachers[teacher].evaluated(
+                run, split, lambda: evaluate(run, run.model(teacher), split)
+            )
     return known[teacher, split]
 
 

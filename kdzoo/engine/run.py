@@ -20,7 +20,6 @@ from kdzoo.engine.costs import Costs
 from kdzoo.engine.denominators import counts_of, counts_over, shares
 from kdzoo.engine.distributed import ProcessGroup
 from kdzoo.engine.feature_recorder import FeatureRecorder, Overwritten
-from kdzoo.engine.flops import FlopCounter
 from kdzoo.engine.gradient_groups import GradientGroups
 from kdzoo.engine.precision import Precision, full_rows
 from kdzoo.engine.rates import Rates
@@ -231,18 +230,12 @@ class Run:
         known = batch.answers.get(name, {})
         key = (name, view, self.stage, batch.epoch, batch.number, batch.part)
         if view in known:
-            self.costs.borrow(key, batch.size, self.source.answer_flops.get((name, view)))
+            self.costs.borrow(key, batch.size, self.source.price(name, view))
             return known[view]
         teacher = self.teachers[name]
-        common = self.source.common() if teacher.frozen else nullcontext()
-        counter = FlopCounter() if teacher.frozen and self.source.shared and self.costs.count else None
-        asked = hook_of(f"teachers.{name}", "answer")
-        with (
-            asked,
-            common,
-            counter or nullcontext(),
-            torch.set_grad_enabled(grad and teacher.trains and torch.is_grad_enabled()),
-        ):
+        answering = self.source.answering(name, view, batch, self.costs) if teacher.frozen else nullcontext()
+        graph = grad and teacher.trains and torch.is_grad_enabled()
+        with hook_of(f"teachers.{name}", "answer"), answering, torch.set_grad_enabled(graph):
             output = teacher.answer(batch, self, view, student=None if teacher.frozen else student, peers=peers or {})
         if not isinstance(output, Output):
             returned(output, Output, f"teachers.{name}", "answer")
@@ -250,8 +243,6 @@ class Run:
         if teacher.frozen:
             batch.answers.setdefault(name, {})[view] = output
             self.costs.paid(key)
-        if counter is not None:
-            self.source.answer_flops[name, view] = counter.total / max(batch.size, 1)
         return output
 
     def peers(self, batch: Batch, learner: str, view: str = MAIN) -> dict[str, Output]:

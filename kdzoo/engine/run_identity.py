@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from kdzoo import digests
+from kdzoo import digests, registry
 from kdzoo.protocol.blame import hook_of, returned
 from kdzoo.recipe.build import build
 from kdzoo.recipe.identity import identity
@@ -23,17 +23,17 @@ def identify(settings: Mapping[str, Any]) -> str:
 
     Raises MissingError or RecipeError if the data cannot be read.
     """
-    files = dict(_files({key: settings[key] for key in ("student", "learners", "teachers")}, ""))
-    base = identity(settings, files=files)
-    data = _data(settings["task"], settings["paths"].get("data"))
+    base = identity(settings, files=files_of({key: settings[key] for key in ("student", "learners", "teachers")}))
+    data = data_of(settings)
     processes = os.environ.get("WORLD_SIZE", "1")
     # Each process sees its part of a batch, so BatchNorm's statistics are others.
     shared = "" if processes == "1" else f" {processes} processes"
     return digests.of_text(f"{base} {data}{shared}")[: digests.SHORT]
 
 
-def _data(task: Mapping[str, Any], root: str | None) -> str:
+def data_of(settings: Mapping[str, Any]) -> str:
     """The data's fingerprint; the same data are read once a process, unless they are the user's own tensors."""
+    task, root = settings["task"], settings["paths"].get("data")
     try:
         return _read(json.dumps(task), root)
     except TypeError:
@@ -56,9 +56,25 @@ def _is_saved_model(path: str) -> bool:
     return os.path.isdir(path) and any(entry.suffix in WEIGHTS for entry in Path(path).iterdir())
 
 
+def files_of(tree: Mapping[str, Any]) -> dict[str, Path]:
+    """Path of a setting (`.student.weights`) -> the existing file, or folder of a saved model, that it names."""
+    return dict(_files(tree, ""))
+
+
+def _of_plugin(spec: Mapping[str, Any]) -> dict[str, Path]:
+    """Files behind settings of a model that are no paths: its factory says so by `files(settings) -> {setting: path}`."""
+    name = spec.get(USE)
+    if not isinstance(name, str) or name not in registry.discover("models"):
+        return {}
+    files = getattr(registry.get("models", name), "files", None)
+    found: dict[str, Path] = files(spec) if files else {}
+    return found
+
+
 def _files(tree: Any, path: str) -> Iterator[tuple[str, Path]]:
     """Every setting of a model or teacher that names an existing file, or the folder of a saved model."""
     if isinstance(tree, Mapping):
+        yield from ((f"{path}.{key}", file) for key, file in _of_plugin(tree).items())
         for key, value in tree.items():
             yield from _files(value, f"{path}.{key}") if key != USE else ()
     elif isinstance(tree, str):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from kdzoo.engine.costs import Costs, Price
 from kdzoo.engine.distributed import ProcessGroup
 from kdzoo.engine.evaluate import Evaluation
 from kdzoo.engine.feature_recorder import FeatureRecorder
+from kdzoo.engine.flops import FlopCounter
 from kdzoo.protocol.blame import hook_of
 from kdzoo.protocol.needs import Needs
 from kdzoo.protocol.outputs import Batch
@@ -38,7 +40,7 @@ class Source:
         evaluations: (teacher, split) -> what a frozen teacher reaches there, once somebody wanted to know.
         runs: how many draw from it. Where it is shared, an answer is kept until all of them have trained on its batch.
         common_seconds: wall time that was spent for all of them.
-        answer_flops: (teacher, view) -> what a frozen teacher's answer costs a sample, once it was counted.
+        prices: (teacher, view) -> what a frozen teacher's answer costs.
     """
 
     task: Task
@@ -52,7 +54,7 @@ class Source:
     evaluations: dict[tuple[str, str], Evaluation] = field(default_factory=dict)
     runs: int = 1
     common_seconds: float = 0.0
-    answer_flops: dict[tuple[str, str], float] = field(default_factory=dict)
+    prices: dict[tuple[str, str], Price] = field(default_factory=dict)
 
     @classmethod
     def opened(cls, task: Task, settings: Mapping[str, Any], needs: Needs, device: torch.device) -> Source:
@@ -84,6 +86,26 @@ class Source:
         if len(parts) == 1:
             return (replace(parts[0], part=0, answers=batch.answers),)
         return tuple(replace(micro, part=number, answers={}, micros=()) for number, micro in enumerate(parts))
+
+    @contextmanager
+    def answering(self, teacher: str, view: str, batch: Batch, costs: Costs) -> Iterator[None]:
+        """A frozen teacher answers in this block, for the run with these costs; its price is kept for those who share."""
+        if not self.shared:
+            yield
+            return
+        price = self.prices.setdefault((teacher, view), Price())
+        before, started = costs.asked[teacher], time.process_time()
+        counter = FlopCounter() if costs.count and price.flops is None else None
+        with self.common(), counter or nullcontext():
+            yield
+        samples = max(batch.size, 1)
+        price.asked, price.cpu_seconds = (costs.asked[teacher] - before) / samples, (time.process_time() - started) / samples
+        if counter is not None:
+            price.flops = counter.total / samples
+
+    def price(self, teacher: str, view: str) -> Price:
+        """What an answer costs whoever did not ask for it."""
+        return self.prices.get((teacher, view), Price())
 
     @contextmanager
     def common(self) -> Iterator[None]:

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from kdzoo.functional.labels import cross_entropy as cross_entropy
     from kdzoo.functional.labels import smooth_labels as smooth_labels
     from kdzoo.functional.labels import smooth_off_label as smooth_off_label
+    from kdzoo.functional.logit_gaps import logit_mse as logit_mse
+    from kdzoo.functional.logit_gaps import soft_mse as soft_mse
     from kdzoo.functional.margins import activation_boundary as activation_boundary
     from kdzoo.functional.margins import partial_distance as partial_distance
     from kdzoo.functional.normalized_kd import confident_label_loss as confident_label_loss
@@ -58,6 +60,11 @@ if TYPE_CHECKING:
     from kdzoo.functional.relations import similarity_preserving as similarity_preserving
     from kdzoo.functional.review import hierarchical_context as hierarchical_context
     from kdzoo.functional.self_supervision import transformation_similarity as transformation_similarity
+    from kdzoo.functional.tokens import attention_kl as attention_kl
+    from kdzoo.functional.tokens import score_mse as score_mse
+    from kdzoo.functional.tokens import token_cosine as token_cosine
+    from kdzoo.functional.tokens import token_mse as token_mse
+    from kdzoo.functional.tokens import unit_mse as unit_mse
     from kdzoo.functional.transformed_teacher import flatness as flatness
     from kdzoo.functional.transformed_teacher import transformed_kl_rows as transformed_kl_rows
 
@@ -141,6 +148,8 @@ _LOSSES = {
         "transformed_kl_rows",
         "flatness",
     ),
+    "logit_gaps": ("soft_mse", "logit_mse"),
+    "tokens": ("token_mse", "token_cosine", "unit_mse", "score_mse", "attention_kl"),
 }
 _HOME = {name: module for module, names in _LOSSES.items() for name in names}
 __all__ = [*_HOME]

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 Numbers = Sequence[float] | Tensor
+REFERENCE = "reference"
+"""The group of what is there to compare with, such as a line of perfect calibration: drawn in dark gray."""
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ class Method(nn.Module):
         """What this method needs; asked before anything is built."""
         return Needs()
 
-    def taps(self, run: RunContext) -> Taps:
+    def further_taps(self, run: RunContext) -> Taps:
         """Further taps, which depend on the models: they exist (`run.model`), their shapes are not known yet."""
         return Taps()
 

@@ -13,6 +13,9 @@ from kdzoo.protocol.needs import LABELS, ROWS, Needs
 from kdzoo.protocol.outputs import Batch, Output
 from kdzoo.random import Streams
 
+NUMBER = "number"
+"""Where a batch of training samples keeps their numbers in the task's pool, in `extra`."""
+
 
 @runtime_checkable
 class Model(Protocol):
@@ -100,6 +103,18 @@ class Task:
         """
         return {ROWS: batch.size, LABELS: batch.size}
 
+    def pool(self) -> int:
+        """Training samples, held-out ones included, that have a number each, the same in every run on these data; 0: none."""
+        return 0
+
+    def numbers(self, batch: Batch) -> Tensor | None:
+        """The numbers (B,) of a batch's samples in the pool, by default `batch.extra[NUMBER]`; None for others."""
+        return batch.extra.get(NUMBER)
+
+    def pooled(self, order: Sequence[Tensor]) -> Iterator[Batch]:
+        """Batches of samples by their numbers in the pool, as evaluation sees them."""
+        raise NotImplementedError
+
     def context(self) -> Any:
         """Static data beside the batches (a graph), on the device."""
         return None
@@ -156,4 +171,11 @@ class Task:
 
     def preprocessing(self) -> dict[str, Any]:
         """How raw samples become inputs, as JSON data for an exported model (mean and sd per channel)."""
+        return {}
+
+    def save_preprocessing(self, folder: Path) -> None:
+        """Write what makes inputs of raw samples (a tokenizer) beside an exported model; nothing by default."""
+
+    def free_axes(self) -> Mapping[int, str]:
+        """Axes of the inputs, besides the first, whose size changes from batch to batch, with names for an exported graph."""
         return {}

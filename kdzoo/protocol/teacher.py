@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, TypeVar
 
 from torch import nn
 
 from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.outputs import Batch, Output
+
+T = TypeVar("T")
 
 
 class Teacher(nn.Module):
@@ -44,6 +46,10 @@ class Teacher(nn.Module):
             peers: the other learners' answers, detached.
         """
         return run.forward(self.name, batch, view=view)
+
+    def evaluated(self, run: RunContext, split: str, evaluate: Callable[[], T]) -> T:
+        """The evaluation of the teacher's model on a split; a teacher that does not move may know it from an earlier run."""
+        return evaluate()
 
     def remarks(self) -> Sequence[str]:
         """Sentences that a run says at its start, once the teacher is built."""

@@ -6,6 +6,7 @@ Augmentation depends on (seed, epoch, sample) alone, so every method sees the sa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from kdzoo.data.augment import Augmentation, Crop, Flip, augmentation, normalize, strong
+from kdzoo.data.label_noise import noisy
+from kdzoo.data.mixing import Mixing, mixed_labels
+from kdzoo.data.rand_augment import RandAugment
 from kdzoo.data.same_class import Classmates
 from kdzoo.data.sets import Images, ImageSet
 from kdzoo.data.splits import split
@@ -24,9 +28,9 @@ from kdzoo.protocol.blame import loaded
 from kdzoo.protocol.needs import Needs
 from kdzoo.protocol.outputs import Batch, Output, Rows, map_tensors
 from kdzoo.protocol.roles import Data
-from kdzoo.protocol.task import Model, Task
+from kdzoo.protocol.task import NUMBER, Model, Task
 from kdzoo.random import Streams
-from kdzoo.ranges import above, at_least
+from kdzoo.ranges import above, at_least, between
 from kdzoo.tasks.meters import ClassificationMeter, faithfulness
 from kdzoo.teachers.normalization import words
 
@@ -44,7 +48,13 @@ class ImageClassification(Task):
         train_size: keep a stratified subset of this many training images, drawn with `subset_seed`; None keeps all.
         validation: share (or number) of the training images held out to choose epochs; fixed, whatever the seed. Not used
             where the source has a validation part of its own.
-        crop, flip, cutout: augmentation; None keeps what is usual for the data set (for CIFAR: crop 4 and flip).
+        crop, flip, cutout: augmentation; None keeps what is usual for the data set (for CIFAR: crop 4 and flip; for image
+            folders and one's own tensors: nothing).
+        rand_augment: operations an image of RandAugment, at `magnitude` of 30; 0 is without (Cubuk et al. 2019: 2 and 9).
+        mixup, cutmix: alpha of the Beta distribution of shares; 0 is without (Zhang et al. 2018: 0.2 on ImageNet; Yun et al.
+            2019: 1). With both, each sample gets one of them, evenly. Labels become probabilities.
+        label_noise: the probability with which a training label is replaced by another class; which ones, `subset_seed` says.
+            Validation and test keep theirs.
         workers: processes that decode images of streamed sets.
     """
 
@@ -66,14 +76,22 @@ class ImageClassification(Task):
         crop: int | None = None,
         flip: bool | None = None,
         cutout: int = 0,
+        rand_augment: int = 0,
+        magnitude: int = 9,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
+        label_noise: float = 0.0,
         workers: int = 2,
     ) -> None:
         if not validation >= 0 or (validation > 1 and validation != int(validation)):
             raise ValueError(f"validation must be a share below 1 or a whole number of images, got {validation:g}")
-        at_least(0, crop=crop, cutout=cutout, workers=workers, subset_seed=subset_seed)
+        at_least(0, crop=crop, cutout=cutout, workers=workers, subset_seed=subset_seed, rand_augment=rand_augment)
+        between(0, 1, label_noise=label_noise)
         above(0, train_size=train_size)
         self.data, self.train_size, self.subset_seed, self.validation = data, train_size, subset_seed, validation
         self.crop, self.flip, self.cutout, self.workers = crop, flip, cutout, workers
+        self.policy = RandAugment(rand_augment, magnitude) if rand_augment else None
+        self.mixing, self.label_noise = Mixing(mixup, cutmix), label_noise
 
     # -- data --------------------------------------------------------------------------------------------------------
 
@@ -102,14 +120,32 @@ class ImageClassification(Task):
         self.parts = {"train": self.set.train.to(device), "test": self.set.test.to(device)}
         self.parts |= {"validation": own.to(device)} if own is not None else {}
         self.places = {name: index.to(device) for name, index in self.places.items()}
+        self._spoil_labels()
+        if self.mixing and self.views:
+            raise CapabilityError(
+                f"task.mixup and task.cutmix change the sample and its label, not its further views ({', '.join(self.views)}), "
+                "which a method of this recipe needs: leave them out, or the method."
+            )
+        self.fixed_inputs = isinstance(self.set.train.images, Tensor) and not self.weak.steps and not self.mixing
         if SAME_CLASS in self.views:
             self.classmates = Classmates(self.parts["train"].labels[self.places["train"]])
+
+    def _spoil_labels(self) -> None:
+        """Replace training labels, where the recipe wants noise; those held out for validation stay."""
+        if not self.label_noise:
+            return
+        part = self.parts["train"]
+        found = noisy(part.labels, self.label_noise, classes=self.set.classes, seed=self.subset_seed)
+        if (held_out := self.places.get("validation")) is not None:
+            found[held_out] = part.labels[held_out]
+        self.spoiled = int((found != part.labels)[self.places["train"]].sum())
+        self.parts["train"] = replace(part, labels=found)
 
     def _check_streamed(self) -> None:
         if self.crop or self.cutout:
             raise RecipeError(
-                "task.crop and task.cutout are for sets that fit into memory; streamed images get random windows instead: "
-                "remove them, or raise task.data.in_memory_mb."
+                "task.crop and task.cutout are for sets that fit into memory; streamed images get random windows instead "
+                "(task.data.augment=true): remove them, or raise task.data.in_memory_mb."
             )
         if self.views:
             raise CapabilityError("further views of streamed images are not offered; raise task.data.in_memory_mb.")
@@ -122,7 +158,7 @@ class ImageClassification(Task):
     def weak(self) -> Augmentation:
         """The recipe's augmentation, or the data set's usual one."""
         usual = self.set.augment.steps
-        if self.crop is None and self.flip is None and not self.cutout:
+        if self.crop is None and self.flip is None and not self.cutout and not self.policy:
             return self.set.augment
         crops = [step.padding for step in usual if isinstance(step, Crop)]
         flips = any(isinstance(step, Flip) for step in usual)
@@ -131,6 +167,7 @@ class ImageClassification(Task):
             flip=flips if self.flip is None else self.flip,
             cutout=self.cutout,
             fill=self.set.mean,
+            policy=self.policy,
         )
 
     @cached_property
@@ -159,11 +196,44 @@ class ImageClassification(Task):
     def _batch(self, images: Tensor, labels: Tensor, split: str, index: Tensor, epoch: int, train: bool) -> Batch:
         index = index.to(self.device)
         place = self.places[split][index] if split in self.places else index
-        pixels = images[place]
         views = {name: self._view(images, place, name, index, epoch) for name in self.views} if train else {}
-        if train and self.weak.steps:
-            pixels = self.weak(pixels, self.streams.uniform(index, self.weak.draws, "augment", epoch))
-        return self._assembled(pixels, labels[place], index, views)
+        made = self._assembled(self._augmented(images[place], index, epoch, train), labels[place], index, views)
+        if split in self.places and self.fixed_inputs:
+            made = replace(made, extra={NUMBER: place})
+        if not (train and self._mixes(split)):
+            return made
+        partner, numbers = self._partner(split, index, epoch)
+        other = self.places[split][partner]
+        return self._mixed(made, self._inputs(self._augmented(images[other], partner, epoch, True)), labels[other], numbers)
+
+    def _augmented(self, pixels: Tensor, index: Tensor, epoch: int, train: bool) -> Tensor:
+        if not (train and self.weak.steps):
+            return pixels
+        return self.weak(pixels, self.streams.uniform(index, self.weak.draws, "augment", epoch))
+
+    def _mixes(self, split: str) -> bool:
+        return bool(self.mixing) and split == "train"
+
+    def _partner(self, split: str, index: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
+        """The sample that each one is mixed with, (B,), and the numbers that say how."""
+        numbers = self.streams.uniform(index, self.mixing.draws, "mixing", epoch)
+        return self.mixing.partner(numbers, self.size(split)), numbers
+
+    def _mixed(self, batch: Batch, others: Tensor, labels: Tensor, numbers: Tensor) -> Batch:
+        assert batch.target is not None
+        inputs, share = self.mixing(batch.inputs, others, numbers)
+        return replace(batch, inputs=inputs, target=mixed_labels(batch.target, labels, share, self.set.classes))
+
+    def pool(self) -> int:
+        return len(self.parts["train"]) if self.fixed_inputs else 0
+
+    def pooled(self, order: Sequence[Tensor]) -> Iterator[Batch]:
+        part = self.parts["train"]
+        assert isinstance(part.images, Tensor)
+        for place in order:
+            place = place.to(self.device)
+            made = self._assembled(part.images[place], part.labels[place], place, {})
+            yield replace(made, extra={NUMBER: place})
 
     def _view(self, images: Tensor, place: Tensor, name: str, index: Tensor, epoch: int) -> Tensor:
         if name == SAME_CLASS:
@@ -172,27 +242,37 @@ class ImageClassification(Task):
         return self._inputs(augment(images[place], self.streams.uniform(index, augment.draws, "augment", name, epoch)))
 
     def _streamed(self, part: Images, split: str, order: Sequence[Tensor], epoch: int, train: bool) -> Iterator[Batch]:
-        """Decoded on demand; a random window instead of the crop, and a mirror image where the data set has it."""
+        """Decoded on demand; random windows in place of the crop, where the data set has them, and the other augmentation."""
         assert isinstance(part.images, Streamed)
-        places = self.places.get(split, torch.arange(len(part), device=self.device)).cpu()
-        position = torch.zeros(len(part), dtype=torch.int64).scatter_(0, places, torch.arange(len(places)))
+        places = self.places.get(split, torch.arange(len(part), device=self.device))
+        position = torch.zeros(len(part), dtype=torch.int64).scatter_(0, places.cpu(), torch.arange(len(places)))
         draws = part.images.draws
 
         def window(place: Tensor) -> Tensor:
             return self.streams.uniform(position[place], draws, "augment", epoch)
 
+        mixes = train and self._mixes(split)
+        order = [index.to(self.device) for index in order]
+        partners = [self._partner(split, index, epoch) for index in order] if mixes else []
+        wanted = [torch.cat([index, partner]) for index, (partner, _) in zip(order, partners, strict=True)] if mixes else order
         decoded = stream(
             part.images,
-            [places[index.cpu()] for index in order],
-            uniform=window if train else None,
+            [places[index].cpu() for index in wanted],
+            uniform=window if train and part.images.windows else None,
             workers=self.workers if len(order) > 1 else 0,
             pin_memory=self.device.type == "cuda",
         )
-        for index, (pixels, labels) in zip(order, decoded, strict=True):
-            index, pixels = index.to(self.device), pixels.to(self.device, non_blocking=True)
+        for number, (index, (pixels, _)) in enumerate(zip(wanted, decoded, strict=True)):
+            pixels = pixels.to(self.device, non_blocking=True)
             for step in self.weak.steps if train else ():
                 pixels = step(pixels, self.streams.uniform(index, step.draws, "augment", "mirror", epoch))
-            yield self._assembled(pixels, labels.to(self.device, non_blocking=True), index, {})
+            labels, own = part.labels[places[index]], order[number]
+            batch = self._assembled(pixels[: len(own)], labels[: len(own)], own, {})
+            yield (
+                self._mixed(batch, self._inputs(pixels[len(own) :]), labels[len(own) :], partners[number][1])
+                if mixes
+                else batch
+            )
 
     def _assembled(self, pixels: Tensor, labels: Tensor, index: Tensor, views: dict[str, Tensor]) -> Batch:
         return Batch(inputs=self._inputs(pixels), size=len(index), target=labels, index=index, views=views, whole=len(index))
@@ -266,11 +346,15 @@ class ImageClassification(Task):
         return {"classes": self.set.classes, "shape": shape, "sizes": sizes, "fingerprint": self.set.fingerprint}
 
     def remarks(self) -> Sequence[str]:
-        """How images are normalized: a teacher from elsewhere may have been trained on others."""
+        """How images are normalized, as a teacher from elsewhere may have been trained on others; how many labels are wrong."""
+        wrong = (
+            f"Label noise: {self.spoiled} of {self.size('train')} training labels were replaced." if self.label_noise else ""
+        )
         return (
             f"Images are normalized by (pixel - mean) / sd, pixels in [0, 1]: mean {words(self.set.mean)}, sd "
             f"{words(self.set.std)}, {self.set.statistics}. A teacher that was trained with others takes teacher.mean and "
             "teacher.sd.",
+            *([wrong] if wrong else []),
         )
 
     def preprocessing(self) -> dict[str, Any]:

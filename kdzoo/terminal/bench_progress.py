@@ -13,6 +13,7 @@ from kdzoo.benchmark.execute.events import (
     CellFailed,
     CellProgress,
     CellStarted,
+    CohortStarted,
     Event,
     OnEvent,
     Said,
@@ -50,10 +51,12 @@ class Lines:
                 self.write(started(event))
             case Said():
                 self.write(event.sentence)
-            case CellDone(again=False) | CellFailed(seed=int()):
+            case CohortStarted():
+                self.write(together(event))
+            case CellDone(again=False) | CellFailed(seed=int(), again=False):
                 self.done += 1
                 self.write(f"[{self.done}/{self.cells}] {ended(event)}")
-            case TeacherDone(again=False) | CellFailed():
+            case TeacherDone(again=False) | CellFailed(again=False):
                 self.write(ended(event))
 
 
@@ -72,12 +75,14 @@ class Bars:
                 self.whole = self.progress.add_task("all runs", total=event.cells, completed=event.finished)
             case Said():
                 self.progress.console.print(event.sentence, markup=False, highlight=False)
+            case CohortStarted():
+                self.progress.console.print(together(event), markup=False, highlight=False)
             case CellStarted():
                 name = named(event.row, event.seed)
                 self.bars[name] = self.progress.add_task(name, total=1.0)
             case CellProgress():
                 self.progress.update(self.bars[named(event.row, event.seed)], completed=event.fraction)
-            case CellDone(again=False) | CellFailed():
+            case CellDone(again=False) | CellFailed(again=False):
                 self._end(event, named(event.row, event.seed), runs=int(event.seed is not None))
             case TeacherDone(again=False):
                 self._end(event, named(event.name, None), runs=0)
@@ -92,7 +97,15 @@ class Bars:
 def started(event: BenchStarted) -> str:
     """What is going to be done."""
     before = f", {event.finished} of them finished before" if event.finished else ""
-    return f"{event.folder}: {event.cells} runs{before}, {event.workers} at a time"
+    failed = f", {event.failed} failed before (try them again by --retry)" if event.failed else ""
+    processes = "1 process" if event.workers == 1 else f"{event.workers} processes"
+    return f"{event.folder}: {event.cells} runs{before}{failed}, in {processes}"
+
+
+def together(event: CohortStarted) -> str:
+    """Which runs share their data and teachers."""
+    waiting = f"; {event.waiting} more wait for memory" if event.waiting else ""
+    return f"{event.runs} runs train together, on one pass over the data and one teacher forward{waiting}"
 
 
 def ended(event: Event) -> str:
@@ -102,8 +115,8 @@ def ended(event: Event) -> str:
             return f"{named(row, seed)}  {metric} {value:.4g}"
         case TeacherDone(name, metric, value):
             return f"{named(name, None)}  {metric} {value:.4g}"
-        case CellFailed(row, seed, sentence):
-            return f"{named(row, seed)}  failed: {sentence}"
+        case CellFailed(row, seed, sentence, last):
+            return "\n".join([f"{named(row, seed)}  failed: {sentence}", *(f"    {line}" for line in last)])
     raise TypeError(f"{event} is no end")
 
 

@@ -36,10 +36,7 @@ def available() -> bool:
 
 
 class Circuit(nn.Module):
-    """The log-probability (G,) that all rules of a component hold.
-
-    Raises RecipeError for rules that never hold together, and for a circuit that is too large.
-    """
+    """The log-probability (G,) that a component's rules hold. Raises RecipeError where they never do or it is too large."""
 
     def __init__(self, component: Component, owner: str) -> None:
         super().__init__()

@@ -13,6 +13,7 @@ from kdzoo.benchmark import (
     CellFailed,
     CellProgress,
     CellStarted,
+    CohortStarted,
     Said,
     TeacherDone,
     bench,
@@ -25,15 +26,18 @@ from kdzoo.registry import register
 
 
 class Failing(Method):
-    """Fails in the first step."""
+    """Fails in the first step while the machine is broken, which changes nothing of its identity."""
 
     @term()
     def failing(self, step):
+        if "BROKEN" not in os.environ:
+            return step.supervise(step.student)
         raise ZeroDivisionError("there is nothing to divide by")
 
 
 @pytest.fixture
-def failing(tiny):
+def failing(tiny, monkeypatch):
+    monkeypatch.setenv("BROKEN", "yes")
     register("methods", "failing", Failing)
     tiny["bench"]["methods"]["failing"] = {"teacher": None, "methods": {"hard_label": {}, "failing": {}}}
     tiny["bench"]["seeds"] = [0]
@@ -47,13 +51,24 @@ def ran(recipe, *overrides, **arguments):
     return board, [event for event in events if not isinstance(event, CellProgress | CellStarted)]
 
 
+def once(number):
+    """Sends a signal when the first cell is done."""
+    left = [number]
+
+    def hear(event):
+        if isinstance(event, CellDone) and left:
+            os.kill(os.getpid(), left.pop())
+
+    return hear
+
+
 def of(events, kind):
     return [event for event in events if isinstance(event, kind)]
 
 
 def test_every_row_is_trained_with_every_seed_and_the_teacher_once(tiny):
     board, events = ran(tiny)
-    assert events[0] == BenchStarted(board.folder, 6, 0, 1)
+    assert events[0] == BenchStarted(board.folder, 6, 0, 1, 0)
     assert [event.name for event in of(events, TeacherDone)] == ["elder"]
     assert sorted((e.row, e.seed) for e in of(events, CellDone)) == sorted(
         (row, seed) for row in ("student alone", "kd", "dist") for seed in (0, 1)
@@ -76,7 +91,7 @@ def test_the_folder_holds_what_people_and_machines_read(tiny):
     assert {"results.json", "results.csv", "leaderboard.md", "report.html", "samples.npz"} <= set(os.listdir(board.folder))
     assert json.loads((board.folder / "results.json").read_text())["metric"] == "top1"
     page = (board.folder / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 12
+    assert page.count('alt="a test image of class') == 12
 
 
 def test_a_larger_training_set_of_the_teacher_is_said(tiny):
@@ -131,15 +146,44 @@ def test_a_method_without_a_package_is_marked(failing):
     assert "failing (failing)" in board.markdown()
 
 
-def test_a_failed_cell_is_tried_again(failing, monkeypatch):
-    ran(failing)
-    monkeypatch.setattr(Failing, "failing", lambda self, step: step.supervise(step.student))
-    board, events = ran(failing)
+def test_a_failed_cell_is_tried_again_when_that_is_asked_for(failing, monkeypatch):
+    board, first = ran(failing)
+    monkeypatch.delenv("BROKEN")
+    again, events = ran(failing)
+    assert (events[0].finished, events[0].failed) == (3, 1)
+    assert [event.again for event in of(events, CellFailed)] == [True]
+    assert of(events, CellFailed)[0].last == of(first, CellFailed)[0].last
+    assert again.failures == board.failures
+    mended, events = ran(failing, retry=True)
     assert [event.row for event in of(events, CellDone) if not event.again] == ["failing"]
-    assert board.failures == {}
+    assert mended.failures == {}
 
 
-def test_a_failed_teacher_fails_the_cells_that_need_it(tiny):
+def test_a_failure_shows_the_last_lines_that_it_left(failing):
+    _, events = ran(failing)
+    last = of(events, CellFailed)[0].last
+    assert last[-1] == "ZeroDivisionError: there is nothing to divide by"
+    assert last[-2] == 'raise ZeroDivisionError("there is nothing to divide by")'
+
+
+def test_other_settings_or_code_of_a_failed_cell_are_tried(failing):
+    ran(failing)
+    _, events = ran(failing, "train.epochs=2")
+    assert not any(event.again for event in of(events, CellFailed))
+
+
+def test_a_cell_that_the_machine_failed_is_tried_again_unasked(failing, monkeypatch):
+    def full(self, step):
+        raise MemoryError
+
+    monkeypatch.setattr(Failing, "failing", full)
+    ran(failing)
+    _, events = ran(failing)
+    assert [(event.row, event.again) for event in of(events, CellFailed)] == [("failing", False)]
+
+
+def test_a_failed_teacher_fails_the_cells_that_need_it(tiny, monkeypatch):
+    monkeypatch.setenv("BROKEN", "yes")
     register("methods", "failing", Failing)
     tiny["teacher"]["recipe"]["methods"] = {"failing": {}}
     tiny["bench"]["seeds"] = [0]
@@ -157,26 +201,18 @@ def test_nothing_is_trained_if_one_row_is_wrong(tiny, tmp_path):
 
 
 def test_a_signal_stops_the_bench_and_the_same_call_goes_on(tiny):
-    def stop(event):
-        if isinstance(event, CellDone):
-            os.kill(os.getpid(), signal.SIGINT)
-
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(Interrupted, match="the same command goes on from here"):
-        bench(tiny, workers=1, on_event=stop)
+        bench(tiny, workers=1, on_event=once(signal.SIGINT))
     assert signal.getsignal(signal.SIGINT) is before
     board, events = ran(tiny)
-    assert events[0].finished == 1
+    assert events[0].finished == 3
     assert all(row.last.n == row.expected for row in board.rows)
 
 
 def test_the_report_of_an_interrupted_bench_says_what_is_missing(tiny, tmp_path):
-    def stop(event):
-        if isinstance(event, CellDone):
-            os.kill(os.getpid(), signal.SIGTERM)
-
     with pytest.raises(Interrupted):
-        bench(tiny, workers=1, on_event=stop)
+        bench(tiny, workers=1, on_event=once(signal.SIGTERM))
     assert "**Not finished yet**" in write_report(tmp_path / "out" / "tiny").markdown()
 
 
@@ -190,6 +226,36 @@ def test_the_report_can_be_written_again_from_the_cells(tiny):
 
 def test_kdzoo_bench_can_be_called(tiny):
     assert kdzoo.bench(tiny, methods=["kd"], seeds=[0], workers=1).name == "tiny"
+
+
+def test_runs_that_see_the_same_train_together_and_the_bench_says_so(tiny, tmp_path):
+    events = []
+    board = bench(tiny, workers=1, on_event=events.append)
+    assert of(events, CohortStarted) == [CohortStarted(3, 0), CohortStarted(3, 0)]
+    apart = []
+    other = bench(tiny, workers=1, on_event=apart.append, cohort=1, out=tmp_path / "apart")
+    assert of(apart, CohortStarted) == []
+    assert [(row.label, row.values) for row in board.rows] == [(row.label, row.values) for row in other.rows]
+
+
+def test_the_recipe_may_limit_cohorts(tiny):
+    tiny["bench"]["cohort"] = 1
+    _, events = ran(tiny, seeds=[0])
+    assert of(events, CohortStarted) == []
+
+
+def test_a_cohort_of_none_is_refused(tiny):
+    with pytest.raises(RecipeError, match="cohort must be at least 1, got 0"):
+        bench(tiny, cohort=0)
+    tiny["bench"]["cohort"] = 0
+    with pytest.raises(RecipeError, match=r"bench\.cohort must be > 0, got 0"):
+        bench(tiny)
+
+
+def test_two_cells_that_are_the_same_run_are_refused(tiny):
+    tiny["bench"]["methods"]["kd again"] = {}
+    with pytest.raises(RecipeError, match=r"kd, seed 0 and kd again, seed 0 are the same run .* Remove one of the rows"):
+        bench(tiny)
 
 
 def test_no_workers_is_refused(tiny):

@@ -68,7 +68,7 @@ def test_controls_are_trained_and_those_that_are_missing_are_named(tiny: Any) ->
     assert board.failures == {}
     assert {"untrained teacher", "shuffled teacher"} <= {row.label for row in board.rows}
     assert list(board.without) == ["hard teacher labels", "label smoothing", "student longer"]
-    assert "hard teacher labels, label smoothing, student longer; `bench.controls=[all]` adds them." in board.markdown()
+    assert "hard teacher labels, label smoothing, student longer; bench.controls=[all] adds them." in board.markdown()
     results = json.loads((board.folder / "results.json").read_text())["cells"]
     teachers = {cell["row"]: cell["teachers"]["teacher"]["test"]["top1"] for cell in results if cell["teachers"]}
     assert teachers["untrained teacher"] < 35 < teachers["shuffled teacher"] == teachers["dist"]

@@ -160,7 +160,7 @@ def test_a_declared_comparison_is_marked_and_corrected_apart(made: Any) -> None:
     assert rows["at"] is not None
     assert (rows["dkd"].declared, rows["dkd"].p, rows["dkd"].corrected) == (True, 0.5, 0.5)
     assert (rows["at"].declared, rows["at"].corrected) == (False, 1.0)
-    assert "| dkd * |" in markdown(board)
+    assert r"| dkd \* |" in markdown(board)
 
 
 def test_the_latex_table_is_escaped_and_complete(records: Any) -> None:

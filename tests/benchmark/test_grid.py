@@ -167,6 +167,19 @@ def test_seeds_are_named_once_each(tiny, seeds):
         expand(tiny, seeds=seeds)
 
 
+def test_a_row_that_costs_more_may_take_fewer_of_the_seeds(tiny):
+    tiny["bench"]["methods"]["dist"] = tiny["bench"]["methods"]["dist"] | {"seeds": 1}
+    seen = {(c.label, c.seed) for c in expand(tiny, seeds=[5, 3, 4]).cells if c.label != "student alone"}
+    assert seen == {("kd", 5), ("kd", 3), ("kd", 4), ("dist", 5)}
+
+
+@pytest.mark.parametrize("seeds", [0, True, [0, 1]])
+def test_a_rows_own_seeds_are_a_number(tiny, seeds):
+    tiny["bench"]["methods"]["kd"] = {"seeds": seeds}
+    with pytest.raises(RecipeError, match=r"methods\.kd\.seeds says how many of the bench's seeds the row takes"):
+        expand(tiny)
+
+
 def test_rows_that_would_share_a_folder_are_refused(tiny):
     tiny["bench"]["methods"] |= {"a b": {}, "a_b": {}}
     with pytest.raises(RecipeError, match="'a b' and 'a_b' would share a folder"):

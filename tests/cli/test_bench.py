@@ -32,7 +32,7 @@ def test_a_bench_prints_its_leaderboard_and_names_its_report(bench, tmp_path):
     assert code == 0
     assert set(rows(out)) == {"alone (baseline)", "low"}
     assert rows(out)["low"][0] == "2"
-    assert err.splitlines()[0] == "runs/small: 4 runs, 1 at a time"
+    assert err.splitlines()[0] == "runs/small: 4 runs, in 1 process"
     assert err.splitlines()[-1] == "report: runs/small/report.html"
     assert (tmp_path / "runs" / "small" / "report.html").is_file()
 
@@ -47,7 +47,7 @@ def test_what_is_finished_is_not_done_again(bench):
     first = bench()
     code, out, err = bench()
     assert (code, out) == first[:2]
-    assert err.splitlines()[0] == "runs/small: 4 runs, 4 of them finished before, 1 at a time"
+    assert err.splitlines()[0] == "runs/small: 4 runs, 4 of them finished before, in 1 process"
     assert not [line for line in err.splitlines() if line.startswith("[")]
 
 
@@ -94,7 +94,8 @@ def test_a_report_is_written_anew_from_what_is_there(bench, kdzoo, tmp_path):
     (tmp_path / "runs" / "small" / "report.html").unlink()
     code, again, err = kdzoo("report", "runs/small")
     assert (code, again) == (0, out)
-    assert err == "\nreport: runs/small/report.html\n"
+    assert err.startswith("\nControls that are not among the rows\n- ")
+    assert err.endswith("\nreport: runs/small/report.html\n")
     assert (tmp_path / "runs" / "small" / "report.html").is_file()
 
 

@@ -127,7 +127,7 @@ def test_warnings_are_one_line(acting):
 
 def test_a_third_partys_command_has_its_line_and_its_options(kdzoo):
     registry.register("commands", "act", Command)
-    assert "  act        Do what the test says" in kdzoo("--help")[1]
+    assert "  act         Do what the test says" in kdzoo("--help")[1]
     assert "--times" in kdzoo("act", "--help")[1]
 
 

@@ -19,9 +19,10 @@ MODELS: dict[str, dict[str, Any]] = {
     "separate_heads": {"body": BASE},
     "expanded": {"base": BASE, "width": 12, "copies": 2},
     "torchvision": {"name": "resnet18"},
+    "timm": {"name": "resnet18"},
 }
-# Graph models answer on a graph: `tests/plugins/kdzoo_graph` runs them.
-OF_GRAPHS = {"dan", "gcn", "gat", "entity_table"}
+# Graph models answer on a graph, transformers on tokens: the tests of their families run them.
+OF_OTHER_TASKS = {"dan", "gcn", "gat", "entity_table", "hf", "student_from_teacher", "bert"}
 TRAINED = {"student": {"use": "sgd", "lr": 0.02}, "teacher": {"use": "sgd", "lr": 0.01}}
 
 
@@ -29,11 +30,20 @@ def _model(name: str) -> type:
     return type(f"TestModel_{name}", (testing.ModelContract,), {"model": name, "settings": MODELS.get(name, {})})
 
 
-globals().update({f"TestModel_{name}": _model(name) for name in registered("models") if name not in OF_GRAPHS})
+globals().update({f"TestModel_{name}": _model(name) for name in registered("models") if name not in OF_OTHER_TASKS})
 
 
 class TestFrozen(testing.TeacherContract):
     teacher = "frozen"
+
+
+class TestCached(testing.TeacherContract):
+    teacher = "cached"
+    recipe: ClassVar[Any] = {"task": {"data": "digits", "train_size": 44, "validation": 1000, "crop": 0, "flip": False}}
+
+    @pytest.fixture(autouse=True)
+    def store(self, tmp_path: Path) -> None:
+        type(self).settings = {"model": TEACHER, "folder": str(tmp_path)}
 
 
 class TestTrainable(testing.TeacherContract):

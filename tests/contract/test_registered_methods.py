@@ -72,10 +72,8 @@ def _contract(name: str) -> type:
 
 
 # Methods of other tasks; their families run the same laws there.
-OF_OTHER_TASKS = {
-    "auto_distill",
-    "auto_distill_infonce",
-    "auto_distill_l2",
+OF_GRAPHS = {"auto_distill", "auto_distill_infonce", "auto_distill_l2"}
+OF_KNOWLEDGE = {
     "constrained_inference",
     "constraint_pseudo_labels",
     "constraint_sampling",
@@ -87,6 +85,8 @@ OF_OTHER_TASKS = {
     "semantic_loss",
     "tnorm_constraint",
 }
+OF_TEXTS = {"layer_matching", "patient_kd", "distilbert", "tinybert", "minilm", "minilm_v2", "mobilebert"}
+OF_OTHER_TASKS = OF_GRAPHS | OF_KNOWLEDGE | OF_TEXTS
 
 globals().update({f"Test_{name}": _contract(name) for name in registered("methods") if name not in OF_OTHER_TASKS})
 

@@ -21,7 +21,11 @@ KINDS = ("methods", "transforms", "teachers", "tasks", "data", "models", "schedu
 UNFIT = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf, "a boolean": True, "the text nan": "nan"}
 NEVER = NEVER_NEGATIVE | {"temperature"}
 
-REQUIRED = {("methods", "sftn"): {"student": None}}
+REQUIRED = {
+    ("methods", "sftn"): {"student": None},
+    ("models", "hf"): {"name": "none"},
+    ("models", "student_from_teacher"): {"teacher": "none", "layers": [1]},
+}
 """What a constructor must be given beside the number under test, where it has no default."""
 
 

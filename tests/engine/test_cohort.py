@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 import signal
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import torch
@@ -87,27 +88,29 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     return found
 
 
-class Stumbling(Method):
-    """Breaks in a step of its choice, as many times as it is told."""
+Stumble = Callable[[type[BaseException]], str]
+"""Has a method fail with this error; its name."""
 
-    broken: ClassVar[list[BaseException]] = []
+
+class Stumbling(Method):
+    """Breaks in a step of its choice, once, where the environment says so: a class's own state counts in a run's identity."""
 
     def needs(self) -> Needs:
         return Needs(teacher=True)
 
     @term()
     def stumbling(self, step: Step) -> Tensor:
-        if step.progress.step == 5 and self.broken:
-            raise self.broken.pop()
+        if step.progress.step == 5 and (error := os.environ.pop("STUMBLE", "")):
+            raise getattr(builtins, error)("nothing to divide by")
         return step.student.rows.logits.square().mean() + step.teacher.rows.logits.square().mean()
 
 
 @pytest.fixture
-def stumbling() -> Callable[[BaseException], str]:
+def stumbling(monkeypatch: pytest.MonkeyPatch) -> Stumble:
     registry.register("methods", "stumbling", Stumbling)
 
-    def with_(error: BaseException) -> str:
-        Stumbling.broken[:] = [error]
+    def with_(error: type[BaseException]) -> str:
+        monkeypatch.setenv("STUMBLE", error.__name__)
         return "stumbling"
 
     return with_
@@ -142,8 +145,8 @@ def test_micro_batches_are_shared(tmp_path: Path) -> None:
         assert_as_alone(member, launch(recipe(method, tmp_path / "alone", **halves)))
 
 
-def test_a_run_that_fails_leaves_the_others_alone(tmp_path: Path, stumbling: Callable[[BaseException], str]) -> None:
-    broken = recipe(stumbling(ZeroDivisionError("nothing to divide by")), tmp_path / "together")
+def test_a_run_that_fails_leaves_the_others_alone(tmp_path: Path, stumbling: Stumble) -> None:
+    broken = recipe(stumbling(ZeroDivisionError), tmp_path / "together")
     hot = {"optimizers": {"student": {"use": "sgd", "lr": 1e20}}}
     members = trained_together(broken, recipe("at", tmp_path / "together", **hot), recipe("kd", tmp_path / "together"))
     assert isinstance(members[0].ended, PluginError)
@@ -218,9 +221,9 @@ def test_where_memory_is_short_some_wait(tmp_path: Path, monkeypatch: pytest.Mon
         assert_as_alone(member, launch(recipe(method, tmp_path / "alone")))
 
 
-def test_a_run_that_finds_no_memory_is_tried_again_alone(tmp_path: Path, stumbling: Callable[[BaseException], str]) -> None:
+def test_a_run_that_finds_no_memory_is_tried_again_alone(tmp_path: Path, stumbling: Stumble) -> None:
     waves: list[int] = []
-    recipes = [recipe(stumbling(MemoryError()), tmp_path / "together"), recipe("kd", tmp_path / "together")]
+    recipes = [recipe(stumbling(MemoryError), tmp_path / "together"), recipe("kd", tmp_path / "together")]
     members = trained_together(*recipes, on_wave=lambda wave: waves.append(len(wave)))
     assert waves == [2, 1]
     for member, method in zip(members, ("stumbling", "kd"), strict=True):

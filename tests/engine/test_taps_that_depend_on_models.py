@@ -21,7 +21,7 @@ class Deepest(Method):
     def needs(self) -> Needs:
         return Needs(capabilities=frozenset({"features"}))
 
-    def taps(self, run: RunContext) -> Taps:
+    def further_taps(self, run: RunContext) -> Taps:
         names: dict[str, str] = run.student.taps
         return Taps(student=[max(name for name in names if name.startswith("stage") and "." not in name)])
 
@@ -34,14 +34,14 @@ class Deepest(Method):
 class Wrong(Deepest):
     """Names what is not there."""
 
-    def taps(self, run: RunContext) -> Taps:
+    def further_taps(self, run: RunContext) -> Taps:
         return Taps(student=["stage9"])
 
 
 class Silent(Deepest):
     """Returns something else."""
 
-    def taps(self, run: RunContext) -> Taps:
+    def further_taps(self, run: RunContext) -> Taps:
         return ["stage1"]  # type: ignore[return-value]
 
 
@@ -63,7 +63,7 @@ def test_a_tap_that_is_not_there_is_refused_by_name() -> None:
 
 
 def test_another_type_is_the_plugins_fault() -> None:
-    with pytest.raises(PluginError, match="taps must return a Taps, got a list"), tiny_run(tiny_recipe("taps_silent")):
+    with pytest.raises(PluginError, match="further_taps must return a Taps, got a list"), tiny_run(tiny_recipe("taps_silent")):
         pass
 
 

@@ -9,12 +9,24 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class BenchStarted:
-    """Everything is checked. `cells` in all, of which `finished` were done before; `workers` processes for the rest."""
+    """Everything is checked. `cells` in all, of which `finished` were done before; `workers` processes for the rest.
+
+    `failed` of them failed before, and are not tried again unless that is asked for.
+    """
 
     folder: Path
     cells: int
     finished: int
     workers: int
+    failed: int = 0
+
+
+@dataclass(frozen=True)
+class CohortStarted:
+    """A worker takes up `runs` cells that share their data and teachers; of the same cohort, `waiting` wait for memory."""
+
+    runs: int
+    waiting: int
 
 
 @dataclass(frozen=True)
@@ -54,11 +66,16 @@ class CellDone:
 
 @dataclass(frozen=True)
 class CellFailed:
-    """A cell (or, without a seed, a teacher) could not be finished; the others go on."""
+    """A cell (or, without a seed, a teacher) could not be finished; the others go on.
+
+    `last` are the last lines that it left; `again` if it failed before and was not tried again.
+    """
 
     row: str
     seed: int | None
     sentence: str
+    last: tuple[str, ...] = ()
+    again: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,5 +88,5 @@ class TeacherDone:
     again: bool = False
 
 
-Event = BenchStarted | Said | CellStarted | CellProgress | CellDone | CellFailed | TeacherDone
+Event = BenchStarted | Said | CohortStarted | CellStarted | CellProgress | CellDone | CellFailed | TeacherDone
 OnEvent = Callable[[Event], None]

@@ -1,4 +1,4 @@
-"""Where jobs are carried out: in this process, or in a pool of processes that are reused for many jobs.
+"""Where work is carried out: in this process, or in a pool of processes that are reused for many pieces of it.
 
 Anything with these three methods will do; that is where an executor for many machines fits in.
 """
@@ -17,21 +17,20 @@ from typing import Protocol
 
 from kdzoo import signals
 from kdzoo.benchmark.execute.events import Event, OnEvent
-from kdzoo.benchmark.execute.job import Job, Outcome, carry_out
+from kdzoo.benchmark.execute.job import Outcome, Work, carry_out
 
+VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
 THREAD_SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 class Executor(Protocol):
-    """Carries out jobs; used by one thread.
+    """Carries out work; used by one thread."""
 
-    Attributes:
-        room: how many jobs it takes at a time, a few more than it carries out, so that none of its workers waits.
-    """
+    @property
+    def room(self) -> int:
+        """How many pieces it takes at a time, a few more than it carries out, so that none of its workers waits."""
 
-    room: int
-
-    def submit(self, job: Job) -> Future[Outcome]: ...
+    def submit(self, work: Work) -> Future[tuple[Outcome, ...]]: ...
 
     def pump(self) -> None:
         """Hand on the events that came in."""
@@ -41,19 +40,19 @@ class Executor(Protocol):
 
 
 class Inline:
-    """One job at a time, in this process: a signal reaches the run itself, and in-process plugins are there."""
+    """One piece at a time, in this process: a signal reaches the run itself, and in-process plugins are there."""
 
     room = 1
 
     def __init__(self, tell: OnEvent, stopped: threading.Event) -> None:
         self.tell, self.stopped = tell, stopped
 
-    def submit(self, job: Job) -> Future[Outcome]:
-        future: Future[Outcome] = Future()
-        outcome = carry_out(job, self.tell, self.stopped.is_set)
-        if outcome.value is None and outcome.error is None:
+    def submit(self, work: Work) -> Future[tuple[Outcome, ...]]:
+        future: Future[tuple[Outcome, ...]] = Future()
+        outcomes = carry_out(work, self.tell, self.stopped.is_set)
+        if any(outcome.interrupted for outcome in outcomes):
             self.stopped.set()
-        future.set_result(outcome)
+        future.set_result(outcomes)
         return future
 
     def pump(self) -> None:
@@ -64,18 +63,24 @@ class Inline:
 
 
 class Pool:
-    """Spawned processes with `threads` threads each. The user's plugin files are loaded in each of them."""
+    """Spawned processes with `threads` threads each. The user's plugin files are loaded in each of them.
 
-    def __init__(self, tell: OnEvent, *, workers: int, threads: int, plugins: Sequence[Path]) -> None:
+    Args: gpus: names of those that this process sees; each worker gets one, in turn, and sees no other.
+    """
+
+    def __init__(self, tell: OnEvent, *, workers: int, threads: int, plugins: Sequence[Path], gpus: Sequence[str] = ()) -> None:
         context = multiprocessing.get_context("spawn")
         self.tell, self.room = tell, workers + 1
         self.events: SimpleQueue[Event] = context.SimpleQueue()
         self.flag = context.Event()
-        given = (self.events, self.flag, threads, [str(path.resolve()) for path in plugins])
+        own: SimpleQueue[str] = context.SimpleQueue()
+        for gpu in dealt(gpus, workers):
+            own.put(gpu)
+        given = (self.events, self.flag, threads, [str(path.resolve()) for path in plugins], own if gpus else None)
         self.pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=given)
 
-    def submit(self, job: Job) -> Future[Outcome]:
-        return self.pool.submit(_carry_out, job)
+    def submit(self, work: Work) -> Future[tuple[Outcome, ...]]:
+        return self.pool.submit(_carry_out, work)
 
     def pump(self) -> None:
         while not self.events.empty():
@@ -87,6 +92,25 @@ class Pool:
         self.pool.shutdown(cancel_futures=stop)
 
 
+class Kept:
+    """An executor that goes on after one lot of work for the next; whoever made it closes it."""
+
+    def __init__(self, executor: Executor) -> None:
+        self.executor, self.submit, self.pump = executor, executor.submit, executor.pump
+
+    @property
+    def room(self) -> int:
+        return self.executor.room
+
+    def close(self, *, stop: bool) -> None:
+        self.pump()
+
+
+def dealt(gpus: Sequence[str], workers: int) -> list[str]:
+    """A GPU for each worker, in turn; none where there are none."""
+    return [gpus[number % len(gpus)] for number in range(workers if gpus else 0)]
+
+
 class _Worker:
     """What a worker process knows. Set when it begins, for a pool can hand such things to its jobs in no other way."""
 
@@ -94,9 +118,11 @@ class _Worker:
     flag: Flag
 
 
-def _begin(events: SimpleQueue[Event], flag: Flag, threads: int, plugins: Sequence[str]) -> None:
+def _begin(events: SimpleQueue[Event], flag: Flag, threads: int, plugins: Sequence[str], gpus: SimpleQueue[str] | None) -> None:
     for name in THREAD_SETTINGS:  # read when torch is imported, which is later
         os.environ[name] = str(threads)
+    if gpus is not None:
+        os.environ[VISIBLE_GPUS] = gpus.get()  # read at the first call of CUDA
     signals.ignore_interrupts()  # between runs the parent decides; in a run the engine listens
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _Worker.events, _Worker.flag = events, flag
@@ -113,5 +139,5 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _carry_out(job: Job) -> Outcome:
-    return carry_out(job, _Worker.events.put, _Worker.flag.is_set)
+def _carry_out(work: Work) -> tuple[Outcome, ...]:
+    return carry_out(work, _Worker.events.put, _Worker.flag.is_set)

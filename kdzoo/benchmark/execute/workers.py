@@ -10,14 +10,25 @@ from kdzoo.registry.entries import IN_PROCESS, LOCAL
 CGROUP = Path("/sys/fs/cgroup/cpu.max")
 
 
-def default_workers(*, threads: int, on_gpu: bool) -> int:
-    """One process a core (or for every `threads` cores); one only where they would share a GPU, or lack a plugin.
+def default_workers(*, threads: int, on_gpu: bool, gpus: int = 0) -> int:
+    """One process a core (or for every `threads` cores), or one a GPU; one only where they would lack a plugin.
 
     Plugins that were registered in this process are in no other one.
+
+    Args: on_gpu: whether runs go to a GPU; gpus: how many there are to be dealt out, 0 where the recipe names one itself.
     """
-    if on_gpu or any(entry.distribution == IN_PROCESS for entry in LOCAL):
+    if any(entry.distribution == IN_PROCESS for entry in LOCAL):
         return 1
-    return max(usable_cores() // threads, 1)
+    return max(gpus, 1) if on_gpu else max(usable_cores() // threads, 1)
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that this process may use, by the names that CUDA_VISIBLE_DEVICES takes."""
+    import torch
+
+    named = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    count = torch.cuda.device_count()
+    return named[:count] if named else [str(number) for number in range(count)]
 
 
 def usable_cores() -> int:

@@ -10,14 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from kdzoo import digests, registry
+from kdzoo.benchmark.execute.failure import recorded
 from kdzoo.benchmark.execute.job import Job, Outcome
+from kdzoo.benchmark.execute.workers import visible_gpus
 from kdzoo.benchmark.plan.grid import Cell, Grid, expand, slug
 from kdzoo.benchmark.report.records import FORMAT, PLAN
+from kdzoo.benchmark.tune.found import shown
 from kdzoo.engine.assemble import device_of
 from kdzoo.engine.files import clear_leftovers, locked, read_json, write_json, writing
 from kdzoo.engine.launch import finished
 from kdzoo.engine.run_identity import identify
 from kdzoo.engine.teacher_recipe import TeacherRecipe, in_training_order, nested
+from kdzoo.errors import RecipeError
 from kdzoo.recipe.load import Recipe
 
 
@@ -26,7 +30,7 @@ class BenchPlan:
     """A bench's folder and jobs, teachers first.
 
     Attributes:
-        identities: of every job, by its name; finished: what is done already, by name.
+        identities: of every job, by its name; finished: what ended before and is not done again, by name.
     """
 
     grid: Grid
@@ -43,6 +47,17 @@ class BenchPlan:
     @property
     def on_gpu(self) -> bool:
         return any(device_of(job.recipe.settings["runtime"]["device"]).type == "cuda" for job in self.jobs)
+
+    @property
+    def may_use_gpu(self) -> bool:
+        """Whether a run would take a GPU where there is one, be it on another machine."""
+        return any(str(job.recipe.settings["runtime"]["device"]).startswith(("auto", "cuda")) for job in self.jobs)
+
+    @property
+    def gpus(self) -> list[str]:
+        """The GPUs to deal out to workers; none where a recipe names its own, or a run goes to the CPU."""
+        devices = {str(job.recipe.settings["runtime"]["device"]) for job in self.jobs}
+        return visible_gpus() if devices <= {"auto", "cuda"} and self.on_gpu else []
 
     @contextmanager
     def held(self, tell: Callable[[str], object]) -> Iterator[None]:
@@ -63,6 +78,26 @@ class BenchPlan:
             self.folder / PLAN,
             self.described() | {"declared": self._declared(declared_before(self.folder, self.grid.baseline))},
         )
+
+    def _row(self, cell: Cell) -> dict[str, Any]:
+        settings, tuned = cell.recipe.settings, shown(self.grid.tuned.get(cell.label))
+        student = settings["student"]
+        budget = {
+            "train.epochs": settings["train"]["epochs"],
+            "train.batch_size": settings["train"]["batch_size"],
+            "student": student["use"] if isinstance(student, Mapping) else type(student).__name__,
+        }
+        if self.grid.tuned:
+            budget["trials of tuning"] = tuned["trials"] if tuned else 0
+        return {
+            "row": cell.row,
+            "label": cell.label,
+            "point": dict(cell.point),
+            "published": self.grid.published.get(cell.label),
+            "unpackaged": unpackaged_plugins(settings),
+            "budget": budget,
+            "tuned": tuned,
+        }
 
     def _declared(self, before: Mapping[str, bool]) -> dict[str, bool]:
         """Row -> whether its comparison was declared before any of its cells was finished."""
@@ -88,7 +123,7 @@ class BenchPlan:
             "resolve": grid.resolve,
             "without": list(grid.without),
             "notes": list(grid.notes),
-            "rows": [_row(cell, grid.published.get(cell.label)) for cell in reversed(first.values())],
+            "rows": [self._row(cell) for cell in reversed(first.values())],
             "cells": [
                 {"row": job.row, "seed": job.seed, "identity": self.identities[name], "folder": _inside(job, self.folder)}
                 for name, job in cells.items()
@@ -109,26 +144,54 @@ def make_plan(
     methods: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
     force: bool = False,
+    retry: bool = False,
+    values: Mapping[str, Mapping[str, Any]] | None = None,
+    inside: str = "",
 ) -> BenchPlan:
-    """Load and check all cells, and find out which are done. Raises what `expand` raises, and MissingError for absent data."""
-    grid = expand(recipe, overrides, methods=methods, seeds=seeds)
+    """Load and check all cells, and find out which are done, or failed before and are not to be tried again (`retry`).
+
+    Args: values: see `expand`. inside: the folder within the bench's.
+
+    Raises what `expand` raises, RecipeError for two cells that are the same run, and MissingError for absent data.
+    """
+    grid = expand(recipe, overrides, methods=methods, seeds=seeds, values=values)
     root = Path(out) if out is not None else Path(grid.cells[0].recipe.settings["runtime"]["out"])
-    folder = root / slug(grid.name)
+    folder = root / slug(grid.name) / inside
     teachers: dict[str, Job] = {}
     identities: dict[str, str] = {}
     cells = []
     for cell in grid.cells:
         own = _placed(cell.recipe, root)
         after = _teachers(own.settings, teachers, identities, force=force)
-        identity = identify(own.settings)
+        name, identity = f"{cell.row}, seed {cell.seed}", identify(own.settings)
         place = folder / f"{cell.folder}-{identity}"  # results of other settings stay beside it
-        job = Job(f"{cell.row}, seed {cell.seed}", cell.row, cell.seed, own, place, after, force)
-        identities[job.name] = identity
-        cells.append(job)
+        cells.append(Job(name, cell.row, cell.seed, own, place, after, force, identity, grid.name))
+        identities[name] = identity
+    _check_distinct(cells)
     jobs = [*teachers.values(), *cells]
-    results = {} if force else {job.name: finished(job.folder, identities[job.name]) for job in jobs}
-    done = {name: Outcome(found.values["metric"], found.metric) for name, found in results.items() if found is not None}
-    return BenchPlan(grid, folder, jobs, identities, done)
+    ended = {} if force else {job.name: _ended(job, retry=retry) for job in jobs}
+    return BenchPlan(grid, folder, jobs, identities, {name: found for name, found in ended.items() if found is not None})
+
+
+def _ended(job: Job, *, retry: bool) -> Outcome | None:
+    """How a job ended before, if it is not to be done again."""
+    result = finished(job.folder, job.identity)
+    if result is not None:
+        return Outcome(result.values["metric"], result.metric)
+    failure = None if retry else recorded(job.folder, job.identity)
+    return None if failure is None else Outcome(error=failure.sentence, last=failure.last)
+
+
+def _check_distinct(jobs: Sequence[Job]) -> None:
+    """Refuse two cells that are the same run: the second would tell nothing, and look like evidence."""
+    known: dict[str, Job] = {}
+    for job in jobs:
+        other = known.setdefault(job.identity, job)
+        if other is not job:
+            raise RecipeError(
+                f"{other.name} and {job.name} are the same run (identity {job.identity}): all that could change a result is "
+                "equal. Remove one of the rows, or give it the setting that it should differ in."
+            )
 
 
 def declared_before(folder: Path, baseline: str) -> dict[str, bool]:
@@ -145,30 +208,13 @@ def _teachers(settings: Mapping[str, Any], jobs: dict[str, Job], identities: dic
     """The names of the jobs that train these settings' teachers, which are added to `jobs`, their own teachers first."""
     for found in in_training_order(settings, skip=lambda teacher: _job_name(teacher) in jobs):
         name, after = _job_name(found), frozenset(map(_job_name, nested(found.settings)))
-        jobs[name] = Job(name, found.name, None, found.recipe, found.folder, after, force)
+        jobs[name] = Job(name, found.name, None, found.recipe, found.folder, after, force, found.identity)
         identities[name] = found.identity
     return frozenset(map(_job_name, nested(settings)))
 
 
 def _job_name(teacher: TeacherRecipe) -> str:
     return f"teacher {teacher.folder.name}"
-
-
-def _row(cell: Cell, published: str | None) -> dict[str, Any]:
-    settings = cell.recipe.settings
-    student = settings["student"]
-    return {
-        "row": cell.row,
-        "label": cell.label,
-        "point": dict(cell.point),
-        "published": published,
-        "unpackaged": unpackaged_plugins(settings),
-        "budget": {
-            "train.epochs": settings["train"]["epochs"],
-            "train.batch_size": settings["train"]["batch_size"],
-            "student": student["use"] if isinstance(student, Mapping) else type(student).__name__,
-        },
-    }
 
 
 def _inside(job: Job, folder: Path) -> str:

@@ -15,6 +15,7 @@ Overrides = Mapping[str, Any]
 LABELS = "hard_label"
 REFERENCE = "reference"
 PUBLISHED = "published"  # the name of a row's number in the table, which changes nothing in the recipe
+SEEDS = "seeds"  # how many of the bench's seeds a row is trained with, which changes nothing either
 BARE_STUDENT: Overrides = {"methods": {LABELS: {}}, "teacher": None, "teachers": None, "learners": None}
 """The row that is always there: the recipe's student with nothing but the labels."""
 
@@ -29,13 +30,13 @@ def changed(layers: Layers, row: Overrides, origin: Origin, *, folder: Path | No
         folder: what the path of the row's `recipe` is relative to, if not to the origin's.
     """
     own = layers.copy()
-    if row.keys() - {REFERENCE, PUBLISHED} and REFERENCE in own.tree:
+    if row.keys() - {REFERENCE, PUBLISHED, SEEDS} and REFERENCE in own.tree:
         own.remove(REFERENCE)
     if row.get(RECIPE) is not None:
         take(own, row[RECIPE], folder=folder or origin.folder)
     elif METHODS in row:
         drop_methods(own, kept=set(row[METHODS] or {}))
-    own.merge(fitting({key: value for key, value in row.items() if key not in (RECIPE, PUBLISHED)}, own), origin)
+    own.merge(fitting({key: value for key, value in row.items() if key not in (RECIPE, PUBLISHED, SEEDS)}, own), origin)
     for name in _teachers(layers.tree) - _teachers(own.tree):
         _forget_role(own, name)
     return own

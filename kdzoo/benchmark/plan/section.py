@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from kdzoo.benchmark.plan.rows import SEEDS
+from kdzoo.benchmark.tune.plan import Tuning, tuning_of
 from kdzoo.errors import RecipeError
 from kdzoo.ranges import above
 from kdzoo.recipe.layers import Layers
@@ -26,10 +28,13 @@ class Section:
         grid: path -> values; every row is trained with every combination, which makes rows of its own.
         also: metrics that get a column besides the task's own, such as `top5` or `hits10`.
         notes: sentences for the report.
+        cohort: the most runs that train together, on one pass over the data and one teacher forward; None takes as many as are
+            alike and fit into memory, 1 trains each by itself.
         published: a pair of the table of published numbers, whose methods the rows' labels are.
         declared: rows whose comparison with the baseline is what the bench is for; it counts as declared beforehand if none of
             their cells was finished when this was first said.
         controls: rows to have besides (see `controls`), by label; `[all]` takes all of them.
+        tune: `trials`, `seed` and `space` of a search (see `kdzoo.benchmark.tune`). tuned: the file that one wrote.
         resolve: a difference worth seeing, in the metric's unit; None takes 0.2 of percents and 0.002 of fractions.
     """
 
@@ -39,15 +44,21 @@ class Section:
     grid: Mapping[str, Any] = field(default_factory=dict)
     also: Sequence[str] = ()
     notes: Sequence[str] = ()
+    cohort: int | None = None
     published: str | None = None
     declared: Sequence[str] = ()
     controls: Sequence[str] = ()
     resolve: float | None = None
+    tune: Mapping[str, Any] | None = None
+    tuned: str | None = None
 
     def __post_init__(self) -> None:
+        if self.tune is not None:
+            tuning_of(self.tune)
         above(0, resolve=self.resolve)
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds must name at least one seed, and each of them once, got {list(self.seeds)}")
+        above(0, cohort=self.cohort)
         for path, values in self.grid.items():
             if not isinstance(values, list) or not values:
                 raise ValueError(f"grid.{path} must be a list of values, got {values!r}")
@@ -56,6 +67,17 @@ class Section:
                 raise ValueError(f"methods.{label}: a label has no comma, as `--methods A,B` puts commas between labels")
             if row is not None and not isinstance(row, dict):
                 raise ValueError(f"methods.{label} must be a mapping of what the row changes, got {row!r}")
+            seeds = (row or {}).get(SEEDS, 1)
+            if not isinstance(seeds, int) or isinstance(seeds, bool) or seeds < 1:
+                raise ValueError(f"methods.{label}.seeds says how many of the bench's seeds the row takes, got {seeds!r}")
+
+    def seeds_of(self, label: str) -> Sequence[int]:
+        """A row's seeds: the bench's, or as many of them, from the first on, as the row says."""
+        return self.seeds[: (self.methods.get(label) or {}).get(SEEDS)]
+
+    @property
+    def tuning(self) -> Tuning | None:
+        return None if self.tune is None else tuning_of(self.tune)
 
 
 def read_section(layers: Layers, source: str, seeds: Sequence[int] | None = None) -> Section:

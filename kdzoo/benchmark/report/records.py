@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kdzoo.benchmark.execute.job import ERROR
+from kdzoo.benchmark.execute.failure import ERROR
 from kdzoo.engine.files import read_json
 from kdzoo.errors import RecipeError
 

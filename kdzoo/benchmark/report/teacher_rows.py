@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from kdzoo.benchmark.report.board import Row, further
 from kdzoo.benchmark.report.records import Records
@@ -25,12 +26,14 @@ def teacher_rows(records: Records, metric: str, also: Sequence[str]) -> list[Row
         found[key] = {own["name"]: {own["seed"]: own["test"]["last"]}}
     common = {key: _shared(by_row.values(), metric) for key, by_row in found.items() if len(by_row) > 1 or len(found) == 1}
     names = [name for (name, _, _), tests in common.items() if tests]
+    references = {own["parameters"]["deployed"]: own.get("reference") for own in records.teachers}
     board = []
     for key, by_row in found.items():
         name, kind, parameters = key
         if tests := common.get(key):
             label = name if names.count(name) == 1 else f"{name} ({kind}, {parameters:,} parameters)"
-            board.append(_teacher(label, tests, parameters, metric, also))
+            row = _teacher(label, tests, parameters, metric, also)
+            board.append(replace(row, published=references.get(parameters)))
         else:
             board += [_teacher(f"{name} of {row}", own, parameters, metric, also, of=row) for row, own in by_row.items()]
     return board

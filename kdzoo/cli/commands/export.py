@@ -1,4 +1,4 @@
-"""Export what a run deploys: its weights as safetensors, or a graph as ONNX, with a description in model.json."""
+"""Export what a run deploys: weights as safetensors, a graph as ONNX, or a model folder (`from_pretrained`); and model.json."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kdzoo.terminal.console import loading, say, show, show_json
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", help="a run folder, or a weights file in one (best.safetensors)")
-    parser.add_argument("--format", choices=("safetensors", "onnx"), default="safetensors")
+    parser.add_argument("--format", choices=("safetensors", "onnx", "pretrained"), default="safetensors")
     parser.add_argument("--out", metavar="DIR", help="where to; default `export` in the run folder")
     add_plugins(parser)
     add_json(parser)

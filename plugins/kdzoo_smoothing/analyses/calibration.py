@@ -21,12 +21,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kdzoo.protocol.analysis import Analysis, Findings, Measured, Table, Wants
-from kdzoo.protocol.figures import Bars, Figure, Line, Mark, Panel
+from kdzoo.protocol.figures import REFERENCE, Bars, Figure, Line, Mark, Panel
 from kdzoo.ranges import at_least
 from kdzoo_smoothing.analyses.by_class import labeled
 
 LOWEST, HIGHEST = 0.05, 20.0
 TOLERANCE = 1e-10
+EDGES = (-0.02, 1.02)
 
 
 class Reliability(NamedTuple):
@@ -34,7 +35,7 @@ class Reliability(NamedTuple):
 
     accuracy: Tensor
     confidence: Tensor
-    count: Tensor
+    samples: Tensor
 
 
 def reliability(logits: Tensor, target: Tensor, *, bins: int = 15) -> Reliability:
@@ -50,8 +51,8 @@ def reliability(logits: Tensor, target: Tensor, *, bins: int = 15) -> Reliabilit
 def calibration_errors(found: Reliability) -> tuple[Tensor, Tensor]:
     """ECE and MCE."""
     gaps = (found.accuracy - found.confidence).abs()
-    filled = found.count > 0
-    return (gaps[filled] * found.count[filled]).sum() / found.count.sum(), gaps[filled].max()
+    filled = found.samples > 0
+    return (gaps[filled] * found.samples[filled]).sum() / found.samples.sum(), gaps[filled].max()
 
 
 def brier(logits: Tensor, target: Tensor) -> Tensor:
@@ -113,7 +114,7 @@ class Calibration(Analysis):
                 "ece_at_best": calibration_errors(reliability(scaled, own.target, bins=self.bins))[0].item(),
                 "bin_accuracy": found.accuracy.tolist(),
                 "bin_confidence": found.confidence.tolist(),
-                "bin_count": found.count.tolist(),
+                "bin_count": found.samples.tolist(),
             }
         headers = ("run", "ECE", "MCE", "NLL (nat)", "Brier", "best T", "NLL at best T", "ECE at best T")
         keys = ("ece", "mce", "nll", "brier", "best_temperature", "nll_at_best", "ece_at_best")
@@ -121,9 +122,9 @@ class Calibration(Analysis):
         return Findings(values, [Table(f"Calibration on {self.split}", headers, rows)], [self._figure(bins)], notes)
 
     def _figure(self, bins: dict[str, Reliability]) -> Figure:
-        perfect = Line("perfect calibration", [0, 1], [0, 1], dashed=True, markers=False, group="perfect")
+        perfect = Line("perfect calibration", [0, 1], [0, 1], dashed=True, markers=False, group=REFERENCE)
         lines: list[Mark] = [Line(name, own.confidence, own.accuracy) for name, own in bins.items()]
-        counts = [Bars(name, 100 * own.count / own.count.sum()) for name, own in bins.items()]
+        counts = [Bars(name, 100 * own.samples / own.samples.sum()) for name, own in bins.items()]
         edges = [f"{(number + 1) / self.bins:.2f}" for number in range(self.bins)]
         panels = [
             Panel(
@@ -131,8 +132,8 @@ class Calibration(Analysis):
                 "mean confidence of a bin",
                 "accuracy of a bin",
                 [*lines, perfect],
-                x_range=(0, 1),
-                y_range=(0, 1),
+                x_range=EDGES,
+                y_range=EDGES,
             ),
             Panel("Where the samples are", "upper end of the bin (confidence)", "samples (%)", counts, edges),
         ]

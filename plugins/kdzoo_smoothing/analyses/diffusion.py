@@ -14,7 +14,8 @@ Above 0: the classes that were near have come nearer than the others.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, NamedTuple
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -26,7 +27,8 @@ from kdzoo.ranges import at_least
 from kdzoo_smoothing.analyses.by_class import class_means, labeled, names_of
 
 
-class Diffused(NamedTuple):
+@dataclass(frozen=True)
+class Diffused:
     """Shrinking eta (K, K), the similar classes (K, n), mean eta (K,) over them and over the others, and the index (K,)."""
 
     eta: Tensor

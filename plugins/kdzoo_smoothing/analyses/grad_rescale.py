@@ -16,7 +16,7 @@ with a / (a + (1 - a) / T^2) in the place of a, up to a factor that all samples 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -41,6 +41,13 @@ class Rescaling(NamedTuple):
     weight_l1: Tensor
     teacher: Tensor
     student: Tensor
+
+
+class Correlations(NamedTuple):
+    """Of weights and the teacher's confidence, linear and of ranks."""
+
+    pearson: float
+    spearman: float
 
 
 def rescaling(student: Tensor, teacher: Tensor, target: Tensor, *, weight: float, temperature: float) -> Rescaling:
@@ -88,14 +95,18 @@ class GradRescale(Analysis):
         return Wants(splits=(self.split,), teacher=True, epochs=True, samples=self.samples, capabilities=frozenset({"classes"}))
 
     def analyze(self, runs: Sequence[Measured]) -> Findings:
-        values, notes, found = {}, [], {}
+        values, notes, rows = {}, [], []
+        found: dict[str, Rescaling] = {}
+        correlated: dict[str, dict[int, Correlations]] = {}
         for run in runs:
             own = labeled(run, self.split)
             notes += own.notes
             teacher = _compared(run, run.teaching.splits[self.split], own)
             over = {epoch: self._of(model.splits[self.split], teacher, own) for epoch, model in run.over_epochs().items()}
-            found[run.name], steps = over[run.trained], {epoch: _correlations(each) for epoch, each in over.items()}
-            last = found[run.name]
+            found[run.name] = last = over[run.trained]
+            correlated[run.name] = steps = {epoch: _correlations(each) for epoch, each in over.items()}
+            mean, median = last.weight.mean().item(), last.weight.median().item()
+            rows.append((run.name, mean, median, *steps[run.trained]))
             if len(over) == 1:
                 notes.append(f"{run.name}: no checkpoint of an earlier epoch is there; a run keeps all with runtime.keep=1000.")
             values[run.name] = {
@@ -103,37 +114,33 @@ class GradRescale(Analysis):
                 "weight": self.weight,
                 "temperature": self.temperature,
                 "samples": len(own.target),
-                "mean_weight": last.weight.mean().item(),
-                "median_weight": last.weight.median().item(),
+                "mean_weight": mean,
+                "median_weight": median,
                 "mean_weight_l1": last.weight_l1.mean().item(),
-                **steps[run.trained],
-                "epochs": {str(epoch): each for epoch, each in steps.items()},
+                **steps[run.trained]._asdict(),
+                "epochs": {str(epoch): each._asdict() for epoch, each in steps.items()},
             }
         headers = ("run", "mean w", "median w", "Pearson with q", "Spearman with q")
-        rows = [tuple(own[key] for key in ("mean_weight", "median_weight", "pearson", "spearman")) for own in values.values()]
         title = f"Weights of samples on {self.split}, a = {self.weight:g}, T = {self.temperature:g}"
-        table = Table(title, headers, [(name, *row) for name, row in zip(values, rows, strict=True)])
-        return Findings(values, [table], [self._figure(found, values)], notes)
+        return Findings(values, [Table(title, headers, rows)], [self._figure(found, correlated)], notes)
 
     def _of(self, answers: Answers, teacher: Tensor, own: Labeled) -> Rescaling:
         student = answers.logits[own.kept].double()
         return rescaling(student, teacher, own.target, weight=self.weight, temperature=self.temperature)
 
-    def _figure(self, found: dict[str, Rescaling], values: dict[str, dict[str, object]]) -> Figure:
+    def _figure(self, found: Mapping[str, Rescaling], correlated: Mapping[str, Mapping[int, Correlations]]) -> Figure:
         points: list[Mark] = []
         for name, each in found.items():
             shown = torch.linspace(0, len(each.weight) - 1, min(len(each.weight), MOST_POINTS)).round().long()
             points.append(Points(name, each.teacher[shown], each.weight[shown]))
         lines: list[Mark] = []
-        for name, own in values.items():
-            steps: dict[str, dict[str, float]] = own["epochs"]  # type: ignore[assignment]
-            for kind in ("pearson", "spearman"):
-                y = [each[kind] for each in steps.values()]
-                x = [float(epoch) for epoch in steps]
-                lines.append(Line(f"{name}, {kind.title()}", x, y, group=name, dashed=kind == "spearman"))
+        for name, steps in correlated.items():
+            lines.append(Line(f"{name}, Pearson", list(steps), [each.pearson for each in steps.values()], group=name))
+            ranks = [each.spearman for each in steps.values()]
+            lines.append(Line(f"{name}, Spearman", list(steps), ranks, group=name, dashed=True))
         panels = [
             Panel("Each sample", "teacher's probability of the true class q", "weight w", points, x_range=(0, 1)),
-            Panel("Over training", "epochs", "correlation of w and q", lines, y_range=(-1, 1)),
+            Panel("Over training", "epochs", "correlation of w and q", lines, y_range=(-1.03, 1.03)),
         ]
         caption = (
             f"w is the gradient at the true class with the soft term, over that without it (a = {self.weight:g}, "
@@ -152,8 +159,8 @@ def _compared(run: Measured, answers: Answers, own: Labeled) -> Tensor:
     return answers.logits[own.kept].double()
 
 
-def _correlations(found: Rescaling) -> dict[str, float]:
-    return {"pearson": pearson(found.weight, found.teacher), "spearman": spearman(found.weight, found.teacher)}
+def _correlations(found: Rescaling) -> Correlations:
+    return Correlations(pearson(found.weight, found.teacher), spearman(found.weight, found.teacher))
 
 
 def _ranks(values: Tensor) -> Tensor:

@@ -19,9 +19,12 @@ from torch import Tensor
 
 from kdzoo.errors import CapabilityError
 from kdzoo.protocol.analysis import TRAIN, Analysis, Findings, Measured, MeasuredModel, Table, Wants
-from kdzoo.protocol.figures import Figure, Line, Mark, Panel
+from kdzoo.protocol.figures import REFERENCE, Figure, Line, Mark, Panel
 from kdzoo.ranges import at_least
 from kdzoo_smoothing.analyses.by_class import check_classes, labeled, name_of
+
+AT_ONCE = 128
+"""Images that are compared with all others at once."""
 
 
 class Information(NamedTuple):
@@ -38,8 +41,8 @@ def information(difference: Tensor) -> Information:
     means = difference.mean(1)
     variance = (difference - means[:, None]).square().mean()
     own = (difference - means[:, None]).square() / (2 * variance)  # (N, L)
-    every = (difference[:, :, None] - means).square() / (2 * variance)  # (N, L, N)
-    mixture = (-every).logsumexp(2) - math.log(len(means))
+    parts = ((part[:, :, None] - means).square() / (2 * variance) for part in difference.split(AT_ONCE))  # each (n, L, N)
+    mixture = torch.cat([(-part).logsumexp(2) for part in parts]) - math.log(len(means))
     return Information((-own - mixture).mean(), means, variance, math.log(len(means)))
 
 
@@ -108,7 +111,7 @@ class MILogit(Analysis):
     def _figure(self, runs: Sequence[Measured], lines: list[Line], pair: str) -> Figure:
         epochs = [epoch for line in lines for epoch in line.x]
         ends = [min(epochs), max(epochs)] if min(epochs) < max(epochs) else [min(epochs) - 0.5, max(epochs) + 0.5]
-        level = Line("log 2: the class alone", ends, [math.log(2)] * 2, dashed=True, markers=False, group="level")
+        level = Line("log 2: the class alone", ends, [math.log(2)] * 2, dashed=True, markers=False, group=REFERENCE)
         marks: list[Mark] = [*lines, level]
         caption = f"Training images of the classes {pair}, {self.draws} draws of the augmentation each."
         panel = Panel("Information about the image", "epochs", "mutual information (nat)", marks)

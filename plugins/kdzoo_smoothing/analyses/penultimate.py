@@ -100,7 +100,8 @@ class Penultimate(Analysis):
         return Wants(splits=both, taps=(self.tap,), classifier=True, samples=self.samples, capabilities=frozenset({"classes"}))
 
     def analyze(self, runs: Sequence[Measured]) -> Findings:
-        values, notes, panels, rows = {}, [], [], []
+        values: dict[str, dict[str, Any]] = {}
+        notes, panels, rows = [], [], []
         for run in runs:
             features = {split: self._features(run, split) for split in (TRAIN, TEST)}
             for split in (TRAIN, TEST):

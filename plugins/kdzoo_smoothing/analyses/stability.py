@@ -17,7 +17,7 @@ their mean.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -65,36 +65,36 @@ class Stability(Analysis):
         return Wants(splits=(self.split,), capabilities=frozenset({"classes"}))
 
     def analyze(self, runs: Sequence[Measured]) -> Findings:
-        values, notes = {}, []
+        values, notes, rows, by_class = {}, [], [], {}
         for run in runs:
             own = labeled(run, self.split, least=2)
             notes += own.notes
             spread = {each: within_class(own.probabilities, own.target, each) for each in VARIANTS}
-            chosen = spread[self.variant].masked_fill(~own.present, torch.nan)
+            means = {each: found[own.present].mean().item() for each, found in spread.items()}
+            by_class[run.name] = spread[self.variant].masked_fill(~own.present, torch.nan)
+            between = between_class(own.probabilities, own.target).item()
+            rows.append((run.name, *means.values(), between))
             values[run.name] = {
                 "split": self.split,
                 "variant": self.variant,
-                "one_minus_stability": chosen.nanmean().item(),
-                "variants": {each: spread[each][own.present].mean().item() for each in VARIANTS},
-                "between_class": between_class(own.probabilities, own.target).item(),
-                "per_class": chosen.tolist(),
+                "one_minus_stability": means[self.variant],
+                "variants": means,
+                "between_class": between,
+                "per_class": by_class[run.name].tolist(),
             }
         headers = ("run", *(f"1 − S, {each}" for each in VARIANTS), "between classes")
-        rows = [(name, *found["variants"].values(), found["between_class"]) for name, found in values.items()]
-        return Findings(
-            values, [Table(f"Spread within classes on {self.split}", headers, rows)], [self._figure(runs, values)], notes
-        )
+        table = Table(f"Spread within classes on {self.split}", headers, rows)
+        return Findings(values, [table], [self._figure(runs, by_class)], notes)
 
-    def _figure(self, runs: Sequence[Measured], values: dict[str, dict[str, object]]) -> Figure:
-        spreads = {name: found["per_class"] for name, found in values.items()}
-        classes = names_of(runs[0], max(len(each) for each in spreads.values()))
-        whole = [Bars(name, [found["one_minus_stability"]], group=name) for name, found in values.items()]
+    def _figure(self, runs: Sequence[Measured], by_class: Mapping[str, Tensor]) -> Figure:
+        classes = names_of(runs[0], max(len(each) for each in by_class.values()))
+        whole = [Bars(name, [own.nanmean().item()]) for name, own in by_class.items()]
         unit = "probability²" if self.variant.endswith("_sq") else "probability"
         few = len(classes) <= MOST_BARS
         each: list[Mark] = (
-            [Bars(name, own) for name, own in spreads.items()]
+            [Bars(name, own) for name, own in by_class.items()]
             if few
-            else [Line(name, range(len(own)), sorted(own, reverse=True), markers=False) for name, own in spreads.items()]
+            else [_falling(name, own[~own.isnan()]) for name, own in by_class.items()]
         )
         panels = [
             Panel("Mean over classes", "", f"1 − S ({unit})", whole, ["all classes"]),
@@ -102,3 +102,7 @@ class Stability(Analysis):
         ]
         caption = f"Variant {self.variant}. Lower: what a model says depends less on the sample, and more on its class alone."
         return Figure("stability", f"Spread of predictions within classes, {self.split}", panels, caption)
+
+
+def _falling(name: str, spread: Tensor) -> Line:
+    return Line(name, range(len(spread)), spread.sort(descending=True).values, markers=False)

@@ -37,7 +37,7 @@ def calibration(case: Case) -> Given:
     for bins in (10, 15):
         found = reliability(logits, target, bins=bins)
         given[f"ece_{bins}"], given[f"mce_{bins}"] = calibration_errors(found)
-        given |= {f"bin_acc_{bins}": found.accuracy, f"bin_conf_{bins}": found.confidence, f"bin_count_{bins}": found.count}
+        given |= {f"bin_acc_{bins}": found.accuracy, f"bin_conf_{bins}": found.confidence, f"bin_count_{bins}": found.samples}
     return _out(**given)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import pytest
 import torch
 
 from kdzoo.protocol.outputs import MAIN, Rows
-from kdzoo.testing import MethodContract, TaskContract, tiny_recipe, tiny_run
+from kdzoo.testing import TaskContract, tiny_recipe, tiny_run
 from kdzoo.testing.tiny import first_window
 
 TASK: dict[str, Any] = {"use": "image_pairs", "data": "digits", "train_size": 60, "validation": 1000}
@@ -21,6 +22,11 @@ class TestImagePairs(TaskContract):
     task: ClassVar[Any] = TASK
     student: ClassVar[Any] = STUDENT
 
+    def recipe(self, task: Mapping[str, Any] | None = None) -> Any:
+        """With the rule, the one thing that teaches here."""
+        train = {"epochs": 1, "batch_size": self.batch_size}
+        return tiny_recipe("semantic_loss", recipe={"task": dict(task or self.task), "student": self.student, "train": train})
+
     def test_the_supervised_loss_is_a_finite_scalar_with_a_gradient(self) -> None:
         """It has none: no image is labeled in training."""
         with tiny_run(self.recipe()) as run:
@@ -28,11 +34,6 @@ class TestImagePairs(TaskContract):
             loss = run.task.supervised(output)
             assert loss == 0
             assert torch.autograd.grad(loss, output.rows.logits)[0].abs().sum() == 0
-
-
-class TestSemanticLossOfSums(MethodContract):
-    method = "semantic_loss"
-    recipe: ClassVar[Any] = RECIPE
 
 
 def test_the_loss_is_that_of_all_pairs_of_digits_with_the_sum() -> None:

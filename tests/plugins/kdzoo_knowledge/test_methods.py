@@ -16,7 +16,7 @@ from torch import Tensor
 
 from kdzoo.engine.run import Run
 from kdzoo.errors import CapabilityError, RecipeError
-from kdzoo.protocol.outputs import Progress, Step
+from kdzoo.protocol.outputs import Pair, Progress, Step
 from kdzoo.testing import tiny_recipe, tiny_run
 from kdzoo.testing.tiny import first_window
 
@@ -129,11 +129,13 @@ def test_multipliers_grow_only_while_rules_are_broken_and_are_kept_in_the_checkp
 
 
 def projected(running: Running, strength: float) -> tuple[Tensor, Tensor]:
-    """The teacher's rows as they are, and as a method sees them."""
+    """The teacher's log-probabilities as they are, and as the rules correct them."""
     spec = {"logits": [{"use": "rule_projection", "strength": strength}]}
     run = running("kd", spec, teacher={"use": "frozen", "model": TEACHER})
-    step = run.step(first_window(run)[0])
-    return step.teacher.rows.logits.log_softmax(1), run.view(step, run.methods["kd"]).teacher.rows.logits.log_softmax(1)
+    step = seen(run, "kd")
+    pair: Pair = run.methods["kd"].logits[0](Pair(step.student.rows, step.teacher.rows), step)
+    assert pair.teacher is not None
+    return step.teacher.rows.logits.log_softmax(1), pair.teacher.logits.log_softmax(1)
 
 
 def test_a_projection_of_strength_0_changes_no_teacher_and_a_stronger_one_does(running: Running) -> None:

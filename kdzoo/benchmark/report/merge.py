@@ -1,0 +1,117 @@
+"""Folders of benches, from several machines say, as one: every run once, by its identity."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kdzoo import digests
+from kdzoo.benchmark.report.leaderboard import Leaderboard
+from kdzoo.benchmark.report.page import write_report
+from kdzoo.benchmark.report.records import FORMAT, PLAN, Record, Records, read_records
+from kdzoo.engine.files import locked, write_json
+from kdzoo.errors import RecipeError, did_you_mean
+
+MERGED = "merged"
+
+
+def leaderboard_of(folders: Sequence[str | Path], out: str | Path, *, baseline: str | None = None) -> Leaderboard:
+    """Write the report of all runs of these benches to the folder `out`; the runs stay where they are.
+
+    A run that stands in several folders counts once. Rows of one name must be of one kind: a seed of it cannot be two runs.
+
+    Args: baseline: the row that the others are compared with; default the first folder's.
+
+    Raises RecipeError: a folder that is no bench's, rows that contradict each other, results of another protocol.
+    """
+    places = list(dict.fromkeys(Path(folder) for folder in folders))
+    out = Path(out)
+    if out.resolve() in {place.resolve() for place in places} or _is_bench(out):
+        raise RecipeError(f"{out} is the folder of a bench, whose report would be overwritten; give another one by --out.")
+    found = [read_records(place) for place in places]
+    for records in found:
+        _check(records)
+    plan = _merged(found, out, baseline)
+    with locked(out):
+        write_json(out / PLAN, plan)
+        return write_report(out)
+
+
+def _is_bench(out: Path) -> bool:
+    return (out / PLAN).is_file() and MERGED not in read_records(out).plan
+
+
+def _check(records: Records) -> None:
+    """Refuse results that were computed by other rules than this kdzoo's."""
+    from kdzoo import registry
+
+    for cell in records.done:
+        theirs = (cell.values or {}).get("protocol", registry.PROTOCOL)
+        if theirs != registry.PROTOCOL:
+            raise RecipeError(
+                f"{cell.folder / 'result.json'} is of protocol {theirs}, this kdzoo of {registry.PROTOCOL}: results of both "
+                "cannot stand in one table. Run that bench again, or leave its folder out."
+            )
+
+
+def _merged(found: Sequence[Records], out: Path, baseline: str | None) -> dict[str, Any]:
+    """The plan of a bench that has all of these runs, at their places as seen from `out`."""
+    rows: dict[str, Mapping[str, Any]] = {}
+    cells: dict[tuple[str, int], Record] = {}
+    teachers: dict[str, dict[str, Any]] = {}
+    known: dict[str, Record] = {}
+    for records in found:
+        for row in records.plan["rows"]:
+            rows.setdefault(row["row"], row)
+        for cell in records.cells:
+            place = (cell.row, cell.seed)
+            other = cells.get(place)
+            if other is not None and other.identity != cell.identity:
+                raise RecipeError(
+                    f"{cell.row}, seed {cell.seed} is run {other.identity} in {other.folder} and run {cell.identity} in "
+                    f"{cell.folder}: settings, data or code differ. Rename the row in one recipe, or leave out a folder."
+                )
+            twin = known.get(cell.identity)
+            if twin is not None and (twin.row, twin.seed) != place:
+                continue  # the same run under another name tells nothing new
+            if other is None or (other.values is None and cell.values is not None):
+                cells[place] = known[cell.identity] = cell
+        for teacher in records.plan["teachers"]:
+            where = records.folder / teacher["folder"]
+            if teacher["identity"] not in teachers or (where / "result.json").is_file():
+                teachers[teacher["identity"]] = {**teacher, "folder": _seen(where, out)}
+    first = found[0].plan
+    present = {cell.row for cell in cells.values()}
+    chosen = baseline or first["baseline"]
+    if chosen not in present:
+        raise RecipeError(f"there is no row {chosen!r} to compare with; {did_you_mean(chosen, present)}")
+    names = list(dict.fromkeys(records.plan["name"] for records in found))
+    return {
+        **first,
+        "format": FORMAT,
+        "name": " + ".join(names),
+        "identity": digests.of_text(" ".join(sorted(known)))[: digests.SHORT],
+        "command": "",
+        "baseline": chosen,
+        "also": _once(name for records in found for name in records.plan.get("also", ())),
+        "notes": [
+            *_once(note for records in found for note in records.plan.get("notes", ())),
+            f"Merged from {len(found)} folders of benches; the recipe shown is the first one's.",
+        ],
+        "rows": [row for name, row in rows.items() if name in present],
+        "cells": [
+            {"row": c.row, "seed": c.seed, "identity": c.identity, "folder": _seen(c.folder, out)} for c in cells.values()
+        ],
+        "teachers": list(teachers.values()),
+        MERGED: [_seen(records.folder, out) for records in found],
+    }
+
+
+def _once(things: Any) -> list[Any]:
+    return list(dict.fromkeys(things))
+
+
+def _seen(place: Path, out: Path) -> str:
+    return Path(os.path.relpath(place.resolve(), out.resolve())).as_posix()

@@ -1,0 +1,134 @@
+"""Texts, or pairs of texts, with their labels, in up to three parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kdzoo import digests
+from kdzoo.errors import RecipeError
+
+PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Labeled texts.
+
+    Attributes:
+        first, second: N texts each; `second` is None where a sample is a single text.
+        labels: int64 (N,), or float32 (N,) scores.
+    """
+
+    first: Sequence[str]
+    labels: Tensor
+    second: Sequence[str] | None = None
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def taken(self, index: Sequence[int]) -> Texts:
+        """The samples at these places, in this order."""
+        second = None if self.second is None else [self.second[place] for place in index]
+        return Texts([self.first[place] for place in index], self.labels[list(index)], second)
+
+    def relabeled(self, order: Sequence[int]) -> Texts:
+        """With the labels numbered anew: what was class `order[k]` becomes k."""
+        number = torch.empty(len(order), dtype=torch.int64).scatter_(0, torch.tensor(order), torch.arange(len(order)))
+        return Texts(self.first, number[self.labels], self.second)
+
+    def sorted(self) -> Texts:
+        """The same from short to long, so that an evaluation batch needs little padding. Equal lengths keep their order."""
+        sizes = [len(text) + (len(self.second[place]) if self.second else 0) for place, text in enumerate(self.first)]
+        return self.taken(sorted(range(len(self)), key=sizes.__getitem__))
+
+
+@dataclass(frozen=True)
+class TextSet:
+    """A data set of texts.
+
+    Attributes:
+        validation: the source's own, or None.
+        class_names: of the labels 0, 1, ...; empty where the labels are scores.
+    """
+
+    name: str
+    train: Texts
+    test: Texts
+    validation: Texts | None
+    class_names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for part, texts in self.parts.items():
+            _check(f"{self.name}, {part}", texts, len(self.class_names))
+
+    @property
+    def parts(self) -> dict[str, Texts]:
+        found = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: texts for name, texts in found.items() if texts is not None}
+
+    @property
+    def pairs(self) -> bool:
+        return self.train.second is not None
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all texts and labels."""
+        lines = [self.name, *self.class_names]
+        for part, texts in self.parts.items():
+            lines += [part, *texts.first, *(texts.second or ()), *map(str, texts.labels.tolist())]
+        return digests.of_text("\x1f".join(lines))
+
+
+def _check(where: str, texts: Texts, classes: int) -> None:
+    """Refuse, with the place, what no model can be given."""
+    if not len(texts):
+        raise RecipeError(f"{where} has no texts; check the files.")
+    for column in (texts.first, *([texts.second] if texts.second else [])):
+        empty = next((place for place, text in enumerate(column) if not text.strip()), None)
+        if empty is not None:
+            raise RecipeError(f"{where}: sample {empty} (counted from 0) is an empty text; remove it, or give it a text.")
+    if classes and int(texts.labels.max()) >= classes:
+        raise RecipeError(f"{where} has the label {int(texts.labels.max())}, but there are only {classes} classes.")
+
+
+def labeled(name: str, rows: dict[str, list[tuple[str, str | None, str]]]) -> TextSet:
+    """A set of classes from rows (text, second text or None, label) by part; classes are numbered in sorted order.
+
+    Labels that are all whole numbers are sorted as numbers. Raises RecipeError: a label of another part that no training text
+    has.
+    """
+    known = _ordered({label for _, _, label in rows["train"]})
+    number = {label: place for place, label in enumerate(known)}
+    for part, found in rows.items():
+        strange = next((label for _, _, label in found if label not in number), None)
+        if strange is not None:
+            raise RecipeError(f"{name}, {part} has the label {strange!r}, which no training text has ({', '.join(known)}).")
+    parts = {part: _texts(found, torch.tensor([number[label] for *_, label in found])) for part, found in rows.items()}
+    return TextSet(name, parts["train"], parts["test"], parts.get("validation"), tuple(known))
+
+
+def scored(name: str, rows: dict[str, list[tuple[str, str | None, str]]]) -> TextSet:
+    """A set of scores from rows as for `labeled`. Raises RecipeError: a score that is no number."""
+    parts = {}
+    for part, found in rows.items():
+        values = []
+        for place, (*_, score) in enumerate(found):
+            try:
+                values.append(float(score))
+            except ValueError:
+                raise RecipeError(f"{name}, {part}: the score {score!r} of sample {place} is no number.") from None
+        parts[part] = _texts(found, torch.tensor(values))
+    return TextSet(name, parts["train"], parts["test"], parts.get("validation"), ())
+
+
+def _texts(rows: list[tuple[str, str | None, str]], labels: Tensor) -> Texts:
+    second = [pair for _, pair, _ in rows if pair is not None]
+    return Texts([text for text, _, _ in rows], labels, second if len(second) == len(rows) and rows else None)
+
+
+def _ordered(labels: set[str]) -> list[str]:
+    return sorted(labels, key=lambda label: (0, int(label), label) if label.lstrip("-").isdigit() else (1, 0, label))

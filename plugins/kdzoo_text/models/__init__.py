@@ -1,0 +1,1 @@
+"""Transformers by name, from a folder, from a teacher, or from scratch."""

@@ -1,0 +1,157 @@
+"""Answers on disk: by the number of a sample, whatever the order; stale ones refused; half filled stores gone on with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from text_cases import DISTILLED, TEACHER, TEXT
+from torch import Tensor
+
+import kdzoo.engine.results
+from kdzoo.cli import main
+from kdzoo.engine.launch import launch
+from kdzoo.engine.run import Run
+from kdzoo.engine.selection import save_weights
+from kdzoo.errors import CapabilityError, RecipeError
+from kdzoo.testing import tiny_recipe, tiny_run
+from kdzoo.testing.tiny import first_window
+
+CACHED: dict[str, Any] = {**TEXT, "teacher": {"use": "cached", "model": TEACHER}}
+Change = Callable[..., dict[str, Any]]
+
+
+def losses(run: Run) -> list[Tensor]:
+    return [run.objective(batch)[0].detach() for batch in first_window(run)]
+
+
+def test_cached_answers_are_those_of_the_teacher(tmp_path: Path) -> None:
+    with tiny_run(tiny_recipe("kd", recipe=DISTILLED, out=tmp_path)) as live, torch.no_grad():
+        expected = losses(live)
+    with tiny_run(tiny_recipe("kd", recipe=CACHED, out=tmp_path)) as cached, torch.no_grad():
+        torch.testing.assert_close(losses(cached), expected)
+
+
+def test_shuffling_does_not_change_a_cached_answer(tmp_path: Path) -> None:
+    with tiny_run(tiny_recipe("kd", recipe=CACHED, out=tmp_path)) as run, torch.no_grad():
+        for index in (torch.tensor([3, 1, 40]), torch.tensor([40, 3, 0, 1])):
+            (batch,) = run.task.batches("train", [index], epoch=1, train=True)
+            cached = run.answer("teacher", batch).rows.logits
+            torch.testing.assert_close(cached, run.forward("teacher", batch).rows.logits)
+
+
+def test_tapped_vectors_are_kept_beside_the_logits(tmp_path: Path) -> None:
+    recipe = tiny_recipe("patient_kd", {"projection": "linear"}, recipe={**CACHED, "methods": {"kd": {}}}, out=tmp_path)
+    with tiny_run(recipe) as run, torch.no_grad():
+        batch = first_window(run)[0]
+        cached, live = run.answer("teacher", batch), run.forward("teacher", batch)
+        assert cached.features.keys() == {"cls2"}
+        torch.testing.assert_close(cached.features["cls2"], live.features["cls2"])
+
+
+def test_the_teacher_is_asked_once_for_all_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = tiny_recipe("kd", recipe=CACHED, out=tmp_path)
+    with tiny_run(first) as run, torch.no_grad():
+        expected = losses(run)
+    with tiny_run(first) as run, torch.no_grad():
+        asked: list[str] = []
+        forward = run.forward
+
+        def counted(role: str, *args: Any, **kwargs: Any) -> Any:
+            asked.append(role)
+            return forward(role, *args, **kwargs)
+
+        monkeypatch.setattr(run, "forward", counted)
+        assert all(torch.equal(a, b) for a, b in zip(losses(run), expected, strict=True))
+    assert asked.count("teacher") == 1  # the example, to find out which vectors are tapped
+
+
+def test_a_half_filled_store_is_gone_on_with(tmp_path: Path) -> None:
+    recipe = tiny_recipe("kd", recipe=CACHED, out=tmp_path)
+    with tiny_run(recipe) as run, torch.no_grad():
+        run.task.evaluation_batch = 16
+        teacher: Any = run.teachers["teacher"]
+        whole = teacher.fill(run)["logits"].copy()
+        store = teacher.store(run)
+        card = json.loads((store.folder / "store.json").read_text())
+        card["filled"]["logits"] = 20  # the file itself keeps what the first process wrote
+        (store.folder / "store.json").write_text(json.dumps(card))
+        again = teacher.fill(run)["logits"]
+        assert store.filled("logits") == store.samples
+        assert (again == whole).all()
+
+
+def test_answers_of_another_teacher_are_refused(tmp_path: Path) -> None:
+    mine = {**CACHED, "teacher": {**CACHED["teacher"], "folder": str(tmp_path / "mine")}}
+    with tiny_run(tiny_recipe("kd", recipe=mine, out=tmp_path)) as run, torch.no_grad():
+        losses(run)
+    other = {**mine, "teacher": {**mine["teacher"], "model": {**TEACHER, "width": 16}}}
+    with tiny_run(tiny_recipe("kd", recipe=other, out=tmp_path)) as run, pytest.raises(RecipeError, match="are stale"):
+        losses(run)
+
+
+def test_inputs_that_change_are_refused() -> None:
+    augmented = {"teacher": {"use": "cached", "model": {"use": "tiny_cnn", "widths": [4, 8]}}}
+    recipe = tiny_recipe("kd", recipe=augmented)
+    with pytest.raises(CapabilityError, match="change from epoch to epoch"), tiny_run(recipe):
+        pass
+
+
+def test_hidden_states_of_every_token_are_refused(tmp_path: Path) -> None:
+    recipe = tiny_recipe("minilm", recipe=CACHED, out=tmp_path)
+    with tiny_run(recipe) as run, pytest.raises(CapabilityError, match="keeps logits and vectors, but a method taps"):
+        losses(run)
+
+
+@pytest.mark.filterwarnings("ignore::kdzoo.errors.WeakTeacherWarning")
+def test_an_evaluation_of_the_teacher_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = []
+    for seed in (0, 1):
+        recipe = tiny_recipe("kd", recipe={**CACHED, "seed": seed, "teacher": {**CACHED["teacher"]}}, out=tmp_path)
+        recipe.settings["teachers"]["teacher"]["checkpoint"] = str(weights_of_teacher(tmp_path))
+        results.append(launch(recipe).values["teachers"]["teacher"]["test"])
+        monkeypatch.setattr("kdzoo.engine.results.evaluate", only_students(kdzoo.engine.results.evaluate))
+    assert results[0] == results[1]
+
+
+def weights_of_teacher(folder: Path) -> Path:
+    """A file with the weights of a tiny teacher, the same for every seed."""
+    file = folder / "teacher.safetensors"
+    if not file.is_file():
+        with tiny_run(tiny_recipe("kd", recipe=DISTILLED, out=folder)) as run:
+            save_weights(run.model("teacher"), file)
+    return file
+
+
+def only_students(evaluate: Callable[..., Any]) -> Callable[..., Any]:
+    """Fails where the teacher's model is evaluated."""
+
+    def checked(run: Run, model: Any, split: str) -> Any:
+        assert model is not run.model("teacher"), "the teacher is evaluated again"
+        return evaluate(run, model, split)
+
+    return checked
+
+
+@pytest.mark.filterwarnings("ignore::kdzoo.errors.WeakTeacherWarning")
+def test_a_run_resumes_and_repeats_to_the_bit(tmp_path: Path) -> None:
+    recipes = [tiny_recipe("kd", recipe=CACHED, out=tmp_path / name) for name in ("a", "b")]
+    first, second = (launch(recipe).folder / "student.safetensors" for recipe in recipes)
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_the_command_asks_ahead_and_lists(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(json.dumps({**CACHED, "methods": {"kd": {}}, "runtime": {"out": str(tmp_path), "device": "cpu"}}))
+    assert main(["cache", str(file), "--json"]) == 0
+    (asked,) = json.loads(capsys.readouterr().out)
+    assert (asked["teacher"], asked["samples"], asked["answers"]) == ("teacher", 57, ["logits"])
+    assert main(["cache", "--out", str(tmp_path), "--json"]) == 0
+    (listed,) = json.loads(capsys.readouterr().out)
+    assert listed["folder"] == asked["folder"]
+    assert main(["cache", str(file), "teacher.use=frozen"]) == 2
+    assert "has no teacher that keeps its answers; set teacher.use=cached" in capsys.readouterr().err

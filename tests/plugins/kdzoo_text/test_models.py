@@ -1,0 +1,263 @@
+"""Transformers by folder, cut from a teacher, and the user's own; saved and loaded again; what each refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from kdzoo_text.models.classifier import TextClassifier
+from kdzoo_text.models.registered import bert, hf, student_from_teacher
+from text_cases import DISTILLED, STUDENT, TASK, TEXT, TOKENIZER, TinyTexts, make_tokenizer
+from torch import Tensor, nn
+
+import kdzoo
+from kdzoo.cli import main
+from kdzoo.engine.launch import launch
+from kdzoo.engine.run_identity import identify
+from kdzoo.errors import CapabilityError, MissingError, RecipeError
+from kdzoo.testing import tiny_recipe, tiny_run
+from kdzoo.testing.tiny import first_window
+
+TOLD = {"vocabulary": 40, "pad": 0, "classes": 3}
+IDS, MASK = torch.tensor([[2, 8, 9, 3], [2, 7, 3, 0]]), torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]])
+
+
+def saved(folder: Path, **settings: Any) -> Path:
+    """A tiny BERT, as the transformers library saves it."""
+    made = bert(**{**TOLD, "layers": 4, "width": 12, "heads": 2, "intermediate": 18, "positions": 16, **settings})
+    assert isinstance(made, TextClassifier)
+    made.save_pretrained(str(folder))
+    return folder
+
+
+def answer(model: nn.Module) -> Tensor:
+    with torch.no_grad():
+        found: Tensor = model.eval()(IDS, MASK)
+    return found
+
+
+def test_a_saved_model_loads_with_its_classifier(tmp_path: Path) -> None:
+    from transformers import AutoModelForSequenceClassification
+
+    made = bert(**TOLD, layers=2, width=12, heads=2)
+    assert isinstance(made, TextClassifier)
+    made.save_pretrained(str(tmp_path))
+    theirs = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
+    assert torch.equal(theirs(IDS, MASK).logits, answer(made))
+    assert torch.equal(answer(hf(name=str(tmp_path), classes=3)), answer(made))
+
+
+def test_a_fresh_head_is_new_and_the_encoder_is_not(tmp_path: Path) -> None:
+    folder = saved(tmp_path)
+    old, new = hf(name=str(folder), classes=3), hf(name=str(folder), head="fresh", classes=3)
+    same = {name for name, value in new.state_dict().items() if torch.equal(value, old.state_dict()[name])}
+    assert set(old.state_dict()) - same == {"model.classifier.weight"}  # biases start at 0
+
+
+def test_another_number_of_classes_is_refused_unless_the_head_is_fresh(tmp_path: Path) -> None:
+    folder = saved(tmp_path)
+    with pytest.raises(RecipeError, match=r"does not have the 5 classes of these data .* head: fresh"):
+        hf(name=str(folder), classes=5)
+    assert answer(hf(name=str(folder), head="fresh", classes=5)).shape == (2, 5)
+
+
+def test_a_student_takes_layers_of_its_teacher(tmp_path: Path) -> None:
+    folder = saved(tmp_path)
+    teacher, student = hf(name=str(folder), classes=3), student_from_teacher(teacher=str(folder), layers=[2, 4], classes=3)
+    assert isinstance(student, TextClassifier)
+    assert student.layers == 2
+    theirs, own = teacher.state_dict(), student.state_dict()
+    for mine, other in ((0, 1), (1, 3)):
+        key = "model.bert.encoder.layer.{}.attention.self.query.weight"
+        assert torch.equal(own[key.format(mine)], theirs[key.format(other)])
+    assert torch.equal(
+        own["model.bert.embeddings.word_embeddings.weight"], theirs["model.bert.embeddings.word_embeddings.weight"]
+    )
+
+
+def test_all_layers_are_the_teacher_itself(tmp_path: Path) -> None:
+    folder = saved(tmp_path)
+    whole = student_from_teacher(teacher=str(folder), layers=[1, 2, 3, 4], classes=3)
+    assert torch.equal(answer(whole), answer(hf(name=str(folder), classes=3)))
+
+
+def test_a_narrower_student_keeps_the_leading_units_of_each_head(tmp_path: Path) -> None:
+    folder = saved(tmp_path)
+    narrow = student_from_teacher(teacher=str(folder), layers=[1], width=8, classes=3)
+    key = "model.bert.encoder.layer.0.attention.self.query.weight"
+    whole = hf(name=str(folder), classes=3).state_dict()[key]  # 2 heads of 6 rows
+    assert torch.equal(narrow.state_dict()[key], whole[[0, 1, 2, 3, 6, 7, 8, 9]][:, :8])
+    assert torch.isfinite(answer(narrow)).all()
+    assert isinstance(narrow, TextClassifier)
+    assert narrow.width == 8
+
+
+@pytest.mark.parametrize(("settings", "words"), [({"layers": [3, 9]}, "teacher's 4"), ({"layers": [1], "width": 7}, "2 heads")])
+def test_what_a_teacher_does_not_have_is_refused(settings: dict[str, Any], words: str, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=words):
+        student_from_teacher(teacher=str(saved(tmp_path)), classes=3, **settings)
+
+
+def test_frozen_parameters_stay_and_a_glob_without_a_match_is_refused(tmp_path: Path) -> None:
+    folder = saved(tmp_path)
+    model = hf(name=str(folder), freeze=["*embeddings*"], classes=3)
+    still = {name for name, p in model.named_parameters() if not p.requires_grad}
+    assert still == {name for name in dict(model.named_parameters()) if "embeddings" in name}
+    with pytest.raises(RecipeError, match="no parameter matches 'embedings'"):
+        hf(name=str(folder), freeze=["embedings"], classes=3)
+
+
+def test_a_model_without_a_copy_is_missing_with_its_command() -> None:
+    with pytest.raises(MissingError, match=r"'no/such-model' has no copy on this machine .* download: true"):
+        hf(name="no/such-model", classes=3)
+
+
+def test_a_packaged_model_names_the_command_that_brings_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.delenv("KDZOO_DATA", raising=False)
+    with pytest.raises(MissingError, match="kdzoo data fetch text"):
+        hf(name="all-MiniLM-L6-v2", classes=3)
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"without config\.json"):
+        hf(name=str(tmp_path), classes=3)
+
+
+def test_the_identity_covers_the_content_of_a_model_folder(tmp_path: Path) -> None:
+    student = {"use": "hf", "name": str(saved(tmp_path / "model"))}
+    settings = tiny_recipe("hard_label", recipe={**TEXT, "student": student}).settings
+    before = identify(settings)
+    assert identify(settings) == before
+    saved(tmp_path / "model")  # other weights under the same name
+    assert identify(settings) != before
+
+
+@pytest.mark.filterwarnings("ignore::kdzoo.errors.WeakTeacherWarning")
+def test_models_and_data_of_the_library_run_from_python(tmp_path: Path) -> None:
+    from transformers import BertConfig, BertForSequenceClassification
+
+    def made(layers: int) -> nn.Module:
+        config = BertConfig(
+            vocab_size=60,
+            hidden_size=8,
+            num_hidden_layers=layers,
+            num_attention_heads=2,
+            intermediate_size=12,
+            num_labels=3,
+            max_position_embeddings=16,
+        )
+        return BertForSequenceClassification(config)
+
+    data = TinyTexts().load()
+    rows = {
+        part: [{"text": text, "label": int(label)} for text, label in zip(own.first, own.labels, strict=True)]
+        for part, own in data.parts.items()
+    }
+    result = kdzoo.run(
+        {
+            "task": {"use": "text_classification", "tokenizer": TOKENIZER, "max_length": 16},
+            "methods": {"kd": {}},
+            "train": {"epochs": 1, "batch_size": 12},
+        },
+        student=made(1),
+        teacher=made(2),
+        data={"train": rows["train"], "test": rows["test"]},
+        folder=tmp_path,
+        progress=False,
+    )
+    assert result.values["parameters"]["deployed"] == sum(p.numel() for p in made(1).parameters())
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ([{"text": "who is it", "label": 0}], "data has rows without a test part; give"),
+        ({"train": [{"text": "a", "label": 0}], "dev": [{"text": "a", "label": 0}]}, "data has parts 'train', 'dev'; give"),
+    ],
+)
+def test_rows_without_a_test_are_refused(data: Any, words: str) -> None:
+    with pytest.raises(RecipeError, match=words):
+        kdzoo.run({"student": "linear", "methods": {"hard_label": {}}}, data=data, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [(nn.Linear(2, 2), "must be one of the transformers library's"), ("wrong classes", "tells 2 classes apart, tiny has 3")],
+)
+def test_a_model_that_does_not_fit_is_refused(model: Any, words: str) -> None:
+    if isinstance(model, str):
+        from transformers import BertConfig, BertForSequenceClassification
+
+        config = BertConfig(
+            vocab_size=60, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, max_position_embeddings=16
+        )
+        model = BertForSequenceClassification(config)
+    recipe = {"task": TASK, "student": model, "methods": {"hard_label": {}}, "train": {"epochs": 1}}
+    with pytest.raises(CapabilityError, match=words):
+        kdzoo.run(recipe, progress=False)
+
+
+def test_two_tokenizers_meet_in_one_run(tmp_path: Path) -> None:
+    other = str(make_tokenizer(tmp_path / "other", extra=5))
+    teacher = {
+        "use": "frozen",
+        "model": {"use": "hf", "name": str(saved(tmp_path / "model", vocabulary=60)), "encoding": "other"},
+    }
+    recipe = {**DISTILLED, "task": {**TASK, "encodings": {"other": other}}, "teacher": teacher}
+    with tiny_run(tiny_recipe("kd", recipe=recipe)) as run:
+        batch = first_window(run)[0]
+        assert {"input_ids", "other.input_ids"} <= set(batch.inputs)
+        run.objective(batch)[0].backward()
+    with pytest.raises(CapabilityError, match="have different tokenizers"), tiny_run(tiny_recipe("minilm", recipe=recipe)):
+        pass
+
+
+def test_an_encoding_that_the_task_does_not_have_is_refused(tmp_path: Path) -> None:
+    student = {"use": "hf", "name": str(saved(tmp_path)), "encoding": "other"}
+    with (
+        pytest.raises(RecipeError, match="reads the encoding 'other'"),
+        tiny_run(tiny_recipe("hard_label", recipe={**TEXT, "student": student})),
+    ):
+        pass
+
+
+def test_a_teacher_with_other_class_names_is_refused(tmp_path: Path) -> None:
+    folder = saved(tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    config["id2label"] = {"0": "place", "1": "person", "2": "number"}
+    config["label2id"] = {"place": 0, "person": 1, "number": 2}
+    (folder / "config.json").write_text(json.dumps(config))
+    teacher = {"use": "frozen", "model": {"use": "hf", "name": str(folder)}}
+    with (
+        pytest.raises(CapabilityError, match="calls its classes place, person, number"),
+        tiny_run(tiny_recipe("kd", recipe={**DISTILLED, "teacher": teacher})),
+    ):
+        pass
+
+
+@pytest.mark.slow
+def test_what_a_run_deploys_is_exported_for_its_library_and_as_a_graph(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    recipe = tiny_recipe("hard_label", recipe={**TEXT, "student": {**STUDENT, "dropout": 0.0}}, out=tmp_path)
+    folder = launch(recipe).folder
+    assert main(["export", str(folder), "--format", "pretrained", "--out", str(tmp_path / "model")]) == 0
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model").eval()
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
+    assert model.config.id2label == {0: "number", 1: "person", 2: "place"}
+    assert model(**tokenizer("who is rome", return_tensors="pt")).logits.shape == (1, 3)
+    assert main(["export", str(folder), "--format", "onnx", "--out", str(tmp_path / "graph")]) == 0
+    for exported in ("model", "graph"):
+        capsys.readouterr()
+        assert main(["eval", str(tmp_path / exported), "--json"]) == 0
+        metrics = json.loads(capsys.readouterr().out)
+        said = json.loads((folder / "result.json").read_text())["test"]["last"]
+        assert metrics["accuracy"] == said["accuracy"]
+        assert metrics["nll"] == pytest.approx(said["nll"], abs=1e-5)
