@@ -17,6 +17,7 @@ from kdzoo.recipe.paths import child, join, keys, leaves, within
 from kdzoo.recipe.read import EXTENDS, GIVEN, RECIPE, read
 from kdzoo.recipe.schema import REQUIRED, USE, schema_of
 from kdzoo.recipe.sections import Layout, Paths
+from kdzoo.recipe.seeds import with_seeds
 from kdzoo.recipe.validate import Checker
 from kdzoo.recipe.values import holds_object
 
@@ -74,7 +75,7 @@ def resolved(layers: Layers, source: str, *, depth: int = 0) -> Recipe:
     """The recipe that merged layers amount to, checked. Recipes inside it are resolved, too, `depth` levels down already."""
     schema = schema_of(Layout, owner="a recipe")
     defaults = {name: f.default for name, f in schema.fields.items() if f.default is not REQUIRED and not f.slot}
-    written = _completed(layers.tree)
+    written = with_seeds(_completed(layers.tree))
     tree = References(written, defaults, layers.where).resolve(written)
     inner: dict[str, str] = {}
 

@@ -157,7 +157,7 @@ def _others(plan: BenchPlan) -> str:
 def _report(plan: BenchPlan, *, pictures: bool) -> Leaderboard:
     records = read_records(plan.folder)
     if pictures and records.done:
-        save_samples(records, plan.jobs[-1].recipe.settings)
+        save_samples(records, {job.folder: job.recipe.settings for job in plan.jobs})
     return write_report(plan.folder)
 
 

@@ -23,6 +23,7 @@ from kdzoo.engine.run_identity import identify
 from kdzoo.engine.teacher_recipe import TeacherRecipe, in_training_order, nested
 from kdzoo.errors import RecipeError
 from kdzoo.recipe.load import Recipe
+from kdzoo.recipe.paths import leaves
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,7 @@ class BenchPlan:
             "also": list(grid.also),
             "resolve": grid.resolve,
             "without": list(grid.without),
+            "varied": _varied(grid.cells),
             "notes": list(grid.notes),
             "rows": [self._row(cell) for cell in reversed(first.values())],
             "cells": [
@@ -199,6 +201,17 @@ def declared_before(folder: Path, baseline: str) -> dict[str, bool]:
     """What the plan that lies in a folder declared of comparisons with this baseline; nothing if there is none."""
     plan = read_json(folder / PLAN) or {}
     return dict(plan.get("declared", {})) if plan.get("baseline") == baseline else {}
+
+
+def _varied(cells: Sequence[Cell]) -> list[str]:
+    """The settings that differ from seed to seed, besides the seed."""
+    leaf_by_row: dict[str, dict[str, Any]] = {}
+    found: dict[str, None] = {}
+    for cell in cells:
+        own = dict(leaves(cell.recipe.settings))
+        first = leaf_by_row.setdefault(cell.row, own)
+        found |= {path: None for path, value in own.items() if path != "seed" and first.get(path) != value}
+    return list(found)
 
 
 def _placed(recipe: Recipe, root: Path) -> Recipe:
