@@ -36,7 +36,11 @@ REST = "rest"
 
 
 class Data(Protocol):
-    """A source of samples; what `load` returns is the task's business."""
+    """A source of samples; what `load` returns is the task's business.
+
+    A source of Python objects, for `kdzoo.run(data=...)`, has a static method `from_python(given)`: the settings of the
+    task, or None for objects that are not its own. The first line of its docstring says what it takes.
+    """
 
     def load(self, root: Path | None = None) -> Any: ...
 

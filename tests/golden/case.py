@@ -71,7 +71,7 @@ class Case:
         return [self.inputs[f"{prefix}{i}"] for i in range(count)]
 
     def holds(self, **taken: Any) -> None:
-        """What an adapter takes for granted of hyper-parameters that are no argument of ours. Fails where the file says otherwise."""
+        """What an adapter takes for granted of hyper-parameters that are no argument of ours; fails where the file differs."""
         said = {name: self.hyper[name] for name in taken}
         assert said == taken, f"the case is for {said}, its adapter for {taken}"
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Literal
 
 from kdzoo.cli.arguments import add_json
 from kdzoo.errors import RecipeError
 from kdzoo.terminal.console import loading, say, show_json, show_table
 
 UNITS = ("B", "KB", "MB", "GB", "TB")
-WHAT = ("checkpoints", "temporary", "teachers")
+WHAT: tuple[Literal["checkpoints", "temporary", "teachers"], ...] = ("checkpoints", "temporary", "teachers")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
