@@ -11,11 +11,13 @@ from torch import nn
 
 from kdzoo import registry
 from kdzoo.benchmark.plan.rows import changed
+from kdzoo.engine import again
 from kdzoo.engine.components import make
 from kdzoo.engine.launch import finished, launch
 from kdzoo.engine.results import Result
 from kdzoo.engine.run_identity import identify
 from kdzoo.engine.teacher_recipe import in_training_order
+from kdzoo.engine.trainee import Tell
 from kdzoo.errors import PluginError, RecipeError
 from kdzoo.recipe.layers import Origin
 from kdzoo.recipe.load import Recipe, resolved
@@ -44,7 +46,8 @@ def run(
     """Train a recipe, as `kdzoo run` does: an interrupted run goes on, a finished one is not repeated.
 
     Args:
-        recipe: a name, a path, or a mapping with what a recipe file would hold.
+        recipe: a name, a path, a mapping with what a recipe file would hold, or a run folder: the rest of that run, or, if
+            it is finished, the same once more in `again` within it.
         student, teacher: what a recipe would say, or a module of your own. A teacher's module is used frozen.
         data: what a recipe would say in `task.data`, or your own: tensors `(train_images, train_labels, test_images,
             test_labels)`, see `kdzoo.data.Tensors`; `{"train": rows, "test": rows}`, data sets of Hugging Face for instance.
@@ -65,8 +68,13 @@ def run(
     for path in plugins:
         registry.load_file(path)
     sections = {"student": student, "teacher": _teacher(teacher), "task": _task(data), "methods": methods}
-    loaded = composed(recipe, {name: value for name, value in sections.items() if value is not None}, overrides or {})
-    return train(loaded, folder=Path(folder) if folder else None, force=force, progress=progress)
+    given = {name: value for name, value in sections.items() if value is not None}
+    before = Path(recipe) if isinstance(recipe, str | Path) and again.is_run_folder(recipe) else None
+    loaded = composed(again.recipe_of(before) if before else recipe, given, overrides or {})
+    place = Path(folder) if folder else None
+    if before and not (given or overrides or place):
+        place = again.place_of(before, loaded, force=force)
+    return train(loaded, folder=place, force=force, progress=progress)
 
 
 def train(recipe: Recipe, *, folder: Path | None = None, force: bool = False, progress: bool = True) -> Result:
@@ -78,23 +86,35 @@ def train(recipe: Recipe, *, folder: Path | None = None, force: bool = False, pr
     make(settings, recipe.provenance)  # whatever is wrong with them is said before a teacher is trained
     identity = identify(settings)
     folder = folder or Path(settings["runtime"]["out"]) / (settings["name"] or "run") / identity
+    tell = _once(say) if progress and main_process() else None
     if force or finished(folder, identity) is None:
-        _teachers_first(settings, progress=progress)
-    return _launched(recipe, folder, force=force, progress=progress)
+        _teachers_first(settings, tell, progress=progress)
+    return _launched(recipe, folder, tell, force=force, progress=progress)
 
 
-def _teachers_first(settings: Mapping[str, Any], *, progress: bool) -> None:
+def _once(tell: Tell) -> Tell:
+    """The same, but for what it has been told before: a run and its teacher often say the same of their data."""
+    told: set[str] = set()
+
+    def heard(sentence: str) -> None:
+        if sentence not in told:
+            told.add(sentence)
+            tell(sentence)
+
+    return heard
+
+
+def _teachers_first(settings: Mapping[str, Any], tell: Tell | None, *, progress: bool) -> None:
     """Train the teachers that are recipes of their own where one can see it; the engine would do it silently."""
     for teacher in in_training_order(settings, skip=lambda found: finished(found.folder, found.identity) is not None):
-        if progress and main_process():
-            say(f"First the teacher {teacher.name}: {teacher.folder}")
-        _launched(teacher.recipe, teacher.folder, progress=progress)
+        if tell:
+            tell(f"First the teacher {teacher.name}: {teacher.folder}")
+        _launched(teacher.recipe, teacher.folder, tell, progress=progress)
 
 
-def _launched(recipe: Recipe, folder: Path, *, force: bool = False, progress: bool) -> Result:
+def _launched(recipe: Recipe, folder: Path, tell: Tell | None, *, force: bool = False, progress: bool) -> Result:
     unit = getattr(registry.get("tasks", recipe.settings["task"]["use"]), "unit", "images")
     with watching(unit=unit, quiet=not progress) as listeners:
-        tell = say if progress and main_process() else None
         return launch(recipe, folder=folder, force=force, listeners=listeners, tell=tell)
 
 

@@ -17,11 +17,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from kdzoo.engine.again import recipe_of
 from kdzoo.engine.assemble import device_of
 from kdzoo.engine.evaluate import evaluate
 from kdzoo.engine.files import replace_file, write_json, writing
 from kdzoo.engine.launch import DEPLOYED, deployable
 from kdzoo.engine.precision import Precision
+from kdzoo.engine.provenance import Made
 from kdzoo.engine.run import Run
 from kdzoo.engine.selection import save_weights
 from kdzoo.engine.source import Source
@@ -46,11 +48,13 @@ class Deployed:
         weights: its safetensors file, or its ONNX graph.
         settings: the resolved recipe that it comes from.
         test: the metrics on test that it has to reproduce, if they are known.
+        made: what is known of how it was made.
     """
 
     weights: Path
     settings: Mapping[str, Any]
     test: Mapping[str, float] | None = None
+    made: Made | None = None
 
     def module(self) -> nn.Module:
         """The network with its weights, on the CPU and in eval mode."""
@@ -80,7 +84,7 @@ def deployed(place: Path, *, recipe: str | None = None) -> Deployed:
     if (folder / "recipe.yaml").is_file():
         result = _read(folder / "result.json") if (folder / "result.json").is_file() else {}
         which = "last" if weights.name == DEPLOYED else weights.stem
-        return Deployed(weights, load(folder / "recipe.yaml").settings, result.get("test", {}).get(which))
+        return Deployed(weights, load(recipe_of(folder)).settings, result.get("test", {}).get(which), Made.read(folder))
     raise RecipeError(f"{weights} lies beside neither recipe.yaml nor {CARD}; name its recipe: --recipe NAME.")
 
 
@@ -91,6 +95,12 @@ def evaluated(model: Deployed) -> dict[str, float]:
     if model.settings["train"]["channels_last"]:
         module.to(memory_format=torch.channels_last)
     return evaluate(run, module, "test").metrics
+
+
+def differences(model: Deployed) -> list[str]:
+    """What is otherwise now than it was in the model's run, in words."""
+    device = device_of(model.settings["runtime"]["device"])
+    return model.made.differences(model.settings, device) if model.made else []
 
 
 def export(model: Deployed, out: Path, *, to: Literal["safetensors", "onnx", "pretrained"] = "safetensors") -> Path:

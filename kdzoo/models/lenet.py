@@ -15,7 +15,7 @@ from kdzoo.ranges import at_least
 
 
 class LeNet5(nn.Module):
-    """Two 5x5 convolutions, the first of which keeps the size, each with ReLU and 2x2 max pooling; then 120, 84, and the classes.
+    """Two 5x5 convolutions (the first keeps the size), each with ReLU and 2x2 max pooling; then 120, 84, and the classes.
 
     Args:
         maps: of both convolutions; [3, 8] is LeNet-5-half.

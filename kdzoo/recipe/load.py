@@ -93,6 +93,11 @@ def dump(settings: Mapping[str, Any]) -> str:
     return OmegaConf.to_yaml(OmegaConf.create(_named(settings)))
 
 
+def objects_in(settings: Mapping[str, Any]) -> list[str]:
+    """The paths of the settings that are Python objects, which no file holds."""
+    return [path for path, value in leaves(settings) if holds_object(value)]
+
+
 def portable(tree: Any) -> Any:
     """A resolved recipe without the sections that are about this machine, inner recipes included."""
     if isinstance(tree, list):

@@ -346,7 +346,7 @@ class ImageClassification(Task):
         return {"classes": self.set.classes, "shape": shape, "sizes": sizes, "fingerprint": self.set.fingerprint}
 
     def remarks(self) -> Sequence[str]:
-        """How images are normalized: a teacher from elsewhere may have been trained on others; and how many labels are wrong."""
+        """How images are normalized, as a teacher from elsewhere may have been trained on others; how many labels are wrong."""
         wrong = (
             f"Label noise: {self.spoiled} of {self.size('train')} training labels were replaced." if self.label_noise else ""
         )

@@ -22,10 +22,8 @@ def test_taps_are_maps_and_the_classifier_reads_what_is_pooled(name, stages):
     assert [tap for tap in net.taps if tap.startswith("stage")] == [f"stage{n}" for n in range(1, stages + 1)]
     seen = {}
     for tap, path in net.taps.items():
-        module = net.get_submodule(path.removesuffix(":input"))
-        module.register_forward_hook(
-            lambda m, x, y, tap=tap, own=path.endswith(":input"): seen.__setitem__(tap, x[0] if own else y)
-        )
+        module, given = net.get_submodule(path.removesuffix(":input")), path.endswith(":input")
+        module.register_forward_hook(lambda m, x, y, tap=tap, given=given: seen.__setitem__(tap, x[0] if given else y))
     with torch.no_grad():
         logits = net(torch.randn(2, 3, 64, 64))
     assert logits.shape == (2, 5)

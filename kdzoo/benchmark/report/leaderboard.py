@@ -134,6 +134,7 @@ class _Found:
             baseline=is_baseline,
             unpackaged=row["unpackaged"],
             guessing=self.guessing(own),
+            tuned=row.get("tuned"),
         )
 
     @cached_property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from kdzoo.cli.arguments import add_json, add_plugins, load_plugins
 from kdzoo.terminal.console import say, show_json, show_table
@@ -50,7 +50,7 @@ def _filled(recipe: str, overrides: list[str]) -> list[dict[str, Any]]:
             continue
         say(f"Asking teacher {name!r} about {assembled.task.pool()} samples.")
         fill(assembled)
-        store = teacher.store(assembled)
+        store = cast("Any", teacher).store(assembled)
         asked.append(_row(name, store.folder, store.card(), store.size()))
     if not asked:
         raise CapabilityError(f"{recipe} has no teacher that keeps its answers; set teacher.use=cached.")
