@@ -3,8 +3,8 @@
 The pair is that of recipes/trec: a BERT of 2 layers and width 144 beside MiniLM-L6, 32 TREC questions a step. Each round times
 the same steps of one contender after the other in a random order; the figure is the median over rounds of the paired ratio of
 process CPU time to that of labels alone, with a second run of these as the control. Also said: what filling the store costs,
-and the largest difference of cached and live logits. Needs `kdzoo data fetch text`; the teacher is not fine-tuned, which costs the
-same.
+and the largest difference of cached and live logits. Needs `kdzoo data fetch text`; the teacher is not fine-tuned, which costs
+the same.
 Run: `OMP_NUM_THREADS=1 python benchmarks/cached_teacher.py [--rounds 9] [--steps 4]`.
 """
 
