@@ -123,7 +123,8 @@ def _comparison(row: Row, which: str) -> Comparison | None:
 
 def _answers(board: Board) -> Table | None:
     rows = [row for row in board.rows if row.last.n]
-    metrics = list(dict.fromkeys(name for row in rows for name in row.also if row.also[name].n))
+    measured = dict.fromkeys(name for row in rows for name in row.also if row.also[name].n)
+    metrics = [name for name in measured if name in board.also or "." not in name]  # `violations.<rule>` is a detail
     teachers = list(dict.fromkeys(name for row in rows for name in row.fidelity))
     if not rows:
         return None
@@ -148,6 +149,8 @@ def _answers(board: Board) -> Table | None:
         "wrong thing; KL: of the teacher's answer from the row's, in nats. They say how faithful a row is, which is "
         "not how good."
     )
+    if len(measured) > len(metrics):
+        note += f" {len(measured) - len(metrics)} further metrics are in results.json; bench.also gives one a column."
     return _table("Answers", rows, columns, note)
 
 

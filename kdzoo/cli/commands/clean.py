@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Literal
 
 from kdzoo.cli.arguments import add_json
 from kdzoo.errors import RecipeError
 from kdzoo.terminal.console import loading, say, show_json, show_table
 
 UNITS = ("B", "KB", "MB", "GB", "TB")
-WHAT = ("checkpoints", "temporary", "teachers")
+WHAT: tuple[Literal["checkpoints", "temporary", "teachers"], ...] = ("checkpoints", "temporary", "teachers")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,9 +30,9 @@ def run(args: argparse.Namespace) -> int:
     if not root.is_dir():
         raise RecipeError(f"There is no folder {root}: give the folder that holds runs (`runtime.out`).")
     loading(f"the folders of runs in {root}")
-    from kdzoo.engine.leftovers import leftovers
+    from kdzoo.engine.leftovers import KINDS, leftovers
 
-    found = leftovers(root, args.only or WHAT)
+    found = leftovers(root, args.only or KINDS)
     sizes = [each.size for each in found]
     rows = [(each.kind, _words(size), str(each.path)) for each, size in zip(found, sizes, strict=True)]
     if args.json:
