@@ -15,7 +15,7 @@ import json
 import random
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -32,7 +32,7 @@ from kdzoo.engine.source import Source
 from kdzoo.engine.stages import StagePlan
 from kdzoo.recipe.load import load
 
-TEACHER, STUDENT, BATCH = "resnet56", "resnet8", 64
+TEACHER, STUDENT, BATCH = "resnet110", "resnet8", 64
 WITH_TEACHER: dict[str, dict[str, Any]] = {
     "kd": {"hard_label": {}, "kd": {}},
     "dkd": {"hard_label": {}, "dkd": {}},
@@ -88,12 +88,20 @@ def images(steps: int) -> dict[str, Any]:
     return {"use": "tensors", "train_images": pixels, "train_labels": labels, "test_images": pixels, "test_labels": labels}
 
 
-def together(data: dict[str, Any], epochs: int) -> list[Trained]:
-    first = Trained(next(iter(ROWS)), epochs, data, None, None)
+def together(data: dict[str, Any], epochs: int, names: Sequence[str] = tuple(ROWS)) -> list[Trained]:
+    first = Trained(names[0], epochs, data, None, None)
     source = first.run.source
-    source.runs = len(ROWS)
+    source.runs = len(names)
     first.feed = first.loop.feed = feed = SharedFeed(first.run)
-    return [first, *(Trained(name, epochs, data, source, feed) for name in list(ROWS)[1:])]
+    return [first, *(Trained(name, epochs, data, source, feed) for name in names[1:])]
+
+
+def in_lockstep(joined: Sequence[Trained], steps: int, turn: int) -> Iterator[tuple[int, Trained, float]]:
+    """Advance all by some steps, the first place going round; the place, who had it, and its CPU time."""
+    for step in range(steps):
+        shift = (turn * steps + step) % len(joined)
+        for place, trained in enumerate([*joined[shift:], *joined[:shift]]):
+            yield place, trained, cpu_time(trained.loop.advance)
 
 
 def teacher_forward(run: Run, feed: Feed, steps: int) -> None:
@@ -114,19 +122,16 @@ def measure(rounds: int, steps: int) -> dict[str, Any]:
         for trained in apart:
             own[trained.name].append(cpu_time(lambda t=trained: [t.loop.advance() for _ in range(steps)]) / steps)  # type: ignore[misc]
 
-    def in_lockstep(turn: int) -> None:
-        for step in range(steps):
-            shift = (turn * steps + step) % len(joined)
-            for place, trained in enumerate([*joined[shift:], *joined[:shift]]):
-                took = cpu_time(trained.loop.advance)
-                # Turns before anybody has asked the teacher, and the one that does, are not those of one method more.
-                if place > 2:
-                    turns[trained.name].append(took)
+    def in_turn(turn: int) -> None:
+        for place, trained, took in in_lockstep(joined, steps, turn):
+            # Turns before anybody has asked the teacher, and the one that does, are not those of one method more.
+            if place > 2:
+                turns[trained.name].append(took)
 
     for number in range(rounds + 1):  # the first one warms up
         acts: list[tuple[list[float], Callable[[], object]]] = [
             (sums_apart, alone),
-            (sums_together, lambda number=number: in_lockstep(number)),  # type: ignore[misc]
+            (sums_together, lambda number=number: in_turn(number)),  # type: ignore[misc]
             (forwards, lambda: teacher_forward(apart[0].run, apart[0].feed, steps)),
         ]
         for kept, act in random.sample(acts, len(acts)):

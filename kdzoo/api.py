@@ -11,12 +11,15 @@ from torch import nn
 
 from kdzoo import registry
 from kdzoo.benchmark.plan.rows import changed
+from kdzoo.engine import again
 from kdzoo.engine.components import make
 from kdzoo.engine.launch import finished, launch
-from kdzoo.engine.results import Result
 from kdzoo.engine.run_identity import identify
 from kdzoo.engine.teacher_recipe import in_training_order
+from kdzoo.engine.trainee import Tell
 from kdzoo.errors import RecipeError
+from kdzoo.finished_run import FinishedRun
+from kdzoo.given import Data, Setting, sections_of
 from kdzoo.recipe.layers import Origin
 from kdzoo.recipe.load import Recipe, resolved
 from kdzoo.recipe.overrides import apply
@@ -24,30 +27,30 @@ from kdzoo.recipe.read import read
 from kdzoo.terminal.console import main_process, say
 from kdzoo.terminal.run_progress import watching
 
-Setting = str | Mapping[str, Any]
-TENSORS = ("train_images", "train_labels", "test_images", "test_labels")
-
 
 def run(
     recipe: str | Path | Mapping[str, Any],
     *,
     student: Setting | nn.Module | None = None,
     teacher: Setting | nn.Module | None = None,
-    data: Setting | Sequence[Any] | None = None,
+    data: Data | None = None,
     methods: Mapping[str, Any] | None = None,
     overrides: Mapping[str, Any] | None = None,
     plugins: Sequence[str | Path] = (),
     folder: str | Path | None = None,
     force: bool = False,
     progress: bool = True,
-) -> Result:
+) -> FinishedRun:
     """Train a recipe, as `kdzoo run` does: an interrupted run goes on, a finished one is not repeated.
 
     Args:
-        recipe: a name, a path, or a mapping with what a recipe file would hold.
+        recipe: a name, a path, a mapping with what a recipe file would hold, or a run folder: the rest of that run, or, if
+            it is finished, the same once more in `again` within it.
         student, teacher: what a recipe would say, or a module of your own. A teacher's module is used frozen.
-        data: what a recipe would say in `task.data`, or your own tensors `(train_images, train_labels, test_images,
-            test_labels)`, see `kdzoo.data.Tensors`.
+        data: what a recipe would say in `task.data`, or your own: tensors `(train_images, train_labels, test_images,
+            test_labels)`, see `kdzoo.data.Tensors`; PyTorch data sets or loaders of images, `(train, test)` or `{"train": ...,
+            "test": ..., "validation": ...}`, which are read once; `{"train": rows, "test": rows}`, data sets of Hugging Face
+            for instance.
         methods: in place of the recipe's.
         overrides: dotted path -> value, laid over all of this, e.g. `{"train.epochs": 1}`; None sets null.
         plugins: Python files whose plugins the recipe uses.
@@ -56,7 +59,7 @@ def run(
         progress: show it on standard error.
 
     Returns:
-        The finished run: `.metric`, `.values` (what `result.json` holds) and `.folder`.
+        The finished run: `.metric`, `.values` (what `result.json` holds), `.folder`, `.model()` and `.export()`.
 
     Raises:
         RecipeError, CapabilityError, PluginError, MissingError: before anything is trained.
@@ -64,12 +67,16 @@ def run(
     """
     for path in plugins:
         registry.load_file(path)
-    sections = {"student": student, "teacher": _teacher(teacher), "task": _task(data), "methods": methods}
-    loaded = composed(recipe, {name: value for name, value in sections.items() if value is not None}, overrides or {})
-    return train(loaded, folder=Path(folder) if folder else None, force=force, progress=progress)
+    given = sections_of(student=student, teacher=teacher, data=data, methods=methods)
+    before = Path(recipe) if isinstance(recipe, str | Path) and again.is_run_folder(recipe) else None
+    loaded = composed(again.recipe_of(before) if before else recipe, given, overrides or {})
+    place = Path(folder) if folder else None
+    if before and not (given or overrides or place):
+        place = again.place_of(before, loaded, force=force)
+    return train(loaded, folder=place, force=force, progress=progress)
 
 
-def train(recipe: Recipe, *, folder: Path | None = None, force: bool = False, progress: bool = True) -> Result:
+def train(recipe: Recipe, *, folder: Path | None = None, force: bool = False, progress: bool = True) -> FinishedRun:
     """Train a loaded recipe; with `progress`, say what was found in its folder and how it goes."""
     settings = recipe.settings
     if not settings["methods"]:
@@ -78,24 +85,37 @@ def train(recipe: Recipe, *, folder: Path | None = None, force: bool = False, pr
     make(settings, recipe.provenance)  # whatever is wrong with them is said before a teacher is trained
     identity = identify(settings)
     folder = folder or Path(settings["runtime"]["out"]) / (settings["name"] or "run") / identity
+    tell = _once(say) if progress and main_process() else None
     if force or finished(folder, identity) is None:
-        _teachers_first(settings, progress=progress)
-    return _launched(recipe, folder, force=force, progress=progress)
+        _teachers_first(settings, tell, progress=progress)
+    return _launched(recipe, folder, tell, force=force, progress=progress)
 
 
-def _teachers_first(settings: Mapping[str, Any], *, progress: bool) -> None:
+def _once(tell: Tell) -> Tell:
+    """The same, but for what it has been told before: a run and its teacher often say the same of their data."""
+    told: set[str] = set()
+
+    def heard(sentence: str) -> None:
+        if sentence not in told:
+            told.add(sentence)
+            tell(sentence)
+
+    return heard
+
+
+def _teachers_first(settings: Mapping[str, Any], tell: Tell | None, *, progress: bool) -> None:
     """Train the teachers that are recipes of their own where one can see it; the engine would do it silently."""
     for teacher in in_training_order(settings, skip=lambda found: finished(found.folder, found.identity) is not None):
-        if progress and main_process():
-            say(f"First the teacher {teacher.name}: {teacher.folder}")
-        _launched(teacher.recipe, teacher.folder, progress=progress)
+        if tell:
+            tell(f"First the teacher {teacher.name}: {teacher.folder}")
+        _launched(teacher.recipe, teacher.folder, tell, progress=progress)
 
 
-def _launched(recipe: Recipe, folder: Path, *, force: bool = False, progress: bool) -> Result:
+def _launched(recipe: Recipe, folder: Path, tell: Tell | None, *, force: bool = False, progress: bool) -> FinishedRun:
     unit = getattr(registry.get("tasks", recipe.settings["task"]["use"]), "unit", "images")
     with watching(unit=unit, quiet=not progress) as listeners:
-        tell = say if progress and main_process() else None
-        return launch(recipe, folder=folder, force=force, listeners=listeners, tell=tell)
+        done = launch(recipe, folder=folder, force=force, listeners=listeners, tell=tell)
+    return FinishedRun(done.folder, done.identity, done.values, recipe.settings)
 
 
 def composed(recipe: str | Path | Mapping[str, Any], sections: Mapping[str, Any], overrides: Mapping[str, Any]) -> Recipe:
@@ -104,23 +124,6 @@ def composed(recipe: str | Path | Mapping[str, Any], sections: Mapping[str, Any]
     layers = changed(layers, sections, Origin("the arguments of kdzoo.run", Path.cwd()))
     apply(layers, [_written(path, value) for path, value in overrides.items()])
     return resolved(layers, "the given mapping" if isinstance(recipe, Mapping) else str(recipe))
-
-
-def _teacher(teacher: Any) -> Any:
-    """A module stands in the place of whatever model, recipe and checkpoint the recipe names."""
-    if not isinstance(teacher, nn.Module):
-        return teacher
-    return {"use": "frozen", "model": teacher, "recipe": None, "checkpoint": None}
-
-
-def _task(data: Any) -> Any:
-    if data is None:
-        return None
-    if isinstance(data, str | Mapping):
-        return {"data": data}
-    if not isinstance(data, Sequence) or len(data) != len(TENSORS):
-        raise RecipeError(f"data must be a name, a mapping or the four ({', '.join(TENSORS)}).")
-    return {"use": "image_classification", "data": {"use": "tensors", **dict(zip(TENSORS, data, strict=True))}}
 
 
 def _written(path: str, value: Any) -> str:

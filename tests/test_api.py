@@ -134,7 +134,7 @@ def test_a_folder_can_be_named(tmp_path):
         ({"overrides": {"student": Net(4)}}, "overrides['student'] holds a Python object (Net)"),
         (
             {"data": tensors()[:3]},
-            "data must be a name, a mapping or the four (train_images, train_labels,",
+            "data must be a name, a mapping, or objects that a source takes, got tuple: tensors takes the four (train_images,",
         ),
     ],
 )

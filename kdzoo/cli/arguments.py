@@ -48,7 +48,7 @@ def add_plugins(parser: argparse.ArgumentParser) -> None:
 
 def add_recipe(parser: argparse.ArgumentParser) -> None:
     """A recipe with its overrides, and the plugin files it may need."""
-    parser.add_argument("recipe", help="a recipe's name (see `kdzoo list recipes`) or file")
+    parser.add_argument("recipe", help="a recipe's name (see `kdzoo list recipes`) or file, or a run folder")
     parser.add_argument("overrides", nargs="*", default=[], metavar="key=value", help="change a setting, or remove one by ~key")
     add_plugins(parser)
 

@@ -15,8 +15,8 @@ from kdzoo.registry.source import summary
 from kdzoo.terminal.console import show
 
 BUILT_IN = (
-    *("run", "bench", "report", "leaderboard", "compare", "analyze"),
-    *("list", "show", "check", "cp", "eval", "export", "new", "data", "cache", "doctor"),
+    *("run", "bench", "tune", "report", "leaderboard", "compare", "analyze"),
+    *("list", "show", "check", "cp", "eval", "export", "new", "data", "cache", "clean", "doctor"),
 )
 HELP = ("-h", "--help", "help")
 

@@ -2,8 +2,8 @@
 
 H. Zhang, M. Cisse, Y. N. Dauphin, D. Lopez-Paz, "mixup: Beyond Empirical Risk Minimization", ICLR 2018, arXiv 1710.09412;
 S. Yun and others, "CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features", ICCV 2019,
-arXiv 1905.04899. There the partner is another image of the batch; here it is any training image, drawn by numbers of the sample's
-own, so that a sample does not depend on the batch it falls into.
+arXiv 1905.04899. There the partner is another image of the batch; here it is any training image, drawn by numbers of the
+sample's own, so that a sample does not depend on the batch it falls into.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ class Checkpoints:
                 said.append(f"checkpoint {folder} is unusable ({problem}); falling back to the one before it.")
                 continue
             state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
-            restore_modules(run, folder)
+            _restore(run, folder, state)
             observer.restore(json.loads(state["observers"]))
             run.notes = dict(state["notes"])
             self.pending = state
@@ -190,13 +190,16 @@ def at_epochs(folder: Path) -> dict[int, Path]:
 
 def restore_modules(run: Run, checkpoint: Path) -> None:
     """Give the run's modules that change in training the state that they had at a sound checkpoint. Raises RunFailed."""
-    kept = load_file(checkpoint / "weights.safetensors")
-    kept |= torch.load(checkpoint / "state.pt", map_location="cpu", weights_only=True)["extra"]
+    _restore(run, checkpoint, torch.load(checkpoint / "state.pt", map_location="cpu", weights_only=True))
+
+
+def _restore(run: Run, checkpoint: Path, state: dict[str, Any]) -> None:
+    kept = load_file(checkpoint / "weights.safetensors") | state["extra"]
     for name, module in _changing(run):
         prefix = f"{name}."
-        state = {k.removeprefix(prefix): v for k, v in kept.items() if k.startswith(prefix)}
+        own = {k.removeprefix(prefix): v for k, v in kept.items() if k.startswith(prefix)}
         try:
-            module.load_state_dict(state)
+            module.load_state_dict(own)
         except RuntimeError as error:
             raise RunFailed(
                 f"the checkpoint does not fit {name}: {str(error).splitlines()[-1].strip()}; start with --force."

@@ -33,6 +33,7 @@ from kdzoo.engine.run import Run
 from kdzoo.engine.run_identity import identify
 from kdzoo.engine.shared_feed import SharedFeed
 from kdzoo.engine.source import Source
+from kdzoo.engine.tracking import Called
 from kdzoo.engine.trainee import Listener, Place, Tell, Trainee, settings_of_torch
 from kdzoo.errors import Interrupted
 from kdzoo.recipe.hashing import content
@@ -101,6 +102,7 @@ class Member:
     listeners: Sequence[Listener] = ()
     force: bool = False
     tell: Tell | None = None
+    called: Called | None = None
     ended: Result | Exception | None = None
     steps: Generator[tuple[Run, Place], None, Result] | None = None
     place: Place = field(default_factory=lambda: Place(0, 0, 0))
@@ -215,6 +217,7 @@ class Cohort:
             listeners=member.listeners,
             stop=self.stop,
             tell=member.tell,
+            called=member.called,
         )
 
     def _fed(self, run: Run) -> Feed:

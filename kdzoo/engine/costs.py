@@ -120,13 +120,15 @@ class Costs:
             "cpu_seconds": self.cpu_seconds,
             "flops": self._flops,
             "of_kind": dict(self._of_kind),
+            "last": dict(self._last),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         self.asked, self.calls = Counter(state.get("asked", {})), Counter(state.get("calls", {}))
         self.samples, self.cpu_seconds = state.get("samples", 0), state.get("cpu_seconds", 0.0)
         self._flops, self._of_kind = dict(state.get("flops", {})), Counter(state.get("of_kind", {}))
-        self._last = {}
+        # A resumed run counts at the steps at which an unbroken one does: some derivatives are rounded otherwise meanwhile.
+        self._last = dict(state.get("last", {}))
 
 
 def watch_memory(device: torch.device) -> None:

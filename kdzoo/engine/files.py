@@ -8,9 +8,7 @@ import json
 import os
 import platform
 import re
-import shlex
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +17,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from kdzoo.command_line import command
 from kdzoo.errors import MachineFailed, RecipeError
 
 LOCK = ".lock"
@@ -51,7 +50,10 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = _beside(path)
     try:
+        beside.touch()
+        mode = beside.stat().st_mode
         write(beside)
+        beside.chmod(mode)  # as the umask says, whatever wrote it: safetensors makes files that only their owner reads
         _sync(beside)
         os.replace(beside, path)
     finally:
@@ -80,6 +82,7 @@ def replace_folder(path: Path, fill: Callable[[Path], object]) -> None:
     try:
         fill(beside)
         for file in beside.iterdir():
+            file.chmod(beside.stat().st_mode & 0o666)
             _sync(file)
         remove_folder(path)
         os.replace(beside, path)
@@ -129,8 +132,7 @@ def locked(folder: Path, tell: Callable[[str], object] | None = None) -> Iterato
 
 def _this_command() -> str:
     """This process in words that mean something to whoever waits for it."""
-    name = shlex.join([Path(sys.argv[0] or "python").name, *sys.argv[1:]])
-    return f"process {os.getpid()} on {platform.node()} (`{name}`, since {time.strftime('%Y-%m-%d %H:%M')})"
+    return f"process {os.getpid()} on {platform.node()} (`{command()}`, since {time.strftime('%Y-%m-%d %H:%M')})"
 
 
 def _beside(path: Path) -> Path:

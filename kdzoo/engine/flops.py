@@ -14,7 +14,10 @@ from torch.utils.flop_counter import flop_registry
 
 
 class FlopCounter(TorchDispatchMode):
-    """Counts what is computed inside `with FlopCounter() as counter:`; `counter.total`. Nothing that is computed changes."""
+    """Counts what is computed inside `with FlopCounter() as counter:`; `counter.total`.
+
+    Values change by rounding at most: torch takes other forms of some derivatives while anybody watches its operators.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -1,7 +1,8 @@
 """From resolved settings to a finished run folder.
 
-A run folder holds `recipe.yaml` (resolved), `metrics.jsonl`, `checkpoints/`, `best.safetensors`, `student.safetensors` (what is
-deployed), `predictions.npz`, and `result.json`, which is written last and marks the run as finished.
+A run folder holds `recipe.yaml` (resolved), `run.json` and `plugins/` (how it was made), `metrics.jsonl`, `checkpoints/`,
+`best.safetensors`, `student.safetensors` (what is deployed), `predictions.npz`, and `result.json`, which is written last and
+marks the run as finished.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from kdzoo.engine.results import Result
 from kdzoo.engine.run import Run
 from kdzoo.engine.run_identity import identify
 from kdzoo.engine.teacher_recipe import TeacherRecipe
+from kdzoo.engine.tracking import Called
 from kdzoo.engine.trainee import DEPLOYED, Listener, Tell, Trainee, finished, settings_of_torch
 from kdzoo.errors import MissingError, RecipeError
 from kdzoo.protocol.task import Task
@@ -45,6 +47,7 @@ def launch(
     force: bool = False,
     listeners: Sequence[Listener] = (),
     tell: Tell | None = None,
+    called: Called | None = None,
 ) -> Result:
     """Train a recipe to its end, or find that it is done.
 
@@ -53,6 +56,7 @@ def launch(
         force: forget what is there and train again.
         listeners: called with every record of the log (progress bars).
         tell: called with sentences about what was found in the folder, whom this run waits for, and what is done with its data.
+        called: what trackers call it; default its name.
 
     Raises:
         RecipeError, CapabilityError, MissingError: before anything is written; also where the folder is another run's.
@@ -66,7 +70,9 @@ def launch(
         return assemble(settings, recipe.provenance, train_recipe=functools.partial(trained, tell=tell))
 
     with settings_of_torch(settings):
-        trainee = Trainee(recipe, identity, folder, assembled=assembled, force=force, listeners=listeners, tell=tell)
+        trainee = Trainee(
+            recipe, identity, folder, assembled=assembled, force=force, listeners=listeners, tell=tell, called=called
+        )
         with closing(trainee.steps()) as steps:
             return carried_out(steps)
 
@@ -84,13 +90,12 @@ def carried_out(steps: Generator[Any, None, T]) -> T:
 def trained(run: Run, settings: Mapping[str, Any], *, which: str, tell: Tell | None = None) -> nn.Module:
     """The deployed module of a recipe that is a teacher here: trained once, stored under its identity, shared."""
     nested = TeacherRecipe.of(settings, run.settings)
-    result = None
-    if which != INITIAL:
-        result = finished(nested.folder, nested.identity) or launch(nested.recipe, folder=nested.folder, tell=tell)
+    if which != INITIAL and finished(nested.folder, nested.identity) is None:
+        launch(nested.recipe, folder=nested.folder, tell=tell)
     task = opened(nested.settings)
     module = deployable(nested.settings, task)
-    if result is not None:
-        file = result.folder / ("best.safetensors" if which == "best" else DEPLOYED)
+    if which != INITIAL:
+        file = nested.folder / ("best.safetensors" if which == "best" else DEPLOYED)
         try:
             load_weights(module, file, "teacher")
         except (MissingError, RecipeError) as error:

@@ -7,6 +7,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -22,7 +23,7 @@ from kdzoo.errors import RunFailed
 
 
 class MetricsLog(Observer):
-    """Writes `metrics.jsonl` and passes every record on to the listeners (trackers, the progress bar).
+    """Writes `metrics.jsonl` and passes every record on: to listeners (the progress bar) and, with its line, to trackers.
 
     Only the first process has a path; the others watch for NaNs and write nothing.
 
@@ -35,9 +36,11 @@ class MetricsLog(Observer):
         log_every: int,
         listeners: Sequence[Callable[[dict[str, Any]], None]] = (),
         *,
+        trackers: Sequence[Callable[[dict[str, Any], int], None]] = (),
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self.path, self.log_every, self.listeners, self.clock = path, log_every, list(listeners), clock
+        self.path, self.log_every, self.clock = path, log_every, clock
+        self.listeners, self.trackers = list(listeners), list(trackers)
         self.waiting: list[list[tuple[Mapping[str, float], Mapping[str, Tensor]]]] = []
         self.fetched: list[dict[str, float]] = []
         self.lines = 0
@@ -68,14 +71,17 @@ class MetricsLog(Observer):
             os.truncate(self.path, sum(map(len, lines[: self.lines])))  # at once: no kill leaves less than that
 
     def write(self, record: dict[str, Any]) -> None:
-        """Append one record."""
+        """Append one record, with the time of day."""
         if self.path is None:
             return
+        record = {**record, "time": datetime.now(UTC).isoformat(timespec="milliseconds")}
         self.lines += 1
         with self.path.open("a") as file:
             file.write(json.dumps(record) + "\n")
         for listener in self.listeners:
             listener(record)
+        for tracker in self.trackers:
+            tracker(record, self.lines)
 
     def _fetch(self) -> None:
         """Bring waiting losses to the host in one transfer and make sure that they are numbers."""

@@ -23,17 +23,17 @@ def identify(settings: Mapping[str, Any]) -> str:
 
     Raises MissingError or RecipeError if the data cannot be read.
     """
-    files = dict(_files({key: settings[key] for key in ("student", "learners", "teachers")}, ""))
-    base = identity(settings, files=files)
-    data = _data(settings["task"], settings["paths"].get("data"))
+    base = identity(settings, files=files_of({key: settings[key] for key in ("student", "learners", "teachers")}))
+    data = data_of(settings)
     processes = os.environ.get("WORLD_SIZE", "1")
     # Each process sees its part of a batch, so BatchNorm's statistics are others.
     shared = "" if processes == "1" else f" {processes} processes"
     return digests.of_text(f"{base} {data}{shared}")[: digests.SHORT]
 
 
-def _data(task: Mapping[str, Any], root: str | None) -> str:
+def data_of(settings: Mapping[str, Any]) -> str:
     """The data's fingerprint; the same data are read once a process, unless they are the user's own tensors."""
+    task, root = settings["task"], settings["paths"].get("data")
     try:
         return _read(json.dumps(task), root)
     except TypeError:
@@ -54,6 +54,11 @@ def _fingerprint(task: Mapping[str, Any], root: str | None) -> str:
 def _is_saved_model(path: str) -> bool:
     """Whether a text is the path of a folder with weights in it, as the transformers library saves a model."""
     return os.path.isdir(path) and any(entry.suffix in WEIGHTS for entry in Path(path).iterdir())
+
+
+def files_of(tree: Mapping[str, Any]) -> dict[str, Path]:
+    """Path of a setting (`.student.weights`) -> the existing file, or folder of a saved model, that it names."""
+    return dict(_files(tree, ""))
 
 
 def _of_plugin(spec: Mapping[str, Any]) -> dict[str, Path]:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from kdzoo.protocol.roles import Tracker
 from kdzoo.recipe.build import build
@@ -15,8 +15,15 @@ DONE = "done"
 """The record that a finished run ends its log with: its test metrics, which are the trackers' summary."""
 
 
+class Called(NamedTuple):
+    """What trackers call a run, and the bench whose cell it is ('' for a run alone)."""
+
+    name: str
+    group: str = ""
+
+
 class Guarded:
-    """A tracker behind a guard: called with the log's records, silenced at its first failure."""
+    """A tracker behind a guard: called with the log's records and their lines, silenced at its first failure."""
 
     def __init__(self, name: str, tracker: Tracker) -> None:
         self.name, self.tracker, self.alive = name, tracker, True
@@ -32,22 +39,22 @@ class Guarded:
             self.alive = False
             warnings.warn(f"tracker {self.name!r} failed and is left out from now on: {error}", stacklevel=3)
 
-    def __call__(self, record: Mapping[str, Any]) -> None:
+    def __call__(self, record: Mapping[str, Any], line: int) -> None:
         self.step = record.get("step", self.step)
         numbers = dict(_numbers(record, ""))
         if record.get("event") == DONE:
             self.summary = numbers
-        self.call(lambda: self.tracker.log(numbers, self.step))
+        self.call(lambda: self.tracker.log(numbers, step=self.step, line=line))
 
 
 @contextmanager
-def tracking(settings: Mapping[str, Any], folder: Path) -> Iterator[Sequence[Guarded]]:
+def tracking(settings: Mapping[str, Any], folder: Path, called: Called | None = None) -> Iterator[Sequence[Guarded]]:
     """The recipe's trackers, started; finished at the end with the last record's numbers, also after a failure."""
     specs = settings["runtime"]["trackers"]
-    name = settings["name"] or "run"
+    name, group = called or Called(settings["name"] or "run")
     trackers = [Guarded(s["use"], build("trackers", s, f"runtime.trackers[{n}]")) for n, s in enumerate(specs)]  # type: ignore[arg-type]
     for guarded in trackers:
-        guarded.call(lambda g=guarded: g.tracker.start(name=name, folder=folder, settings=settings))  # type: ignore[misc]
+        guarded.call(lambda g=guarded: g.tracker.start(name=name, group=group, folder=folder, settings=settings))  # type: ignore[misc]
     try:
         yield trackers
     finally:

@@ -15,12 +15,13 @@ from typing import Any, NamedTuple
 import torch
 
 from kdzoo import registry
+from kdzoo.engine import provenance
 from kdzoo.engine.checkpoint import Checkpoints
 from kdzoo.engine.checkpoint_timing import CheckpointTimer
 from kdzoo.engine.cost_watch import CostWatch
 from kdzoo.engine.distributed import ProcessGroup
 from kdzoo.engine.feed import Feed
-from kdzoo.engine.files import LOCK, clear_leftovers, locked, read_json, remove_folder, replace_file, write_json, writing
+from kdzoo.engine.files import LOCK, clear_leftovers, locked, read_json, remove_folder, write_json, writing
 from kdzoo.engine.loop import Loop
 from kdzoo.engine.metrics_log import MetricsLog
 from kdzoo.engine.observers import Observers
@@ -29,15 +30,15 @@ from kdzoo.engine.run import Run
 from kdzoo.engine.selection import Selection, save_weights
 from kdzoo.engine.stages import StagePlan
 from kdzoo.engine.stopwatch import Stopwatch
-from kdzoo.engine.tracking import DONE, tracking
+from kdzoo.engine.tracking import DONE, Called, tracking
 from kdzoo.errors import RecipeError
 from kdzoo.recipe.identity import unrepeatable
-from kdzoo.recipe.load import Recipe, dump
+from kdzoo.recipe.load import Recipe
 from kdzoo.signals import Stop
 
 Listener = Callable[[dict[str, Any]], None]
 Tell = Callable[[str], object]
-DEPLOYED, RESULT, STARTED, CHECKPOINTS = "student.safetensors", "result.json", "run.json", "checkpoints"
+DEPLOYED, RESULT, STARTED, CHECKPOINTS = "student.safetensors", "result.json", provenance.FILE, "checkpoints"
 
 
 class Place(NamedTuple):
@@ -56,6 +57,7 @@ class Trainee:
         listeners: called with every record of the log.
         stop: whether a signal asked to end.
         tell: called with sentences about the folder, and about what is done with the data.
+        called: what trackers call it; default its name.
     """
 
     def __init__(
@@ -69,10 +71,11 @@ class Trainee:
         listeners: Sequence[Listener] = (),
         stop: Stop | None = None,
         tell: Tell | None = None,
+        called: Called | None = None,
     ) -> None:
         self.tell = tell or (lambda sentence: None)
         self.recipe, self.identity, self.folder, self.assembled, self.force = recipe, identity, folder, assembled, force
-        self.listeners, self.stop = listeners, stop or Stop()
+        self.listeners, self.stop, self.called = listeners, stop or Stop(), called
 
     def steps(self, feed: Callable[[Run], Feed] = Feed) -> Generator[tuple[Run, Place], None, Result]:
         """Get ready, train window by window, conclude. Yields the run and its place when it is ready, and after each window.
@@ -116,14 +119,14 @@ class Trainee:
             pass  # a schedule on nothing, or a teacher without an optimizer, is refused before anything is written
         folder.mkdir(parents=True, exist_ok=True)
         if main:
-            write_json(folder / STARTED, {"identity": self.identity, "environment": environment(run.device)})
-            replace_file(folder / "recipe.yaml", lambda path: path.write_text(dump(settings)))
+            provenance.keep(run, self.identity, folder)
         warn_of_weak_teachers(run)
-        with tracking(settings if main else _untracked(settings), folder) as trackers:
+        with tracking(settings if main else _untracked(settings), folder, self.called) as trackers:
             recorder = MetricsLog(
                 folder / "metrics.jsonl" if main else None,
                 settings["runtime"]["log_every"],
-                [*self.listeners, *trackers],
+                self.listeners,
+                trackers=trackers,
                 clock=watch.seconds,
             )
             selection = Selection(folder / "best.safetensors", recorder, every=own["evaluate_every"], patience=own["patience"])
@@ -216,10 +219,11 @@ def _clear(folder: Path) -> None:
     """Empty a run folder in such an order that it means the same to the next command wherever this is cut short.
 
     First what says that the run is finished; then checkpoints, before the log and the weights that belong to them; last what
-    says whose checkpoints they are.
+    says whose checkpoints they are. The recipe and the plugin files stay until others take their place, for the run may be made
+    from them.
     """
     order = {RESULT: 0, CHECKPOINTS: 1, STARTED: 3}
     for entry in sorted(folder.iterdir(), key=lambda entry: order.get(entry.name, 2)):
-        if entry.name == LOCK:
+        if entry.name in (LOCK, provenance.RECIPE, provenance.PLUGINS):
             continue
         remove_folder(entry) if entry.is_dir() else entry.unlink()

@@ -36,7 +36,11 @@ REST = "rest"
 
 
 class Data(Protocol):
-    """A source of samples; what `load` returns is the task's business."""
+    """A source of samples; what `load` returns is the task's business.
+
+    A source of Python objects, for `kdzoo.run(data=...)`, has a static method `from_python(given)`: the settings of the
+    task, or None for objects that are not its own. The first line of its docstring says what it takes.
+    """
 
     def load(self, root: Path | None = None) -> Any: ...
 
@@ -61,11 +65,15 @@ class Optimizer(Protocol):
 
 
 class Tracker(Protocol):
-    """Where numbers go besides the run's own JSONL. A failing tracker is reported once and then left alone."""
+    """Where numbers go besides the run's own JSONL. A failing tracker is reported once and then left alone.
 
-    def start(self, *, name: str, folder: Path, settings: Mapping[str, Any]) -> None: ...
+    `start` hears what the run is called, and the bench whose cell it is ('' for a run alone). `log` gets a record's numbers,
+    the training step, and the record's line in the run's log; a resumed run starts again from the line of its checkpoint.
+    """
 
-    def log(self, values: Mapping[str, float], step: int) -> None: ...
+    def start(self, *, name: str, group: str, folder: Path, settings: Mapping[str, Any]) -> None: ...
+
+    def log(self, values: Mapping[str, float], *, step: int, line: int) -> None: ...
 
     def finish(self, summary: Mapping[str, Any]) -> None: ...
 

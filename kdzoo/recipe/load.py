@@ -91,7 +91,12 @@ def resolved(layers: Layers, source: str, *, depth: int = 0) -> Recipe:
 
 def dump(settings: Mapping[str, Any]) -> str:
     """Settings as YAML; Python objects are only named."""
-    return OmegaConf.to_yaml(OmegaConf.create(_named(settings)))
+    return OmegaConf.to_yaml(OmegaConf.create(named(settings)))
+
+
+def objects_in(settings: Mapping[str, Any]) -> list[str]:
+    """The paths of the settings that are Python objects, which no file holds."""
+    return [path for path, value in leaves(settings) if holds_object(value)]
 
 
 def portable(tree: Any) -> Any:
@@ -156,9 +161,10 @@ def _provenance(settings: Mapping[str, Any], layers: Layers, inner: Mapping[str,
     return found
 
 
-def _named(value: Any) -> Any:
+def named(value: Any) -> Any:
+    """Settings as plain data, Python objects as their class in brackets."""
     if isinstance(value, Mapping):
-        return {key: _named(item) for key, item in value.items()}
+        return {key: named(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_named(item) for item in value]
+        return [named(item) for item in value]
     return f"<{type(value).__qualname__}>" if holds_object(value) else value

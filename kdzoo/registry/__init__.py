@@ -5,7 +5,7 @@ reads metadata and imports nothing; `get` imports on demand, and a plugin that c
 """
 
 from kdzoo.registry.entries import KINDS, PROTOCOL, Entry, is_local
-from kdzoo.registry.local import load_file, register
+from kdzoo.registry.local import load_file, loaded_files, register
 from kdzoo.registry.lookup import broken, discover, entry, get, refresh, spelled
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "get",
     "is_local",
     "load_file",
+    "loaded_files",
     "refresh",
     "register",
     "spelled",

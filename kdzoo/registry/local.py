@@ -10,8 +10,8 @@ from pathlib import Path
 from types import ModuleType
 
 from kdzoo import digests
-from kdzoo.errors import PluginError, did_you_mean
-from kdzoo.registry.entries import IN_PROCESS, KINDS, LOCAL, Entry
+from kdzoo.errors import PluginError, did_you_mean, looked
+from kdzoo.registry.entries import FILE_SUFFIX, IN_PROCESS, KINDS, LOCAL, Entry
 
 TABLE = "KDZOO"
 
@@ -43,11 +43,18 @@ def load_file(path: str | Path) -> list[Entry]:
             f"The plugin file {path} holds no plugin: define a subclass of Method (or another class with `kdzoo_kind`), "
             f'or a table {TABLE} = {{"methods": {{"name": object}}}}.'
         )
-    version = digests.of_file(path)[:12]
+    version = _version(path)
     for stale in [entry for entry in LOCAL if entry.distribution == path.name]:
         del LOCAL[stale]
     target = f"{module.__name__}:"
     return [_add(Entry(k, n, target + getattr(o, "__qualname__", n), path.name, version), o) for k, n, o in found]
+
+
+def loaded_files() -> list[Path]:
+    """The files whose plugins are registered, by `load_file`, but for those that are gone or otherwise now."""
+    loaded = {entry.target.partition(":")[0]: entry.version for entry in LOCAL if entry.distribution.endswith(FILE_SUFFIX)}
+    files = {Path(str(sys.modules[name].__file__)): version for name, version in loaded.items() if name in sys.modules}
+    return [path for path, version in files.items() if path.is_file() and _version(path) == version]
 
 
 def _add(entry: Entry, obj: object) -> Entry:
@@ -63,11 +70,15 @@ def _add(entry: Entry, obj: object) -> Entry:
     return entry
 
 
+def _version(path: Path) -> str:
+    return digests.of_file(path)[:12]
+
+
 def _run(path: Path) -> ModuleType:
     name = "kdzoo_file_" + re.sub(r"\W", "_", path.stem)
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     if spec is None or spec.loader is None or not path.is_file():
-        raise PluginError(f"There is no plugin file {path}: expected the path of a Python file.")
+        raise PluginError(f"There is no plugin file {path} ({looked(path)}): expected the path of a Python file.")
     earlier = getattr(sys.modules.get(name), "__file__", spec.origin)
     if earlier != spec.origin:
         raise PluginError(f"Two plugin files share a name, {earlier} and {spec.origin}: rename one of them.")

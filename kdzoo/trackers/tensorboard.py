@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kdzoo.errors import MissingError
+from kdzoo.extras import command
 
 
 class TensorBoard:
@@ -18,13 +19,13 @@ class TensorBoard:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            raise MissingError("the tensorboard tracker needs tensorboard; run: pip install 'kdzoo[tensorboard]'") from None
+            raise MissingError(f"the tensorboard tracker needs tensorboard; run: {command('tensorboard')}") from None
         self.writer_class = SummaryWriter
 
-    def start(self, *, name: str, folder: Path, settings: Mapping[str, Any]) -> None:
+    def start(self, *, name: str, group: str, folder: Path, settings: Mapping[str, Any]) -> None:
         self.writer = self.writer_class(str(folder / "tensorboard"))  # type: ignore[no-untyped-call]
 
-    def log(self, values: Mapping[str, float], step: int) -> None:
+    def log(self, values: Mapping[str, float], *, step: int, line: int) -> None:
         for key, value in values.items():
             self.writer.add_scalar(key, value, step)  # type: ignore[no-untyped-call]
 

@@ -1,7 +1,8 @@
 """Exact probabilities of rules: states are enumerated once, then each batch is two matrix products.
 
-A component (rules that share concepts) whose states are too many to enumerate is refused, unless it is one count of different
-binary concepts, which has a closed form at any size (`logic.counting`).
+A component (rules that share concepts) that is one count of different binary concepts has a closed form at any size
+(`logic.counting`). One whose states are too many to enumerate is compiled to a circuit where PySDD is installed (`circuit`),
+and refused where it is not.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from kdzoo.errors import RecipeError
+from kdzoo.extras import command
+from kdzoo_knowledge.circuit import Circuit, available
 from kdzoo_knowledge.declaration.expressions import AtLeast, AtMost, Atom, Count
 from kdzoo_knowledge.logic.counting import log_count_distribution
 from kdzoo_knowledge.logic.projection import marginals, projected
@@ -65,7 +68,9 @@ class Counted(nn.Module):
 
 def satisfaction(component: Component, owner: str) -> nn.Module:
     """What computes the log-probability (G,) that the rules of a component hold. Raises RecipeError where that is too much."""
-    return Counted(component) if _is_plain_count(component) else Satisfying(component, owner)
+    if _is_plain_count(component):
+        return Counted(component)
+    return Circuit(component, owner) if component.size > STATES and available() else Satisfying(component, owner)
 
 
 def _is_plain_count(component: Component) -> bool:
@@ -78,13 +83,16 @@ def _is_plain_count(component: Component) -> bool:
 class States(nn.Module):
     """All joint states of a component with what breaking its rules costs: for inference and for rule teachers.
 
+    Args: hard: leave out states that break a hard rule. Those of a hierarchy are then its fine classes, and the most probable
+    one is the closed form argmax_f log p_f + log q_parent(f).
+
     Buffers: states (S, L), broken (S, K') float: 1 where a rule does not hold.
     """
 
-    def __init__(self, component: Component, owner: str) -> None:
+    def __init__(self, component: Component, owner: str, *, hard: bool = False) -> None:
         super().__init__()
         refuse_large(component, owner, kept=component.size)
-        pieces = list(component.states())
+        pieces = [_possible(component, *piece) if hard else piece for piece in component.states()]
         self.rules = component.rules
         self.register_buffer("states", torch.cat([states for states, _ in pieces]), persistent=False)
         self.register_buffer("broken", torch.cat([(~holds).float() for _, holds in pieces]), persistent=False)
@@ -106,12 +114,20 @@ class States(nn.Module):
         return states[(state_log_weights(literals, states) - cost).argmax(1)]
 
 
+def _possible(component: Component, states: Tensor, holds: Tensor) -> tuple[Tensor, Tensor]:
+    """The states in which the hard rules hold."""
+    hard = [component.theory.rules[number].hard for number in component.rules]
+    kept = holds[:, hard].all(1)
+    return states[kept], holds[kept]
+
+
 def refuse_large(component: Component, owner: str, *, kept: int = 0) -> None:
     """Raise RecipeError for a component with too many states to enumerate."""
     if component.size > STATES or kept * component.theory.literals > KEPT:
         raise RecipeError(
             f"{owner}: the concepts of {component.names} have {component.size:,} joint states, and at most {STATES:,} are "
-            "enumerated; use sampling (constraint_sampling) or a t-norm (tnorm_constraint) instead, or split these rules."
+            "enumerated; use sampling (constraint_sampling) or a t-norm (tnorm_constraint) instead, or split these rules"
+            + (f", or let semantic_loss compile a circuit: {command('circuits')}." if not available() else ".")
         )
 
 

@@ -113,6 +113,7 @@ class MPL(Method):
                 loss = self.unlabeled_loss(run, step.batch, change if self.sign == "code" else -change)
                 run.precision.scaled(share * loss).backward()
             run.optimize(teacher)
+        self.labeled = []  # of this window only: a checkpoint holds no batches
         run.note(**{f"{self.label}.feedback": change.detach()})
 
     def unlabeled_loss(self, run: RunContext, batch: Batch, feedback: Tensor) -> Tensor:

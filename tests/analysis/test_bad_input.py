@@ -133,7 +133,9 @@ def test_a_teacher_that_is_gone(tmp_path: Path) -> None:
     assert kdzoo.analyze("counted", folder, overrides=["teacher=true"], write=False)["counted"].values == {"pupil": 597}
     shutil.rmtree(tmp_path / "runs" / "teachers")
     text = sentence(MissingError, "counted", folder, overrides=["teacher=true"])
-    assert text.startswith(f"the teacher small of the run in {folder} is not in {tmp_path / 'runs' / 'teachers'}; change to")
+    assert text.startswith(
+        f"teachers.teacher: the teacher small of the run in {folder} is not in {tmp_path / 'runs' / 'teachers'}; change to"
+    )
     assert kdzoo.analyze("counted", folder)["counted"].values == {"pupil": 597}  # it is not needed for the student alone
 
 

@@ -182,7 +182,8 @@ def test_a_cell_that_the_machine_failed_is_tried_again_unasked(failing, monkeypa
     assert [(event.row, event.again) for event in of(events, CellFailed)] == [("failing", False)]
 
 
-def test_a_failed_teacher_fails_the_cells_that_need_it(tiny):
+def test_a_failed_teacher_fails_the_cells_that_need_it(tiny, monkeypatch):
+    monkeypatch.setenv("BROKEN", "yes")
     register("methods", "failing", Failing)
     tiny["teacher"]["recipe"]["methods"] = {"failing": {}}
     tiny["bench"]["seeds"] = [0]

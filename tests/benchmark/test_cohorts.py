@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from kdzoo.benchmark.execute import workers
+from kdzoo.benchmark.execute.executor import Pool, dealt
 from kdzoo.benchmark.execute.job import Job
 from kdzoo.benchmark.plan import cohorts
 from kdzoo.engine.cohort import Ground
@@ -79,3 +81,13 @@ def test_a_gpu_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     assert workers.visible_gpus() == ["4", "GPU-1ab", "7"]
     assert workers.default_workers(threads=1, on_gpu=True, gpus=3) == 3
     assert workers.default_workers(threads=1, on_gpu=True, gpus=0) == 1
+
+
+def test_gpus_are_dealt_out_in_turn_and_a_worker_sees_no_other() -> None:
+    assert dealt(["3", "GPU-7"], 5) == ["3", "GPU-7", "3", "GPU-7", "3"]
+    assert dealt([], 2) == []
+    pool = Pool(lambda event: None, workers=1, threads=1, plugins=[], gpus=["GPU-7", "3"])
+    try:
+        assert pool.pool.submit(os.getenv, "CUDA_VISIBLE_DEVICES").result() == "GPU-7"
+    finally:
+        pool.close(stop=True)

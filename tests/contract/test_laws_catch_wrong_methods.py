@@ -215,18 +215,24 @@ class CountsRuns(Squares):
 
 
 class CountsSteps(Squares):
-    """State that no checkpoint holds."""
+    """State that no checkpoint holds: behind a closure."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.steps = 0
+        steps = [0]
+
+        def count(more: int) -> int:
+            steps[0] += more
+            return steps[0]
+
+        self.count = count
 
     def after_step(self, steps: Sequence[Step], run: Run) -> None:
-        self.steps += 1
+        self.count(1)
 
     @term(weight=0.1)
     def squares(self, step: Step) -> Tensor:
-        return (1.0 + self.steps) * step.student.rows.logits.square().mean()
+        return (1.0 + self.count(0)) * step.student.rows.logits.square().mean()
 
 
 class AsksForNothing(Squares):

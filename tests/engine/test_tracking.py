@@ -12,7 +12,9 @@ import pytest
 
 from kdzoo import registry
 from kdzoo.engine.launch import launch
+from kdzoo.engine.tracking import Called
 from kdzoo.testing import tiny_recipe
+from kdzoo.testing.laws.helpers import Killed, Killer
 
 pytestmark = pytest.mark.filterwarnings("ignore::kdzoo.errors.WeakTeacherWarning")
 
@@ -71,10 +73,10 @@ def test_a_failing_tracker_is_reported_once_and_stops_nothing(tmp_path: Path) ->
     class Failing:
         kdzoo_kind = "trackers"
 
-        def start(self, *, name: str, folder: Path, settings: Mapping[str, Any]) -> None:
+        def start(self, *, name: str, group: str, folder: Path, settings: Mapping[str, Any]) -> None:
             pass
 
-        def log(self, values: Mapping[str, float], step: int) -> None:
+        def log(self, values: Mapping[str, float], *, step: int, line: int) -> None:
             raise ConnectionError("the server is gone")
 
         def finish(self, summary: Mapping[str, Any]) -> None:
@@ -92,10 +94,10 @@ class Remembering:
 
     told: list[Mapping[str, Any]] = []  # noqa: RUF012
 
-    def start(self, *, name: str, folder: Path, settings: Mapping[str, Any]) -> None:
+    def start(self, *, name: str, group: str, folder: Path, settings: Mapping[str, Any]) -> None:
         self.told.clear()
 
-    def log(self, values: Mapping[str, float], step: int) -> None: ...
+    def log(self, values: Mapping[str, float], *, step: int, line: int) -> None: ...
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         self.told.append(dict(summary))
@@ -106,3 +108,38 @@ def test_a_tracker_is_finished_with_the_test_metrics(tmp_path: Path) -> None:
     result = json.loads((tracked(tmp_path, "remembering") / "result.json").read_text())
     (summary,) = Remembering.told
     assert summary["test/last/top1"] == result["test"]["last"]["top1"]
+
+
+def test_wandb_sees_one_run_across_resumes_with_its_group_and_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wandb = pytest.importorskip("wandb")
+    given: list[dict[str, Any]] = []
+    logged: list[int] = []
+
+    class Session:
+        summary: dict[str, Any] = {}  # noqa: RUF012
+
+        def log(self, values: Mapping[str, float], *, step: int) -> None:
+            logged.append(step)
+
+        def finish(self) -> None: ...
+
+    def init(**settings: Any) -> Session:
+        given.append(settings)
+        return Session()
+
+    monkeypatch.setattr(wandb, "init", init)
+    runtime = {"device": "cpu", "out": str(tmp_path), "log_every": 1, "trackers": [{"use": "wandb"}]}
+    recipe = tiny_recipe("kd", recipe={"runtime": runtime})
+    called = Called("kd, seed 0", "quickstart")
+    with pytest.raises(Killed):
+        launch(recipe, listeners=[Killer(6)], called=called)
+    launch(recipe, called=called)
+    first, second = ({key: each[key] for key in ("id", "name", "group", "resume")} for each in given)
+    assert first == second
+    assert (first["name"], first["group"], first["resume"]) == ("kd, seed 0", "quickstart", "allow")
+    resumed = logged.index(min(logged[5:]), 5)
+    assert logged[:resumed] == list(range(1, resumed + 1)), "a record's step is its line in the log"
+    assert logged[resumed:] == list(range(logged[resumed], logged[-1] + 1)), "which a resumed run takes up again"
+    assert 1 < logged[resumed] <= resumed + 1
+    launch(recipe, force=True)
+    assert given[2]["id"] != first["id"], "a run that is trained anew is another"

@@ -19,6 +19,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from kdzoo.recipe.load import load
+
 from . import adapters
 from .case import Case
 
@@ -36,6 +38,19 @@ LEFT_OUT = {
     "dist": {"loss_torchdistill": "eps as a floor instead of a summand"},
     "dkd": {"loss_mmrazor": "another library's copy of the same number"},
     "tfkd_self": {"loss_kd_fn": "the same repository's function without the multiplier"},
+}
+
+# Golden name -> (recipe, setting). The file's `weight` is the recipe's: its outputs are of the loss without it.
+WEIGHTS: dict[str, tuple[str, str]] = {
+    "at": ("cifar100/at", "methods.at.weights.at"),
+    "cc": ("cifar100/cc", "methods.cc_neighbors.weights.cc"),
+    "fitnet": ("cifar100/fitnets", "methods.fitnets_joint.weights.hint"),
+    "ft_repdistiller": ("cifar100/ft", "methods.ft_attention.weights.ft"),
+    "nst": ("cifar100/nst", "methods.nst.weights.nst"),
+    "ofd": ("cifar100/ofd", "methods.ofd.weights.ofd"),
+    "pkt": ("cifar100/pkt", "methods.pkt.weights.pkt"),
+    "sp": ("cifar100/sp", "methods.sp.weights.sp"),
+    "vid": ("cifar100/vid", "methods.vid.weights.vid"),
 }
 
 # (float64 rtol of values, of gradients) where the reference itself is no more exact, with the reason.
@@ -62,6 +77,8 @@ def _run(case: Case) -> dict[str, np.ndarray]:
     if case.name not in ADAPTERS:
         pytest.fail(f"no adapter for the golden name {case.name!r}: add one to tests/golden/adapters")
     given = {key: value.detach().double().numpy() for key, value in ADAPTERS[case.name](case).items()}
+    unread = case.hyper.unread - ({"weight"} if case.name in WEIGHTS else set())
+    assert not unread, f"the file's hyper-parameters {sorted(unread)} are not read: the case says nothing about them"
     wanted = {key for key in case.expected if key.split(".", 1)[1] not in LEFT_OUT.get(case.name, ())}
     assert given.keys() == wanted, f"not returned: {wanted - given.keys()}; not in the file: {given.keys() - wanted}"
     return given
@@ -70,6 +87,20 @@ def _run(case: Case) -> dict[str, np.ndarray]:
 def _case(path: Path, dtype: torch.dtype) -> Case:
     torch.manual_seed(0)
     return Case(path, dtype, OUTPUTS.get(path.stem.rpartition("_")[0], ()))
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_a_weight_that_no_output_holds_is_the_recipes(name: str) -> None:
+    recipe, setting = WEIGHTS[name]
+    (path,) = FOLDER.rglob(f"{name}_a.npz")
+    assert load(recipe).get(setting) == Case(path).hyper["weight"]
+
+
+def test_an_adapter_that_reads_nothing_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    (path,) = FOLDER.rglob("catkd_a.npz")
+    monkeypatch.setitem(ADAPTERS, "catkd", lambda case: {key: torch.zeros(()) for key in case.expected})
+    with pytest.raises(AssertionError, match=r"\['normalize', 'resolution'\] are not read"):
+        _run(Case(path))
 
 
 def test_the_cases_are_there() -> None:

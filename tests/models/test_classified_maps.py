@@ -13,10 +13,11 @@ from kdzoo.models.classified import classifier_reads
 from kdzoo.models.torchvision import torchvision
 
 GRAPH = {"dan", "gcn", "gat", "entity_table"}
-REBUILT = {"class_maps", "expanded", "torchvision"}  # they need a base or a name
-VECTORS = {"linear", "mlp"}
+REBUILT = {"class_maps", "expanded", "torchvision", "timm", "separate_heads"}  # they need a base, a body or a name
+TEXTS = {"bert", "hf", "student_from_teacher"}
+VECTORS = {"linear", "mlp", "lenet5"}  # no map is pooled for their classifiers, and they must know the size
 REGISTERED = {point.name: point for point in entry_points(group="kdzoo.models") if point.value.startswith("kdzoo")}
-OWN = sorted(set(REGISTERED) - GRAPH - REBUILT)
+OWN = sorted(set(REGISTERED) - GRAPH - REBUILT - TEXTS)
 CONVOLUTIONAL = sorted(set(OWN) - VECTORS)
 FAMILIES = ["resnet18", "regnet_x_400mf", "shufflenet_v2_x0_5", "mobilenet_v2", "efficientnet_b0"]
 WITHOUT_A_MAP = ["densenet121", "mobilenet_v3_small", "vgg11", "convnext_tiny"]

@@ -24,13 +24,11 @@ THREAD_SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 class Executor(Protocol):
-    """Carries out work; used by one thread.
+    """Carries out work; used by one thread."""
 
-    Attributes:
-        room: how many pieces it takes at a time, a few more than it carries out, so that none of its workers waits.
-    """
-
-    room: int
+    @property
+    def room(self) -> int:
+        """How many pieces it takes at a time, a few more than it carries out, so that none of its workers waits."""
 
     def submit(self, work: Work) -> Future[tuple[Outcome, ...]]: ...
 
@@ -76,8 +74,8 @@ class Pool:
         self.events: SimpleQueue[Event] = context.SimpleQueue()
         self.flag = context.Event()
         own: SimpleQueue[str] = context.SimpleQueue()
-        for number in range(workers if gpus else 0):
-            own.put(gpus[number % len(gpus)])
+        for gpu in dealt(gpus, workers):
+            own.put(gpu)
         given = (self.events, self.flag, threads, [str(path.resolve()) for path in plugins], own if gpus else None)
         self.pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=given)
 
@@ -92,6 +90,25 @@ class Pool:
         if stop:
             self.flag.set()
         self.pool.shutdown(cancel_futures=stop)
+
+
+class Kept:
+    """An executor that goes on after one lot of work for the next; whoever made it closes it."""
+
+    def __init__(self, executor: Executor) -> None:
+        self.executor, self.submit, self.pump = executor, executor.submit, executor.pump
+
+    @property
+    def room(self) -> int:
+        return self.executor.room
+
+    def close(self, *, stop: bool) -> None:
+        self.pump()
+
+
+def dealt(gpus: Sequence[str], workers: int) -> list[str]:
+    """A GPU for each worker, in turn; none where there are none."""
+    return [gpus[number % len(gpus)] for number in range(workers if gpus else 0)]
 
 
 class _Worker:

@@ -29,6 +29,7 @@ class Job:
     Attributes:
         name: unique in a bench; row, seed: what events call it (a teacher has no seed).
         after: names of the jobs that must be done before. identity: of the run, see `run_identity`.
+        bench: the bench's name, for trackers.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Job:
     after: frozenset[str] = frozenset()
     force: bool = False
     identity: str = ""
+    bench: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,21 +99,30 @@ def refused(job: Job, sentence: str) -> Outcome:
 
 def _alone(job: Job, tell: OnEvent, stop: _Stopping) -> Result | Exception:
     from kdzoo.engine.launch import launch
+    from kdzoo.engine.tracking import Called
 
     tell(CellStarted(job.row, job.seed))
     try:
         listener = _Listener(job, tell, stop)
-        return launch(job.recipe, folder=job.folder, force=job.force, listeners=[listener], tell=listener.heard)
+        return launch(
+            job.recipe,
+            folder=job.folder,
+            force=job.force,
+            listeners=[listener],
+            tell=listener.heard,
+            called=Called(job.name, job.bench),
+        )
     except Exception as error:  # a cell's failure is a result; the bench goes on
         return error
 
 
 def _together(work: Work, tell: OnEvent, stop: _Stopping) -> list[Result | Exception]:
     from kdzoo.engine.cohort import Cohort, Member
+    from kdzoo.engine.tracking import Called
 
     listeners = [_Listener(job, tell, stop) for job in work.jobs]
     members = [
-        Member(job.recipe, job.folder, [listener], job.force, listener.heard)
+        Member(job.recipe, job.folder, [listener], job.force, listener.heard, Called(job.name, job.bench))
         for job, listener in zip(work.jobs, listeners, strict=True)
     ]
     left, told = len(members), set[int]()

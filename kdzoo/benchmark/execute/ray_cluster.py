@@ -17,12 +17,16 @@ from typing import Any
 
 from kdzoo.benchmark.execute.events import Event, OnEvent
 from kdzoo.benchmark.execute.job import Outcome, Work, carry_out
-from kdzoo.errors import MissingError, RecipeError
+from kdzoo.errors import MachineFailed, MissingError, RecipeError
+from kdzoo.extras import command
+from kdzoo.registry.entries import IN_PROCESS, LOCAL
 
 LOOK = 1.0
 """Seconds between two looks of a run at whether it should stop."""
 RETRIES = 5
 """How often a piece of work may lose its machine."""
+PATIENCE = 300.0
+"""Seconds that runs get for their checkpoints when a bench is stopped."""
 
 
 class RayCluster:
@@ -31,55 +35,85 @@ class RayCluster:
     Args:
         address: of the cluster's head, as `ray start --head` prints it; None starts one on this machine.
         folder: the bench's folder, which all machines must see.
-        threads: cores for each piece of work. gpu: whether it also needs a GPU.
+        threads: cores for each piece of work. gpu: whether it also takes a GPU, if the cluster has any.
         plugins: files with the user's plugins.
 
     Raises:
-        MissingError: Ray is not installed. RecipeError: no cluster answers there, or a machine does not see the folder.
+        MissingError: Ray is not installed.
+        RecipeError: no cluster answers there, a machine does not see the folder, or a plugin is in no package or file.
     """
 
     def __init__(
         self, tell: OnEvent, *, address: str | None, folder: Path, threads: int, gpu: bool, plugins: Sequence[Path]
     ) -> None:
+        if unsendable := sorted({entry.name for entry in LOCAL if entry.distribution == IN_PROCESS}):
+            raise RecipeError(
+                f"{', '.join(unsendable)}: registered in this process only, so the cluster's machines lack it; put it into a "
+                "file and give that by --plugin, or into a package that all machines have."
+            )
         self.ray = _ray()
-        self.tell, self.threads, self.gpu = tell, threads, gpu
+        self.tell, self.threads = tell, threads
         self.mine = not self.ray.is_initialized()
         if self.mine:
             _connect(self.ray, address)
         try:
+            self.gpu = gpu and self.ray.cluster_resources().get("GPU", 0) > 0
+            self._check_cores()
             self._check_shared(folder)
             here = self.ray.get_runtime_context().get_node_id()
             self.desk = self.ray.remote(_Desk).options(num_cpus=0, scheduling_strategy=self._on(here)).remote()
         except BaseException:
             self._leave()
             raise
-        given = (os.getcwd(), [str(path.resolve()) for path in plugins])
-        self.task = self.ray.remote(_carry_out).options(num_cpus=threads, num_gpus=int(gpu), max_retries=RETRIES)
-        self.given = given
+        self.task = self.ray.remote(_carry_out).options(num_cpus=threads, num_gpus=int(self.gpu), max_retries=RETRIES)
+        self.given = (os.getcwd(), [str(path.resolve()) for path in plugins])
+        self.submitted: list[Any] = []
+
+    @property
+    def slots(self) -> int:
+        """Pieces of work that the cluster carries out at a time; more when machines join, fewer when they are lost."""
+        resources = self.ray.cluster_resources()
+        return max(int(resources.get("GPU", 0) if self.gpu else resources.get("CPU", 0) // self.threads), 1)
 
     @property
     def room(self) -> int:
-        resources = self.ray.cluster_resources()
-        slots = resources.get("GPU", 0) if self.gpu else resources.get("CPU", 0) // self.threads
-        return max(int(slots), 1) + 1
+        return self.slots + 1
 
     def submit(self, work: Work) -> Future[tuple[Outcome, ...]]:
-        future: Future[tuple[Outcome, ...]] = self.task.remote(work, self.desk, *self.given).future()
+        asked = self.task.remote(work, self.desk, *self.given)
+        self.submitted.append(asked)
+        future: Future[tuple[Outcome, ...]] = Future()
+        asked.future().add_done_callback(lambda answered: self._hand_over(answered, future))
         return future
 
     def pump(self) -> None:
-        for event in self.ray.get(self.desk.take.remote()):
+        try:
+            events = self.ray.get(self.desk.take.remote())
+        except self.ray.exceptions.RayError as error:
+            raise MachineFailed(
+                f"the Ray cluster no longer answers ({_said(error)}); finished cells are kept, and the same command goes on "
+                "from here."
+            ) from None
+        for event in events:
             self.tell(event)
 
     def close(self, *, stop: bool) -> None:
-        with contextlib.suppress(self.ray.exceptions.RayError):
+        with contextlib.suppress(self.ray.exceptions.RayError, MachineFailed):
             if stop:
                 self.ray.get(self.desk.stop.remote())
-                while self.ray.get(self.desk.busy.remote()):
-                    time.sleep(LOOK / 10)
+                self.ray.wait(self.submitted, num_returns=len(self.submitted), timeout=PATIENCE)
             self.pump()
             self.ray.kill(self.desk)
         self._leave()
+
+    def _hand_over(self, answered: Future[tuple[Outcome, ...]], future: Future[tuple[Outcome, ...]]) -> None:
+        error = answered.exception()
+        if isinstance(error, self.ray.exceptions.RayError):
+            error = MachineFailed(f"Ray could not carry it out ({_said(error)}); the same command tries it again.")
+        if error is None:
+            future.set_result(answered.result())
+        else:
+            future.set_exception(error)
 
     def _leave(self) -> None:
         if self.mine:
@@ -90,12 +124,25 @@ class RayCluster:
 
         return NodeAffinitySchedulingStrategy(node_id=node, soft=False)
 
+    def _check_cores(self) -> None:
+        """Refuse what would wait forever."""
+        most = max((node["Resources"].get("CPU", 0) for node in self._nodes()), default=0)
+        if most < self.threads:
+            raise RecipeError(
+                f"a run takes runtime.threads={self.threads} cores, but no machine of the Ray cluster has more than {most:g}; "
+                "set fewer threads."
+            )
+
+    def _nodes(self) -> list[dict[str, Any]]:
+        """The machines that carry out work."""
+        return [node for node in self.ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+
     def _check_shared(self, folder: Path) -> None:
         """Let every machine look for a file that was written just now."""
         token = folder.resolve() / f".shared.{uuid.uuid4().hex}"
         token.write_text("")
         try:
-            nodes = [node for node in self.ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+            nodes = self._nodes()
             sees = self.ray.remote(_sees)
             asked = [sees.options(num_cpus=0, scheduling_strategy=self._on(n["NodeID"])).remote(str(token)) for n in nodes]
             blind = [n["NodeManagerAddress"] for n, seen in zip(nodes, self.ray.get(asked), strict=True) if not seen]
@@ -112,19 +159,23 @@ def _ray() -> Any:
     try:
         import ray
     except ImportError:
-        raise MissingError("--executor ray needs Ray, which is not installed. Run: pip install 'kdzoo[ray]'") from None
+        raise MissingError(f"--executor ray needs Ray, which is not installed. Run: {command('ray')}") from None
     return ray
 
 
+def _said(error: BaseException) -> str:
+    """What a library says, in one line."""
+    return " ".join(str(error).split())[:200].rstrip(".")
+
+
 def _connect(ray: Any, address: str | None) -> None:
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or Ray warns that it hides GPUs nobody asked for
     local = {} if address else {"include_dashboard": False}
     try:
         ray.init(address=address, log_to_driver=False, logging_level="error", **local)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        said = " ".join(str(error).split())[:200].rstrip(".")
         raise RecipeError(
-            f"no Ray cluster answers at {address or 'this machine'} ({said}). Start one by `ray start --head`, which "
+            f"no Ray cluster answers at {address or 'this machine'} ({_said(error)}). Start one by `ray start --head`, which "
             "prints its address, or leave --address out to start one on this machine."
         ) from None
 
@@ -134,7 +185,6 @@ class _Desk:
 
     def __init__(self) -> None:
         self.events: list[Event] = []
-        self.running: set[str] = set()
         self.stopping = False
 
     def tell(self, event: Event) -> None:
@@ -149,15 +199,6 @@ class _Desk:
 
     def stopped(self) -> bool:
         return self.stopping
-
-    def begin(self, who: str) -> None:
-        self.running.add(who)
-
-    def end(self, who: str) -> None:
-        self.running.discard(who)
-
-    def busy(self) -> bool:
-        return bool(self.running)
 
 
 def _sees(path: str) -> bool:
@@ -180,9 +221,4 @@ def _carry_out(work: Work, desk: Any, folder: str, plugins: Sequence[str]) -> tu
             said, looked = ray.get(desk.stopped.remote()), time.monotonic()
         return said
 
-    who = uuid.uuid4().hex
-    ray.get(desk.begin.remote(who))
-    try:
-        return carry_out(work, desk.tell.remote, stopping)
-    finally:
-        ray.get(desk.end.remote(who))
+    return carry_out(work, desk.tell.remote, stopping)

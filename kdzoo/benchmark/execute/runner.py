@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kdzoo import registry, signals
+from kdzoo import registry
 from kdzoo.benchmark.execute.events import BenchStarted, Event, OnEvent, Said
 from kdzoo.benchmark.execute.executor import Executor, Inline, Pool
 from kdzoo.benchmark.execute.failure import forget
+from kdzoo.benchmark.execute.ray_cluster import RayCluster
 from kdzoo.benchmark.execute.scheduler import carry_out_all, tell_end
+from kdzoo.benchmark.execute.stopping import stopping
 from kdzoo.benchmark.execute.workers import default_workers
 from kdzoo.benchmark.report.leaderboard import Leaderboard
 from kdzoo.benchmark.report.page import write_report
 from kdzoo.benchmark.report.records import read_records
 from kdzoo.benchmark.report.samples import save_samples
-from kdzoo.errors import Interrupted, RecipeError
+from kdzoo.errors import Interrupted, RecipeError, did_you_mean
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from kdzoo.benchmark.plan.bench_plan import BenchPlan
+    from kdzoo.given import Data, Setting
+
+POOL, RAY = "pool", "ray"
 
 
 def bench(
@@ -36,6 +42,11 @@ def bench(
     methods: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
     plugins: Sequence[str | Path] = (),
+    student: Setting | nn.Module | None = None,
+    teacher: Setting | nn.Module | None = None,
+    data: Data | None = None,
+    executor: str = POOL,
+    address: str | None = None,
     on_event: OnEvent | None = None,
 ) -> Leaderboard:
     """Train every cell of a bench recipe that is not finished yet, and report on all.
@@ -44,13 +55,18 @@ def bench(
         recipe, overrides: as for a run; the recipe has a section `bench` (see `section.Section`).
         out: the folder that gets `<name of the bench>/` and `teachers/`; default `runtime.out`.
         workers: processes. With 1 all is done in this process; default: one a core or one a GPU, but 1 for plugins that were
-            registered in this process. A script that calls this with several workers needs `if __name__ == "__main__":`.
+            registered in this process, and always 1 with modules or tensors of your own. A script that calls this with several
+            workers needs `if __name__ == "__main__":`.
         force: train everything again, teachers included.
         retry: try again what failed before. Without it a failed cell stays as it is, unless the machine was at fault.
         cohort: the most runs that share one pass over the data and the teacher; default `bench.cohort`, 1 for none.
         methods: only these rows (and the baseline, and the student alone).
         seeds: instead of the recipe's.
         plugins: Python files whose plugins the rows use.
+        student, teacher, data: of every row that names none of its own, as for `kdzoo.run`: what a recipe would say, or
+            modules, tensors and data sets of your own. A teacher's module is used frozen, as it is: train it first.
+        executor: 'pool' for processes on this machine, 'ray' for the machines of a Ray cluster, which all see `out`.
+        address: of the Ray cluster; default: one on this machine.
         on_event: called, in this process, with what happens (see `events`).
 
     Returns:
@@ -63,22 +79,37 @@ def bench(
     """
     from kdzoo.benchmark.plan.bench_plan import make_plan  # torch comes with it
     from kdzoo.benchmark.plan.cohorts import gathered
+    from kdzoo.given import sections_of
+    from kdzoo.recipe.values import holds_object
 
     tell = _once(on_event or (lambda event: None))
     for path in plugins:
         registry.load_file(path)
     if workers is not None and workers < 1:
         raise RecipeError(f"workers must be at least 1, got {workers}; leave it out for one a core.")
+    if executor not in (POOL, RAY):
+        raise RecipeError(f"there is no executor {executor!r}; {did_you_mean(executor, (POOL, RAY))}")
+    if executor == POOL and address is not None:
+        raise RecipeError(f"address {address!r} is that of a Ray cluster; give executor 'ray' with it.")
+    if executor == RAY and workers is not None:
+        raise RecipeError("a Ray cluster has a worker for each GPU, or for its cores: leave workers out.")
     if cohort is not None and cohort < 1:
         raise RecipeError(f"cohort must be at least 1, got {cohort}; leave it out for as many as memory allows.")
-    plan = make_plan(recipe, overrides, out=out, methods=methods, seeds=seeds, force=force, retry=retry)
+    sections = sections_of(student=student, teacher=teacher, data=data)
+    if any(map(holds_object, sections.values())):
+        if executor == RAY:
+            raise RecipeError("modules and tensors of this process are on no other machine: leave executor 'ray' out.")
+        workers = 1
+    plan = make_plan(recipe, overrides, out=out, methods=methods, seeds=seeds, force=force, retry=retry, sections=sections)
     with plan.held(lambda sentence: tell(Said(sentence))):
         plan.save()
         todo = [job for job in plan.jobs if job.name not in plan.finished]
         gpus = plan.gpus
-        workers = workers or default_workers(threads=plan.threads, on_gpu=plan.on_gpu, gpus=len(gpus))
-        work = gathered(todo, workers=workers, most=cohort or plan.grid.cohort)
-        workers = min(workers, max(len(work), 1))
+        cluster = _cluster(plan, address, plugins, tell) if executor == RAY and todo else None
+        here = workers or default_workers(threads=plan.threads, on_gpu=plan.on_gpu, gpus=len(gpus))
+        slots = cluster.slots if cluster else here
+        work = gathered(todo, workers=slots, most=cohort or plan.grid.cohort)
+        workers = min(slots, max(len(work), 1))
         cells, failed = len(plan.grid.cells), sum(outcome.error is not None for outcome in plan.finished.values())
         before = cells - sum(job.seed is not None for job in todo) - failed
         tell(BenchStarted(plan.folder, cells, before, workers, failed))
@@ -89,10 +120,9 @@ def bench(
                 tell_end(job, plan.finished[job.name], tell, again=True)
         for job in todo:
             forget(job.folder)
-        with _signals() as stopped:
+        with stopping() as stopped:
             try:
-                executor = Inline(tell, stopped) if workers == 1 else _pool(plan, workers, plugins, tell, gpus)
-                carry_out_all(work, executor, tell, stopped)
+                carry_out_all(work, cluster or _local(plan, workers, plugins, tell, gpus, stopped), tell, stopped)
             finally:
                 board = _report(plan, pictures=not stopped.is_set())
     if stopped.is_set():
@@ -127,17 +157,23 @@ def _others(plan: BenchPlan) -> str:
 def _report(plan: BenchPlan, *, pictures: bool) -> Leaderboard:
     records = read_records(plan.folder)
     if pictures and records.done:
-        save_samples(records, plan.jobs[-1].recipe.settings)
+        save_samples(records, {job.folder: job.recipe.settings for job in plan.jobs})
     return write_report(plan.folder)
 
 
-def _pool(plan: BenchPlan, workers: int, plugins: Sequence[str | Path], tell: OnEvent, gpus: Sequence[str]) -> Executor:
+def _local(
+    plan: BenchPlan,
+    workers: int,
+    plugins: Sequence[str | Path],
+    tell: OnEvent,
+    gpus: Sequence[str],
+    stopped: threading.Event,
+) -> Executor:
+    if workers == 1:
+        return Inline(tell, stopped)
     return Pool(tell, workers=workers, threads=plan.threads, plugins=[Path(path) for path in plugins], gpus=gpus)
 
 
-@contextmanager
-def _signals() -> Iterator[threading.Event]:
-    """An event that the first SIGINT or SIGTERM sets; a second one ends this process, and its workers with it."""
-    stopped = threading.Event()
-    with signals.listening(lambda _: stopped.set(), again=signals.leave_at_once):
-        yield stopped
+def _cluster(plan: BenchPlan, address: str | None, plugins: Sequence[str | Path], tell: OnEvent) -> RayCluster:
+    paths = [Path(path) for path in plugins]
+    return RayCluster(tell, address=address, folder=plan.folder, threads=plan.threads, gpu=plan.may_use_gpu, plugins=paths)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from kdzoo.benchmark.execute.events import CellDone, CellFailed, OnEvent, TeacherDone
 from kdzoo.benchmark.execute.executor import Executor
 from kdzoo.benchmark.execute.job import Job, Outcome, Work, refused
-from kdzoo.errors import RunFailed
+from kdzoo.errors import KdzooError, RunFailed
 
 TICK = 0.2
 """Seconds between two looks at the workers' events."""
@@ -78,6 +78,8 @@ def _outcomes(future: Future[tuple[Outcome, ...]], work: Work) -> tuple[Outcome,
         outcomes = future.result()
     except BrokenProcessPool:
         raise
+    except KdzooError as error:
+        outcomes = tuple(refused(job, str(error)) for job in work.jobs)
     except Exception as error:  # the work could not be sent to the process
         sentence = f"it could not be sent to a worker process ({error}); use workers=1."
         outcomes = tuple(refused(job, sentence) for job in work.jobs)

@@ -15,6 +15,7 @@ from kdzoo.benchmark.execute.job import Job, Outcome
 from kdzoo.benchmark.execute.workers import visible_gpus
 from kdzoo.benchmark.plan.grid import Cell, Grid, expand, slug
 from kdzoo.benchmark.report.records import FORMAT, PLAN
+from kdzoo.benchmark.tune.found import shown
 from kdzoo.engine.assemble import device_of
 from kdzoo.engine.files import clear_leftovers, locked, read_json, write_json, writing
 from kdzoo.engine.launch import finished
@@ -49,6 +50,11 @@ class BenchPlan:
         return any(device_of(job.recipe.settings["runtime"]["device"]).type == "cuda" for job in self.jobs)
 
     @property
+    def may_use_gpu(self) -> bool:
+        """Whether a run would take a GPU where there is one, be it on another machine."""
+        return any(str(job.recipe.settings["runtime"]["device"]).startswith(("auto", "cuda")) for job in self.jobs)
+
+    @property
     def gpus(self) -> list[str]:
         """The GPUs to deal out to workers; none where a recipe names its own, or a run goes to the CPU."""
         devices = {str(job.recipe.settings["runtime"]["device"]) for job in self.jobs}
@@ -73,6 +79,26 @@ class BenchPlan:
             self.folder / PLAN,
             self.described() | {"declared": self._declared(declared_before(self.folder, self.grid.baseline))},
         )
+
+    def _row(self, cell: Cell) -> dict[str, Any]:
+        settings, tuned = cell.recipe.settings, shown(self.grid.tuned.get(cell.label))
+        student = settings["student"]
+        budget = {
+            "train.epochs": settings["train"]["epochs"],
+            "train.batch_size": settings["train"]["batch_size"],
+            "student": student["use"] if isinstance(student, Mapping) else type(student).__name__,
+        }
+        if self.grid.tuned:
+            budget["trials of tuning"] = tuned["trials"] if tuned else 0
+        return {
+            "row": cell.row,
+            "label": cell.label,
+            "point": dict(cell.point),
+            "published": self.grid.published.get(cell.label),
+            "unpackaged": unpackaged_plugins(settings),
+            "budget": budget,
+            "tuned": tuned,
+        }
 
     def _declared(self, before: Mapping[str, bool]) -> dict[str, bool]:
         """Row -> whether its comparison was declared before any of its cells was finished."""
@@ -99,7 +125,7 @@ class BenchPlan:
             "without": list(grid.without),
             "varied": _varied(grid.cells),
             "notes": list(grid.notes),
-            "rows": [_row(cell, grid.published.get(cell.label)) for cell in reversed(first.values())],
+            "rows": [self._row(cell) for cell in reversed(first.values())],
             "cells": [
                 {"row": job.row, "seed": job.seed, "identity": self.identities[name], "folder": _inside(job, self.folder)}
                 for name, job in cells.items()
@@ -121,14 +147,19 @@ def make_plan(
     seeds: Sequence[int] | None = None,
     force: bool = False,
     retry: bool = False,
+    values: Mapping[str, Mapping[str, Any]] | None = None,
+    inside: str = "",
+    sections: Mapping[str, Any] | None = None,
 ) -> BenchPlan:
     """Load and check all cells, and find out which are done, or failed before and are not to be tried again (`retry`).
 
+    Args: values, sections: see `expand`. inside: the folder within the bench's.
+
     Raises what `expand` raises, RecipeError for two cells that are the same run, and MissingError for absent data.
     """
-    grid = expand(recipe, overrides, methods=methods, seeds=seeds)
+    grid = expand(recipe, overrides, methods=methods, seeds=seeds, values=values, sections=sections)
     root = Path(out) if out is not None else Path(grid.cells[0].recipe.settings["runtime"]["out"])
-    folder = root / slug(grid.name)
+    folder = root / slug(grid.name) / inside
     teachers: dict[str, Job] = {}
     identities: dict[str, str] = {}
     cells = []
@@ -137,7 +168,7 @@ def make_plan(
         after = _teachers(own.settings, teachers, identities, force=force)
         name, identity = f"{cell.row}, seed {cell.seed}", identify(own.settings)
         place = folder / f"{cell.folder}-{identity}"  # results of other settings stay beside it
-        cells.append(Job(name, cell.row, cell.seed, own, place, after, force, identity))
+        cells.append(Job(name, cell.row, cell.seed, own, place, after, force, identity, grid.name))
         identities[name] = identity
     _check_distinct(cells)
     jobs = [*teachers.values(), *cells]
@@ -198,23 +229,6 @@ def _teachers(settings: Mapping[str, Any], jobs: dict[str, Job], identities: dic
 
 def _job_name(teacher: TeacherRecipe) -> str:
     return f"teacher {teacher.folder.name}"
-
-
-def _row(cell: Cell, published: str | None) -> dict[str, Any]:
-    settings = cell.recipe.settings
-    student = settings["student"]
-    return {
-        "row": cell.row,
-        "label": cell.label,
-        "point": dict(cell.point),
-        "published": published,
-        "unpackaged": unpackaged_plugins(settings),
-        "budget": {
-            "train.epochs": settings["train"]["epochs"],
-            "train.batch_size": settings["train"]["batch_size"],
-            "student": student["use"] if isinstance(student, Mapping) else type(student).__name__,
-        },
-    }
 
 
 def _inside(job: Job, folder: Path) -> str:

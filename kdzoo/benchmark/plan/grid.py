@@ -8,7 +8,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from kdzoo.benchmark.plan import controls
 from kdzoo.benchmark.plan.rows import BARE_STUDENT, PUBLISHED, changed, is_alone
 from kdzoo.benchmark.plan.section import NAME, Section, read_section
 from kdzoo.benchmark.report.published import chosen
+from kdzoo.benchmark.tune.found import chosen_values, read_found
+from kdzoo.benchmark.tune.plan import Tuning, check_rows
 from kdzoo.engine.components import make
 from kdzoo.errors import KdzooError, RecipeError, did_you_mean
 from kdzoo.recipe.find import OWN
@@ -26,6 +28,7 @@ from kdzoo.recipe.overrides import apply
 from kdzoo.recipe.read import read
 
 ALONE = "student alone"
+PARTS = ("methods", "teachers", "learners")
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class Grid:
         published: label -> the name of the row's number in the table of published ones.
         declared: rows whose comparison with the baseline was named. resolve: a difference worth seeing.
         without: controls that are not among the rows.
+        tuning: the search that the recipe describes. tuned: row -> what a search found for it.
     """
 
     name: str
@@ -80,6 +84,8 @@ class Grid:
     declared: Sequence[str] = ()
     resolve: float | None = None
     without: Sequence[str] = ()
+    tuning: Tuning | None = None
+    tuned: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def expand(
@@ -88,17 +94,23 @@ def expand(
     *,
     methods: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
+    sections: Mapping[str, Any] | None = None,
+    values: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Grid:
     """All cells of a bench recipe, checked.
 
     Args:
         methods: only these rows (and the baseline, and the student alone).
         seeds: instead of the recipe's.
+        sections: laid over the recipe, whose rows are laid over them (what is given in Python).
+        values: label of a row -> path -> value, of a trial; default: what `bench.tuned` found.
 
     Raises:
         RecipeError, CapabilityError, PluginError: with the path in the recipe; of a row it starts with `bench.methods.<row>`.
     """
     layers = read(recipe, folder=Path.cwd())
+    if sections:
+        layers = changed(layers, sections, Origin("the arguments of kdzoo.bench", Path.cwd()))
     apply(layers, overrides)
     source = "the given mapping" if isinstance(recipe, Mapping) else str(recipe)
     text = Recipe(layers.tree, source).yaml()
@@ -111,14 +123,19 @@ def expand(
     own = {label: (section.methods.get(label) or {}).get(PUBLISHED) for label in rows}
     numbers = chosen(own, section.published)
     declared = [_known(label, rows, "bench.declared") for label in section.declared]
+    tuned = read_found(section.tuned) if section.tuned is not None and values is None else {}
+    if values is None:
+        values = {label: chosen_values(own) for label, own in tuned.items()}
+    if section.tuning is not None:
+        check_rows(section.tuning, list(rows), alone)
     cells = [
-        Cell(label, point, seed, _loaded(row, label, point | {"seed": seed}))
+        Cell(label, point, seed, _loaded(row, label, {**values.get(label, {}), **point, "seed": seed}))
         for seed in section.seeds
         for point in points
         for label, row in rows.items()
         if label in wanted and seed in section.seeds_of(label)
     ]
-    again = not isinstance(recipe, Mapping) and methods is None and seeds is None
+    again = not isinstance(recipe, Mapping) and not sections and methods is None and seeds is None
     command = shlex.join(["kdzoo", "bench", source, *overrides]) if again else ""
     name, description = (str(layers.tree.get(key) or default) for key, default in (("name", "bench"), ("description", "")))
     return Grid(
@@ -136,6 +153,8 @@ def expand(
         declared=declared,
         resolve=section.resolve,
         without=[label for label in controls.known() if label not in rows],
+        tuning=section.tuning,
+        tuned=tuned,
     )
 
 
@@ -181,10 +200,23 @@ def _loaded(row: Layers, label: str, values: Mapping[str, Any]) -> Recipe:
     own = row.copy()
     with _named(label):
         for key, value in values.items():
+            _check_part(row, key)
             own.put(key, value, Origin(NAME, Path.cwd()))
         recipe = resolved(own, f"bench.methods.{label}")
         make(recipe.settings)
     return recipe
+
+
+def _check_part(row: Layers, path: str) -> None:
+    """Refuse a path into a method, teacher or the like that the row does not have: setting it would add one."""
+    section, _, rest = path.partition(".")
+    known = row.tree.get(section)
+    name = rest.partition(".")[0]
+    if section in PARTS and name and not (isinstance(known, Mapping) and name in known):
+        raise RecipeError(
+            f"there is no {path}, for it has no {section}.{name}; {did_you_mean(name, known or ())} A grid or a search changes "
+            "what a row has; give a row of its own to what only some have."
+        )
 
 
 @contextmanager

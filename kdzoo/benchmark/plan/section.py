@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kdzoo.benchmark.plan.rows import SEEDS
+from kdzoo.benchmark.tune.plan import Tuning, tuning_of
 from kdzoo.errors import RecipeError
 from kdzoo.ranges import above
 from kdzoo.recipe.layers import Layers
@@ -33,6 +34,7 @@ class Section:
         declared: rows whose comparison with the baseline is what the bench is for; it counts as declared beforehand if none of
             their cells was finished when this was first said.
         controls: rows to have besides (see `controls`), by label; `[all]` takes all of them.
+        tune: `trials`, `seed` and `space` of a search (see `kdzoo.benchmark.tune`). tuned: the file that one wrote.
         resolve: a difference worth seeing, in the metric's unit; None takes 0.2 of percents and 0.002 of fractions.
     """
 
@@ -47,8 +49,12 @@ class Section:
     declared: Sequence[str] = ()
     controls: Sequence[str] = ()
     resolve: float | None = None
+    tune: Mapping[str, Any] | None = None
+    tuned: str | None = None
 
     def __post_init__(self) -> None:
+        if self.tune is not None:
+            tuning_of(self.tune)
         above(0, resolve=self.resolve)
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds must name at least one seed, and each of them once, got {list(self.seeds)}")
@@ -68,6 +74,10 @@ class Section:
     def seeds_of(self, label: str) -> Sequence[int]:
         """A row's seeds: the bench's, or as many of them, from the first on, as the row says."""
         return self.seeds[: (self.methods.get(label) or {}).get(SEEDS)]
+
+    @property
+    def tuning(self) -> Tuning | None:
+        return None if self.tune is None else tuning_of(self.tune)
 
 
 def read_section(layers: Layers, source: str, seeds: Sequence[int] | None = None) -> Section:

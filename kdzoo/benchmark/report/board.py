@@ -38,6 +38,7 @@ class Row:
         guessing: no seed is a tenth better than chance.
         of: the only row with this teacher, where others have others.
         unpackaged: plugins of this row that are in no installed package.
+        tuned: `trials`, how many of them `failed`, `space` and chosen `values` of a search on validation; None without one.
     """
 
     label: str
@@ -62,6 +63,7 @@ class Row:
     of: str | None = None
     unpackaged: Sequence[str] = ()
     guessing: bool = False
+    tuned: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

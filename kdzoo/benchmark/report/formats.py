@@ -85,6 +85,7 @@ def sections(board: Board) -> dict[str, list[str]]:
         "Not an equal comparison": list(board.warnings),
         "Methods in no installed package": unpackaged,
         "Published numbers": published,
+        "Tuned on validation": [f"{row.label}: {_search(row.tuned)}" for row in board.rows if row.tuned],
         "Notes": list(board.notes),
         "Controls that are not among the rows": offered if board.without else [],
     }
@@ -148,6 +149,12 @@ def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
 def _literal(value: Any) -> Any:
     """A text that a spreadsheet would take for a formula, as a text."""
     return f"'{value}" if isinstance(value, str) and value.lstrip()[:1] in FORMULA else value
+
+
+def _search(tuned: Mapping[str, Any]) -> str:
+    failed = f" ({tuned['failed']} failed)" if tuned["failed"] else ""
+    chosen = ((path, space, tuned["values"][path]) for path, space in tuned["space"].items())
+    return f"{tuned['trials']} trials{failed}; " + "; ".join(f"{path}={value}, of {space}" for path, space, value in chosen)
 
 
 def _others(count: int) -> str:

@@ -24,7 +24,7 @@ def leaderboard_of(folders: Sequence[str | Path], out: str | Path, *, baseline: 
 
     Args: baseline: the row that the others are compared with; default the first folder's.
 
-    Raises RecipeError for a folder that is no bench's, for rows that contradict each other, and for results of another protocol.
+    Raises RecipeError: a folder that is no bench's, rows that contradict each other, results of another protocol.
     """
     places = list(dict.fromkeys(Path(folder) for folder in folders))
     out = Path(out)

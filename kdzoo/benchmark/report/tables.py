@@ -78,6 +78,8 @@ def leaders(board: Board) -> Table:
         columns[name] = partial(_further, name=name, places=_places(board, name))
     if any(row.published for row in board.rows):
         columns["published"] = lambda row: as_text(row.published, row.last, board.metric)
+    if any(row.tuned for row in board.rows):
+        columns["trials"] = lambda row: NONE if row.tuned is None else f"{row.tuned['trials']}"
     columns["parameters"] = lambda row: "" if row.parameters is None else f"{row.parameters:,}"
     columns["seconds"] = lambda row: "" if row.seconds is None else f"{row.seconds:.1f}"
     return _table("Leaderboard", board.rows, columns, EXPLAINED.format(metric=board.metric, baseline=board.baseline))
@@ -121,7 +123,8 @@ def _comparison(row: Row, which: str) -> Comparison | None:
 
 def _answers(board: Board) -> Table | None:
     rows = [row for row in board.rows if row.last.n]
-    metrics = list(dict.fromkeys(name for row in rows for name in row.also if row.also[name].n))
+    measured = dict.fromkeys(name for row in rows for name in row.also if row.also[name].n)
+    metrics = [name for name in measured if name in board.also or "." not in name]  # `violations.<rule>` is a detail
     teachers = list(dict.fromkeys(name for row in rows for name in row.fidelity))
     if not rows:
         return None
@@ -146,6 +149,8 @@ def _answers(board: Board) -> Table | None:
         "wrong thing; KL: of the teacher's answer from the row's, in nats. They say how faithful a row is, which is "
         "not how good."
     )
+    if len(measured) > len(metrics):
+        note += f" {len(measured) - len(metrics)} further metrics are in results.json; bench.also gives one a column."
     return _table("Answers", rows, columns, note)
 
 

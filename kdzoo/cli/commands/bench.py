@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_recipe(parser)
-    parser.add_argument("--methods", type=_names, metavar="A,B", help="only these rows (and the baseline)")
+    parser.add_argument("--methods", type=names, metavar="A,B", help="only these rows (and the baseline)")
     parser.add_argument("--seeds", type=_seeds, metavar="N|A,B", help="a number of seeds, or the seeds themselves")
     parser.add_argument("--workers", type=int, metavar="N", help="processes; default one a core, or one a GPU")
     parser.add_argument("--cohort", type=int, metavar="N", help="most runs on one pass over the data; 1 trains each by itself")
+    parser.add_argument("--executor", choices=["pool", "ray"], default="pool", help="processes here, or a Ray cluster")
+    parser.add_argument("--address", metavar="HOST:PORT", help="the Ray cluster; default one on this machine")
     parser.add_argument("--out", metavar="DIR", help="where the bench's folder goes; default runtime.out")
     parser.add_argument("--force", action="store_true", help="train everything again")
     parser.add_argument("--retry", action="store_true", help="try again what failed before")
@@ -44,6 +46,8 @@ def run(args: argparse.Namespace) -> int:
             methods=args.methods,
             seeds=args.seeds,
             plugins=args.plugin,
+            executor=args.executor,
+            address=args.address,
             on_event=heard,
         )
     show_board(board, as_json=args.json)
@@ -67,13 +71,14 @@ def show_board(board: Leaderboard, *, as_json: bool) -> None:
     say(f"\nreport: {Path(board.folder) / 'report.html'}")
 
 
-def _names(text: str) -> list[str]:
+def names(text: str) -> list[str]:
+    """Labels from `A,B`."""
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _seeds(text: str) -> list[int]:
     """`3` are the seeds 0, 1, 2; `0,5` are themselves, and so is `5,`."""
     try:
-        return [int(seed) for seed in _names(text)] if "," in text else list(range(int(text)))
+        return [int(seed) for seed in names(text)] if "," in text else list(range(int(text)))
     except ValueError:
         raise argparse.ArgumentTypeError(f"expected how many (3) or which ones (0,1,2), got '{text}'") from None

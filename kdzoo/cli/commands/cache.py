@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from kdzoo.cli.arguments import add_json, add_plugins, load_plugins
-from kdzoo.terminal.console import say, show_json, show_table
+from kdzoo.terminal.console import loading, say, show_json, show_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    loading(args.recipe)
     load_plugins(args)
     rows = _listed(Path(args.out) / "cache") if args.recipe is None else _filled(args.recipe, args.overrides)
     if args.json:
@@ -50,7 +51,7 @@ def _filled(recipe: str, overrides: list[str]) -> list[dict[str, Any]]:
             continue
         say(f"Asking teacher {name!r} about {assembled.task.pool()} samples.")
         fill(assembled)
-        store = teacher.store(assembled)
+        store = cast("Any", teacher).store(assembled)
         asked.append(_row(name, store.folder, store.card(), store.size()))
     if not asked:
         raise CapabilityError(f"{recipe} has no teacher that keeps its answers; set teacher.use=cached.")

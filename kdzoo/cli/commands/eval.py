@@ -1,13 +1,16 @@
-"""Evaluate a run's deployed student, or an exported one, on test again, and compare with what the run said."""
+"""Evaluate a run's deployed student, or an exported one, on test again, and compare with what the run said.
+
+It also says what is otherwise than in the run: versions, machine, processes, plugin files, teachers, data.
+"""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
 from pathlib import Path
 
 from kdzoo.cli.arguments import add_json, add_plugins, load_plugins
-from kdzoo.terminal.console import loading, say, show_json, show_table, warn
+from kdzoo.cli.sameness import compare
+from kdzoo.terminal.console import loading, show_json, show_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     loading(f"torch, {args.model} and its data")
-    from kdzoo.export import deployed, evaluated
+    from kdzoo.export import deployed, differences, evaluated
 
     load_plugins(args)
     model = deployed(Path(args.model), recipe=args.recipe)
@@ -29,13 +32,5 @@ def run(args: argparse.Namespace) -> int:
     else:
         show_table(("metric", "test"), [(name, f"{value:.4g}") for name, value in metrics.items()])
     if model.test is not None:
-        _compare(metrics, model.test)
+        compare(metrics, model.test, differences(model))
     return 0
-
-
-def _compare(metrics: Mapping[str, float], said: Mapping[str, float]) -> None:
-    other = [f"{name} {value!r} instead of {said[name]!r}" for name, value in metrics.items() if said.get(name) != value]
-    if other:
-        warn(f"this is not exactly what the run said: {', '.join(other)} (another device, version or file format).")
-    else:
-        say("exactly what the run said.")

@@ -1,12 +1,17 @@
-"""Train a recipe; a run that was interrupted goes on, one that is finished is not repeated."""
+"""Train a recipe; a run that was interrupted goes on, one that is finished is not repeated.
+
+A run folder in the recipe's place is that run: the rest of it, or, if it is finished, the same once more in `again` within it.
+"""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdzoo.cli.arguments import add_json, add_recipe, load_plugins
+from kdzoo.cli.sameness import compare
 from kdzoo.terminal.console import loading, main_process, show_json, show_table
 
 if TYPE_CHECKING:
@@ -24,13 +29,36 @@ def run(args: argparse.Namespace) -> int:
     if not args.quiet:
         loading(f"torch and the recipe {args.recipe}")
     from kdzoo.api import train
+    from kdzoo.engine import again
     from kdzoo.recipe.load import load
 
     load_plugins(args)
-    result = train(load(args.recipe, args.overrides), force=args.force, progress=not args.quiet)
+    before = Path(args.recipe) if again.is_run_folder(args.recipe) else None
+    recipe = load(again.recipe_of(before) if before else args.recipe, args.overrides)
+    place = again.place_of(before, recipe, force=args.force) if before and not args.overrides else None
+    result = train(recipe, folder=place, force=args.force, progress=not args.quiet)
     if main_process():
         show_result(result, as_json=args.json)
+        if before and place == before / again.AGAIN:
+            _compare(result, before)
     return 0
+
+
+def _compare(result: Result, before: Path) -> None:
+    """Whether a repetition ended as the run did."""
+    from kdzoo.engine.assemble import device_of
+    from kdzoo.engine.files import read_json
+    from kdzoo.engine.provenance import Made
+    from kdzoo.recipe.load import load
+
+    settings = load(before / "recipe.yaml").settings
+    said = (read_json(before / "result.json") or {}).get("test", {}).get("last", {})
+    if said:
+        compare(
+            result.values["test"]["last"],
+            said,
+            Made.read(before).differences(settings, device_of(settings["runtime"]["device"])),
+        )
 
 
 def show_result(result: Result, *, as_json: bool) -> None:

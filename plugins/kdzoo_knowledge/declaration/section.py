@@ -116,6 +116,11 @@ def _classes(spec: Any, labels: Mapping[str, int], where: str) -> dict[str, list
     )
 
 
+def _several(value: Any) -> bool:
+    """Whether it is a list of two or more."""
+    return isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 1
+
+
 def _listed(own: Any) -> Sequence[Any]:
     return own if isinstance(own, Sequence) and not isinstance(own, str) else [own]
 
@@ -168,7 +173,7 @@ def _is_a(child: str, parent: str, vocabulary: Vocabulary, covered: Covered, whe
 def _exclusive(section: KnowledgeSection, vocabulary: Vocabulary) -> Iterator[Rule]:
     for number, names in enumerate(section.exclusive):
         where = f"{WHERE}.exclusive[{number}]"
-        if not isinstance(names, Sequence) or isinstance(names, str) or len(names) < 2:
+        if not _several(names):
             raise RecipeError(f"{where} is {names!r}; expected a list of two or more classes.")
         yield exclusive(f"exclusive({', '.join(map(str, names))})", [_atom(str(name), vocabulary, where) for name in names])
 
@@ -176,7 +181,9 @@ def _exclusive(section: KnowledgeSection, vocabulary: Vocabulary) -> Iterator[Ru
 def _sums(section: KnowledgeSection, vocabulary: Vocabulary) -> Iterator[Rule]:
     for number, item in enumerate(section.sums):
         where = f"{WHERE}.sums[{number}]"
-        if not isinstance(item, Mapping) or not all(isinstance(parts, Sequence) and len(parts) > 1 for parts in item.values()):
+        if not isinstance(item, Mapping) or not all(
+            isinstance(parts, list | tuple) and len(parts) > 1 for parts in item.values()
+        ):
             raise RecipeError(
                 f"{where} is {item!r}; expected {{whole: [part, part]}}, as in `- total: [first.digit, second.digit]`."
             )

@@ -1,8 +1,9 @@
-"""Integer programs by SciPy's `milp` (HiGHS), many at once: the samples of a batch are the blocks of one program."""
+"""Integer programs by SciPy's `milp` (HiGHS), many at once: 64 samples are the blocks of one program."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,8 @@ from kdzoo_knowledge.inference.linear import Program
 
 BLOCK = 64
 """Samples that are solved together: what is lost at once when the time is up."""
+Solve = Callable[[Program, np.ndarray, float | None], np.ndarray | None]
+"""(program, weights (B, atoms), seconds) -> values (B, atoms) at the optimum, or None."""
 
 
 @dataclass(frozen=True)
@@ -26,28 +29,28 @@ class Solved:
 
 def feasible(program: Program) -> bool:
     """Whether any point satisfies a program."""
-    return _solve(program, np.zeros((1, program.atoms)), None) is not None
+    return by_milp(program, np.zeros((1, program.atoms)), None) is not None
 
 
-def maximized(program: Program, weights: np.ndarray, *, time_limit: float | None = None) -> Solved:
+def maximized(program: Program, weights: np.ndarray, *, time_limit: float | None = None, solve: Solve | None = None) -> Solved:
     """argmax of weights (B, atoms) . x, less what broken rules cost, for each row; a row without a proven optimum is all zeros.
 
     Args:
-        time_limit: seconds for a block of `BLOCK` rows; None for no limit.
+        time_limit: seconds for a block of `BLOCK` rows; None for no limit. solve: by default `by_milp`.
     """
     values = np.zeros((len(weights), program.atoms))
     optimal = np.zeros(len(weights), dtype=bool)
     started = time.perf_counter()
     for start in range(0, len(weights), BLOCK):
         rows = slice(start, start + BLOCK)
-        found = _solve(program, weights[rows], time_limit)
+        found = (solve or by_milp)(program, weights[rows], time_limit)
         if found is not None:
             values[rows], optimal[rows] = found, True
     return Solved(values, optimal, time.perf_counter() - started)
 
 
-def _solve(program: Program, weights: np.ndarray, time_limit: float | None) -> np.ndarray | None:
-    """Values (B, atoms) at the optimum, or None."""
+def by_milp(program: Program, weights: np.ndarray, time_limit: float | None) -> np.ndarray | None:
+    """Values (B, atoms) at the optimum by HiGHS, or None."""
     blocks = len(weights)
     costs = np.zeros((blocks, program.variables))
     costs[:, : program.atoms] = -weights

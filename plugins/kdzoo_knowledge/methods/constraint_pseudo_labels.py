@@ -11,6 +11,8 @@ learning.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -55,6 +57,10 @@ class ConstraintPseudoLabels(Method):
             for name, inferred in self.inference(step.student, step.batch).items()
         ]
         return torch.stack(losses).sum(0) / step.batch.size
+
+    def after_step(self, steps: Sequence[Step], run: RunContext) -> None:
+        if self.inference.fallbacks:
+            run.note(**{f"{self.label}.fallbacks": self.inference.fallbacks})
 
     def _loss(self, rows: Rows, head: Head, inferred: Tensor) -> Tensor:
         """The sum over the rows that take part."""

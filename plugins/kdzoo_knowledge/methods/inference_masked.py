@@ -11,6 +11,8 @@ gradient. It stands in the place of `hard_label`; the default of `agreed` is our
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -54,6 +56,10 @@ class InferenceMasked(Method):
             rows = rows_of(step.student, name, self.rules.main)
             losses.append(self._masked(rows, head, inferred[name]) if name in inferred else labeled_loss(rows, head))
         return torch.stack(losses).sum(0)
+
+    def after_step(self, steps: Sequence[Step], run: RunContext) -> None:
+        if self.inference.fallbacks:
+            run.note(**{f"{self.label}.fallbacks": self.inference.fallbacks})
 
     def _masked(self, rows: Rows, head: Head, inferred: Tensor) -> Tensor:
         if rows.target is None:

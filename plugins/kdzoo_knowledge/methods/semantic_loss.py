@@ -6,10 +6,11 @@ Xu, Zhang, Friedman, Liang, Van den Broeck, "A Semantic Loss Function for Deep L
     semantic = mean_b -log P(all rules hold | x_b) = mean_b -log sum_{states that satisfy them} prod_l P(l | x_b)
 
 Exact: the satisfying states are enumerated once for each set of rules that share concepts, up to 1,000,000 joint states; a
-count of binary concepts has a closed form at any size. The paper's weight is 0.0005 for exactly-one constraints on MNIST and
+count of binary concepts has a closed form at any size; beyond, PySDD compiles a circuit (`pip install kdzoo[circuits]`), as the
+paper does. The paper's weight is 0.0005 for exactly-one constraints on MNIST and
 0.25 to 0.5 for paths and rankings. Weights of single rules play no part: a state satisfies all of them or does not count.
 
-Deviations: none in value. Beyond the limit the paper compiles circuits; here `constraint_sampling` is the way.
+Deviations: none in value.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from torch import Tensor
 
+from kdzoo.errors import PluginError
 from kdzoo_meta.gradients.fd_logit import finite_difference
 from kdzoo_meta.gradients.jvp import jvp
 from kdzoo_meta.gradients.vectors import Vector
@@ -28,9 +29,11 @@ class Tangents:
         if self.forward_mode:
             try:
                 return jvp(function, at, along)
-            except NotImplementedError as error:
+            except (NotImplementedError, PluginError) as error:  # a PluginError, where a model or method has the operator
+                missing = _lacks_forward_mode(error)
+                if missing is None:
+                    raise
                 self.forward_mode = False
-                missing = str(error).splitlines()[0][:120]
                 warnings.warn(
                     f"the student has no forward-mode differentiation ({missing}), so the meta-gradient goes on by finite "
                     "differences, which are inexact at kinks; backend=fd_logit says so without this warning, and "
@@ -38,3 +41,10 @@ class Tangents:
                     stacklevel=2,
                 )
         return finite_difference(function, at, along)
+
+
+def _lacks_forward_mode(error: BaseException | None) -> str | None:
+    """What torch says of an operator without forward mode, if that is behind an error."""
+    while error is not None and not isinstance(error, NotImplementedError):
+        error = error.__cause__
+    return None if error is None else str(error).splitlines()[0][:120]

@@ -8,7 +8,7 @@ from typing import Any
 
 from kdzoo.data.search_paths import Availability
 from kdzoo.errors import MissingError, RecipeError, did_you_mean
-from kdzoo_text.data.texts import TextSet, labeled, scored
+from kdzoo_text.data.texts import PARTS, TextSet, labeled, scored
 
 Rows = Iterable[Mapping[str, Any]]
 
@@ -39,6 +39,18 @@ class TextRows:
         self.rows = {part: _taken(part, rows, columns) for part, rows in given.items() if rows is not None}
         self.names = _names(train, label)
         self.scores = scores
+
+    @staticmethod
+    def from_python(given: Any) -> dict[str, Any] | None:
+        """{"train": rows, "test": rows, maybe "validation": rows}, each row a mapping, as data sets of Hugging Face are."""
+        parts = given if isinstance(given, Mapping) else {"train": given}
+        if not parts or not all(map(_are_rows, parts.values())):
+            return None
+        strange = sorted(set(parts) - set(PARTS))
+        if strange or not {"train", "test"} <= set(parts):
+            found = f"parts {', '.join(map(repr, parts))}" if isinstance(given, Mapping) else "rows without a test part"
+            raise RecipeError(f'data has {found}; give {{"train": rows, "test": rows}}, and maybe "validation".')
+        return {"use": "text_classification", "data": {"use": "text_rows", **parts}}
 
     def load(self, root: Path | None = None) -> TextSet:
         """Number the labels and check the texts; `root` is not needed."""
@@ -95,6 +107,13 @@ class HFDataset:
     @staticmethod
     def available(root: Path | None = None) -> Availability:
         return Availability("hf_dataset", None, "", None, "each data set its own", "name one by task.data.name")
+
+
+def _are_rows(given: Any) -> bool:
+    """Whether this is a list of mappings, or what can be read as one."""
+    if isinstance(given, str | Mapping) or not hasattr(given, "__getitem__") or not hasattr(given, "__len__"):
+        return False
+    return len(given) > 0 and isinstance(given[0], Mapping)
 
 
 def _library() -> Any:

@@ -85,10 +85,12 @@ def ickd(case):
 
 
 def ft_repdistiller(case):
+    case.holds(p1=2, p2=1)
     return stages(factor_attention, case, "per_pair", "factor_s", "factor_t")
 
 
 def catkd(case):
+    case.holds(normalize=1)
     return stages(
         lambda s, t: class_attention_unit(s, t, resolution=case.hyper["resolution"]), case, "per_pair", "cam_s", "cam_t"
     )
@@ -123,10 +125,12 @@ def cwd(case):
 
 
 def norm(case):
+    case.holds(N=case.inputs["feat_s"].shape[1] // case.inputs["feat_t"].shape[1])
     return single(many_to_one, case)
 
 
 def rkd(case):
+    case.holds(eps=1e-12)
     s, t = case.inputs["feat_s"], case.inputs["feat_t"]
     distance, angle = distance_relation(s, t), angle_relation(s, t)
     loss = case.hyper["w_d"] * distance + case.hyper["w_a"] * angle
@@ -141,6 +145,7 @@ def rkd(case):
 
 
 def cc(case):
+    case.holds(feat_dim=len(case.weights["embed_s.linear.weight"]))
     embedded = [
         weighted(nn.Linear(*reversed(case.weights[f"embed_{n}.linear.weight"].shape)), case.weights, f"embed_{n}.", x)
         for n, x in (("s", case.inputs["feat_s"]), ("t", case.inputs["feat_t"]))
@@ -190,6 +195,7 @@ def ab(case):
 
 
 def ft_modules(case):
+    case.holds(p1=2, p2=1)
     s, t = case.inputs["feat_s"], case.inputs["feat_t"]
     paraphraser = connectors.Paraphraser(t.shape[1], rate=case.hyper["k"])
     factor_t, restored = weighted(paraphraser, case.weights, "paraphraser.", t)
@@ -207,6 +213,7 @@ def ft_modules(case):
 
 
 def fsp(case):
+    case.holds(weight=50.0)  # not used where the flows are learned: a stage of its own without other losses
     s, t = case.series("feat_s"), case.series("feat_t")
     each = [(flow_matrix(*a) - flow_matrix(*b)).square().mean() for a, b in zip(pairwise(s), pairwise(t), strict=True)]
 
@@ -238,6 +245,7 @@ def kdsvd_mdistiller(case):
 
 
 def fitnet(case):
+    case.holds(bn_eps=nn.BatchNorm2d(1).eps)
     given: Given = {}
     losses = []
     for i, (s, t) in enumerate(zip(case.series("feat_s"), case.series("feat_t"), strict=True)):
@@ -248,6 +256,7 @@ def fitnet(case):
 
 
 def ofd(case):
+    case.holds(bn_eps=nn.BatchNorm2d(1).eps)
     given: Given = {}
     each = []
     for i, (s, t) in enumerate(zip(case.series("feat_s"), case.series("feat_t"), strict=True)):
@@ -262,6 +271,8 @@ def ofd(case):
 
 def reviewkd_full(case):
     s, t = case.series("feat_s"), case.series("feat_t")
+    case.holds(in_channels=[x.shape[1] for x in s], out_channels=[y.shape[1] for y in t])
+    case.holds(shapes=[x.shape[-1] for x in reversed(s)], out_shapes=[y.shape[-1] for y in reversed(t)])
     width, deeper, fused = case.hyper["mid_channel"], None, []
     for i, (x, y) in enumerate(zip(reversed(s), reversed(t), strict=True)):
         block = connectors.AttentionFusion(x.shape[1], width, y.shape[1], fuse=i > 0)
@@ -311,6 +322,7 @@ def itrd(case):
 
 def wkd_feat(case):
     hp = case.hyper
+    case.holds(grid=1)
     mean, deviation = channel_moments(
         case.inputs["feat_s"], case.inputs["feat_t"], mean_weight=hp["mean_cov_ratio"], eps=hp["eps"]
     )
@@ -326,6 +338,7 @@ def wkd_feat(case):
 def crd(case):
     """Two steps: the constants Z come from the first, and each step's scores are read before its memory moves."""
     hp, given = case.hyper, {}
+    case.holds(nce_k=case.inputs["contrast_idx_step0"].shape[1] - 1)
     memory = {n: case.inputs[f"memory_v{i}"] for n, i in (("s", 1), ("t", 2))}
     z: dict[str, Tensor] = {}
     for step in ("step0", "step1"):

@@ -77,12 +77,14 @@ def nkd(case):
 
 def dist(case):
     given, hp = logits(case), case.hyper
+    case.holds(eps=1e-8)
     inter, intra = inter_class(*given, temperature=hp["tau"]), intra_class(*given, temperature=hp["tau"])
     return with_gradient(case, hp["beta"] * inter + hp["gamma"] * intra, inter=inter, intra=intra)
 
 
 def lskd(case):
     (s, t, _), hp = logits(case), case.hyper
+    case.holds(ce_weight=0.1)  # of the hard term, which no output holds
     z_s, z_t = standardize(s, eps=hp["eps"]), standardize(t, eps=hp["eps"])
     loss = softened_kl(z_s, z_t, temperature=hp["base_temp"])
     return with_gradient(case, loss, weighted=hp["kd_weight"] * loss, z_s=z_s, z_t=z_t)
@@ -157,6 +159,7 @@ def wsld(case):
 
 def rld(case):
     given, hp = logits(case), case.hyper
+    case.holds(logit_stand=0)
     scd = sample_confidence_kl(*given, temperature=hp["alpha_T"])
     mcd = masked_correlation_kl(*given, temperature=hp["T"])
     return with_gradient(case, hp["alpha"] * scd + hp["beta"] * mcd, scd=scd, mcd=mcd)

@@ -192,6 +192,7 @@ def tf_kd(case):
 
 def wsl(case):
     s, t, y, hp = student(case), case.inputs["in_logits_t"], case.inputs["in_targets"], case.hyper
+    case.holds(hp_eps=1e-7)
     soft = weighted_soft_labels(s, t, y, temperature=hp["hp_T"])
     loss = cross_entropy(s, y) + hp["hp_alpha"] * soft
     each = {

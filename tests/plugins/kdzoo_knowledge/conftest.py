@@ -1,7 +1,8 @@
-"""The tiny task of `tiny.yaml`, to be changed at will."""
+"""The tiny task of `tiny.yaml`, to be changed at will; formulas are an ordinary module that test files import by name."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +13,8 @@ import yaml
 
 from kdzoo.engine.run import Run
 from kdzoo.testing import tiny_recipe, tiny_run
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 Running = Callable[..., Run]
 

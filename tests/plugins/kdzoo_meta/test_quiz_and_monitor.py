@@ -157,6 +157,7 @@ def test_teacher_optimizers_and_record_come_back_from_a_checkpoint(settings: dic
     made = recipe("batchnorm", "features", settings, optimizers={"student": ADAMW, "teacher": ADAMW}).settings
     run, entry = entered(made)
     windows = list(Feed(run).windows(0, start=0, size=1))
+    checkpoints = Checkpoints(tmp_path, keep=1, identity="a", run=run)
 
     def go(run: Run, window: list[Batch]) -> None:
         update_teacher(run, window)
@@ -164,13 +165,15 @@ def test_teacher_optimizers_and_record_come_back_from_a_checkpoint(settings: dic
 
     for window in windows[:2]:
         go(run, window)
-    Checkpoints(tmp_path, keep=1, identity="a", run=run).save(run, Position(0, 0, 2), Observer())
+    checkpoints.save(run, Position(0, 0, 2), Observer())
+    costs = run.costs.state()
     for window in windows[2:4]:
         go(run, window)
     again, other = entered(made)
     checkpoints = Checkpoints(tmp_path, keep=1, identity="a", run=again)
     place, _ = checkpoints.load(again, Observer())
     checkpoints.restore_stage(again)
+    again.costs.restore(costs)  # by an observer in a whole run
     assert place.batch == 2
     for window in Feed(again).windows(0, start=2, size=1):
         go(again, window)

@@ -166,11 +166,23 @@ def test_models_and_data_of_the_library_run_from_python(tmp_path: Path) -> None:
         },
         student=made(1),
         teacher=made(2),
-        data={"use": "text_rows", "train": rows["train"], "test": rows["test"]},
+        data={"train": rows["train"], "test": rows["test"]},
         folder=tmp_path,
         progress=False,
     )
     assert result.values["parameters"]["deployed"] == sum(p.numel() for p in made(1).parameters())
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ([{"text": "who is it", "label": 0}], "data has rows without a test part; give"),
+        ({"train": [{"text": "a", "label": 0}], "dev": [{"text": "a", "label": 0}]}, "data has parts 'train', 'dev'; give"),
+    ],
+)
+def test_rows_without_a_test_are_refused(data: Any, words: str) -> None:
+    with pytest.raises(RecipeError, match=words):
+        kdzoo.run({"student": "linear", "methods": {"hard_label": {}}}, data=data, progress=False)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Equal tuning: as many trials for every row, chosen on validation."""

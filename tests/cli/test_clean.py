@@ -1,0 +1,82 @@
+"""What `kdzoo clean` would remove, and what it leaves."""
+
+import fcntl
+import json
+from pathlib import Path
+
+import pytest
+
+OWN = "extends: tiny.yaml\nteacher: {use: frozen, recipe: tiny.yaml}\nmethods: {kd: {}}\ntrain: {epochs: 1}\n"
+
+
+def values(out):
+    return dict(line.split("\t") for line in out.splitlines())
+
+
+@pytest.fixture
+def runs(kdzoo, tiny, tmp_path):
+    """A finished run with its teacher, and what a killed process left; the run's folder."""
+    (tmp_path / "own.yaml").write_text(OWN)
+    folder = Path(values(kdzoo("run", "own.yaml", "--quiet")[1])["run folder"])
+    (folder / ".student.safetensors.4711").write_text("half")
+    return folder
+
+
+def shown(kdzoo, *words):
+    return {(row["kind"], row["path"]) for row in json.loads(kdzoo("clean", "--json", *words)[1])}
+
+
+def test_nothing_is_removed_unless_said(kdzoo, runs):
+    before = sorted(Path("runs").rglob("*"))
+    found = shown(kdzoo)
+    assert {kind for kind, _ in found} == {"checkpoints", "temporary"}
+    assert sorted(Path("runs").rglob("*")) == before
+    assert "with --yes does it" in kdzoo("clean")[2]
+
+
+def test_yes_removes_what_was_shown_and_results_stay(kdzoo, runs):
+    found = shown(kdzoo)
+    assert kdzoo("clean", "--yes")[0] == 0
+    assert not any(Path(path).exists() for _, path in found)
+    assert (runs / "result.json").is_file()
+    assert (runs / "student.safetensors").is_file()
+    assert kdzoo("clean")[2] == "Nothing in runs can go.\n"
+    assert kdzoo("eval", runs)[2] == "exactly what the run said.\n"
+
+
+def test_a_teacher_goes_once_no_run_uses_it(kdzoo, runs):
+    (teacher,) = Path("runs/teachers").iterdir()
+    assert "teachers" not in {kind for kind, _ in shown(kdzoo)}
+    for file in sorted(runs.rglob("*"), reverse=True):
+        file.rmdir() if file.is_dir() else file.unlink()
+    assert ("teachers", str(teacher)) in shown(kdzoo)
+    assert shown(kdzoo, "runs/teachers", "--only", "teachers") == set(), "who uses them is not below that folder"
+
+
+def test_a_teachers_own_teacher_stays_with_it(kdzoo, tiny, tmp_path):
+    (tmp_path / "middle.yaml").write_text(OWN)
+    (tmp_path / "last.yaml").write_text(OWN.replace("recipe: tiny.yaml", "recipe: middle.yaml"))
+    assert kdzoo("run", "last.yaml", "--quiet")[0] == 0
+    assert len(list(Path("runs/teachers").iterdir())) == 2
+    assert "teachers" not in {kind for kind, _ in shown(kdzoo)}
+
+
+def test_an_unfinished_runs_checkpoints_stay(kdzoo, runs):
+    (runs / "result.json").unlink()
+    assert ("checkpoints", str(runs / "checkpoints")) not in shown(kdzoo)
+
+
+def test_what_a_command_works_on_stays(kdzoo, runs):
+    with (runs / ".lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert not any(path.startswith(str(runs)) for _, path in shown(kdzoo))
+
+
+def test_only_one_kind(kdzoo, runs):
+    assert {kind for kind, _ in shown(kdzoo, "--only", "temporary")} == {"temporary"}
+
+
+def test_no_folder_is_a_sentence(kdzoo):
+    code, _, err = kdzoo("clean", "nowhere")
+    assert code == 2
+    assert "There is no folder nowhere" in err
