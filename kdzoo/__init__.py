@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from kdzoo.api import run as run
     from kdzoo.benchmark.execute.runner import bench as bench
     from kdzoo.engine.results import Result as Result
+    from kdzoo.finished_run import FinishedRun as FinishedRun
     from kdzoo.protocol.analysis import Analysis as Analysis
     from kdzoo.protocol.analysis import Findings as Findings
     from kdzoo.protocol.analysis import Measured as Measured
@@ -41,6 +42,7 @@ _HOME = {
     "run": "kdzoo.api",
     "analyze": "kdzoo.analysis.analyses",
     "bench": "kdzoo.benchmark.execute.runner",
+    "FinishedRun": "kdzoo.finished_run",
     "Result": "kdzoo.engine.results",
     "Analysis": "kdzoo.protocol.analysis",
     "Findings": "kdzoo.protocol.analysis",

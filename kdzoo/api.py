@@ -14,20 +14,18 @@ from kdzoo.benchmark.plan.rows import changed
 from kdzoo.engine import again
 from kdzoo.engine.components import make
 from kdzoo.engine.launch import finished, launch
-from kdzoo.engine.results import Result
 from kdzoo.engine.run_identity import identify
 from kdzoo.engine.teacher_recipe import in_training_order
 from kdzoo.engine.trainee import Tell
-from kdzoo.errors import PluginError, RecipeError
+from kdzoo.errors import RecipeError
+from kdzoo.finished_run import FinishedRun
+from kdzoo.given import Data, Setting, sections_of
 from kdzoo.recipe.layers import Origin
 from kdzoo.recipe.load import Recipe, resolved
 from kdzoo.recipe.overrides import apply
 from kdzoo.recipe.read import read
-from kdzoo.recipe.schema import USE
 from kdzoo.terminal.console import main_process, say
 from kdzoo.terminal.run_progress import watching
-
-Setting = str | Mapping[str, Any]
 
 
 def run(
@@ -35,14 +33,14 @@ def run(
     *,
     student: Setting | nn.Module | None = None,
     teacher: Setting | nn.Module | None = None,
-    data: Setting | Sequence[Any] | Mapping[str, Any] | None = None,
+    data: Data | None = None,
     methods: Mapping[str, Any] | None = None,
     overrides: Mapping[str, Any] | None = None,
     plugins: Sequence[str | Path] = (),
     folder: str | Path | None = None,
     force: bool = False,
     progress: bool = True,
-) -> Result:
+) -> FinishedRun:
     """Train a recipe, as `kdzoo run` does: an interrupted run goes on, a finished one is not repeated.
 
     Args:
@@ -50,7 +48,9 @@ def run(
             it is finished, the same once more in `again` within it.
         student, teacher: what a recipe would say, or a module of your own. A teacher's module is used frozen.
         data: what a recipe would say in `task.data`, or your own: tensors `(train_images, train_labels, test_images,
-            test_labels)`, see `kdzoo.data.Tensors`; `{"train": rows, "test": rows}`, data sets of Hugging Face for instance.
+            test_labels)`, see `kdzoo.data.Tensors`; PyTorch data sets or loaders of images, `(train, test)` or `{"train": ...,
+            "test": ..., "validation": ...}`, which are read once; `{"train": rows, "test": rows}`, data sets of Hugging Face
+            for instance.
         methods: in place of the recipe's.
         overrides: dotted path -> value, laid over all of this, e.g. `{"train.epochs": 1}`; None sets null.
         plugins: Python files whose plugins the recipe uses.
@@ -59,7 +59,7 @@ def run(
         progress: show it on standard error.
 
     Returns:
-        The finished run: `.metric`, `.values` (what `result.json` holds) and `.folder`.
+        The finished run: `.metric`, `.values` (what `result.json` holds), `.folder`, `.model()` and `.export()`.
 
     Raises:
         RecipeError, CapabilityError, PluginError, MissingError: before anything is trained.
@@ -67,8 +67,7 @@ def run(
     """
     for path in plugins:
         registry.load_file(path)
-    sections = {"student": student, "teacher": _teacher(teacher), "task": _task(data), "methods": methods}
-    given = {name: value for name, value in sections.items() if value is not None}
+    given = sections_of(student=student, teacher=teacher, data=data, methods=methods)
     before = Path(recipe) if isinstance(recipe, str | Path) and again.is_run_folder(recipe) else None
     loaded = composed(again.recipe_of(before) if before else recipe, given, overrides or {})
     place = Path(folder) if folder else None
@@ -77,7 +76,7 @@ def run(
     return train(loaded, folder=place, force=force, progress=progress)
 
 
-def train(recipe: Recipe, *, folder: Path | None = None, force: bool = False, progress: bool = True) -> Result:
+def train(recipe: Recipe, *, folder: Path | None = None, force: bool = False, progress: bool = True) -> FinishedRun:
     """Train a loaded recipe; with `progress`, say what was found in its folder and how it goes."""
     settings = recipe.settings
     if not settings["methods"]:
@@ -112,10 +111,11 @@ def _teachers_first(settings: Mapping[str, Any], tell: Tell | None, *, progress:
         _launched(teacher.recipe, teacher.folder, tell, progress=progress)
 
 
-def _launched(recipe: Recipe, folder: Path, tell: Tell | None, *, force: bool = False, progress: bool) -> Result:
+def _launched(recipe: Recipe, folder: Path, tell: Tell | None, *, force: bool = False, progress: bool) -> FinishedRun:
     unit = getattr(registry.get("tasks", recipe.settings["task"]["use"]), "unit", "images")
     with watching(unit=unit, quiet=not progress) as listeners:
-        return launch(recipe, folder=folder, force=force, listeners=listeners, tell=tell)
+        done = launch(recipe, folder=folder, force=force, listeners=listeners, tell=tell)
+    return FinishedRun(done.folder, done.identity, done.values, recipe.settings)
 
 
 def composed(recipe: str | Path | Mapping[str, Any], sections: Mapping[str, Any], overrides: Mapping[str, Any]) -> Recipe:
@@ -124,44 +124,6 @@ def composed(recipe: str | Path | Mapping[str, Any], sections: Mapping[str, Any]
     layers = changed(layers, sections, Origin("the arguments of kdzoo.run", Path.cwd()))
     apply(layers, [_written(path, value) for path, value in overrides.items()])
     return resolved(layers, "the given mapping" if isinstance(recipe, Mapping) else str(recipe))
-
-
-def _teacher(teacher: Any) -> Any:
-    """A module stands in the place of whatever model, recipe and checkpoint the recipe names."""
-    if not isinstance(teacher, nn.Module):
-        return teacher
-    return {"use": "frozen", "model": teacher, "recipe": None, "checkpoint": None}
-
-
-def _task(data: Any) -> Any:
-    """The settings of the task that some data make: the source's business where they are Python objects."""
-    if data is None:
-        return None
-    if isinstance(data, str) or (isinstance(data, Mapping) and USE in data):
-        return {"data": data}
-    takes = {}
-    for name, source in _that_take_objects().items():
-        settings = source.from_python(data)
-        if settings is not None:
-            return settings
-        first = str(source.from_python.__doc__).partition("\n")[0].rstrip(".")
-        takes[name] = first[0].lower() + first[1:]
-    if isinstance(data, Mapping):
-        return {"data": data}
-    known = "; ".join(f"{name} takes {what}" for name, what in sorted(takes.items()))
-    raise RecipeError(f"data must be a name, a mapping, or objects that a source takes, got {type(data).__name__}: {known}.")
-
-
-def _that_take_objects() -> dict[str, Any]:
-    found = {}
-    for name in registry.discover("data"):
-        try:
-            source = registry.get("data", name)
-        except PluginError:  # `kdzoo list` says what is wrong with it
-            continue
-        if hasattr(source, "from_python"):
-            found[name] = source
-    return found
 
 
 def _written(path: str, value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class KdzooError(Exception):
@@ -50,6 +51,16 @@ class Interrupted(KdzooError):
 
 class WeakTeacherWarning(UserWarning):
     """A frozen teacher is no better than guessing."""
+
+
+def no_such(place: Path | str) -> str:
+    """The sentence about a file or folder that is not there, with where it was looked for."""
+    return f"There is no file or folder {place}; {looked(place)}."
+
+
+def looked(*places: Path | str) -> str:
+    """A half-sentence that says where a file was looked for: whole paths, as one may be in another folder than one thinks."""
+    return "looked for " + " and ".join(dict.fromkeys(str(Path(place).expanduser().absolute()) for place in places))
 
 
 def nearest(name: str, names: Iterable[str], *, most: int = 3) -> list[str]:

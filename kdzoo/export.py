@@ -1,22 +1,25 @@
-"""What a finished run deploys: rebuilt from its files, evaluated again, and exported as safetensors, ONNX or a model folder.
+"""What a finished run deploys: rebuilt from its files, evaluated again, and exported: a graph for PyTorch or ONNX, or weights.
 
-An exported folder holds the weights (or the graph) and `model.json`: what the network is, what it was trained on, and which
-numbers it has to reproduce.
+An exported folder holds the weights (or the graph), `model.json` (what the network is, its classes, how its inputs are
+normalized, what it was trained on, and which numbers it has to reproduce) and `example.py`, which uses it.
 """
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
+from kdzoo import extras
 from kdzoo.engine.again import recipe_of
 from kdzoo.engine.assemble import device_of
 from kdzoo.engine.evaluate import evaluate
@@ -27,17 +30,19 @@ from kdzoo.engine.provenance import Made
 from kdzoo.engine.run import Run
 from kdzoo.engine.selection import save_weights
 from kdzoo.engine.source import Source
-from kdzoo.errors import CapabilityError, MissingError, RecipeError
+from kdzoo.errors import CapabilityError, MissingError, RecipeError, no_such
+from kdzoo.exported_example import EXAMPLE, example
 from kdzoo.protocol.needs import Needs
 from kdzoo.protocol.outputs import MAIN
 from kdzoo.protocol.task import Task
 from kdzoo.recipe.build import build
-from kdzoo.recipe.load import load, portable
+from kdzoo.recipe.load import load, named, portable
 from kdzoo.weights import load_weights
 
 FORMAT = 1
 CARD = "model.json"
-GRAPH = ".onnx"
+GRAPH, PROGRAM = ".onnx", ".pt2"
+Format = Literal["torch", "safetensors", "onnx", "pretrained"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ class Deployed:
     """A deployed model on disk.
 
     Attributes:
-        weights: its safetensors file, or its ONNX graph.
+        weights: its safetensors file, or its graph for PyTorch or ONNX.
         settings: the resolved recipe that it comes from.
         test: the metrics on test that it has to reproduce, if they are known.
         made: what is known of how it was made.
@@ -60,6 +65,8 @@ class Deployed:
         """The network with its weights, on the CPU and in eval mode."""
         if self.weights.suffix == GRAPH:
             return Graph(self.weights)
+        if self.weights.suffix == PROGRAM:
+            return Program(self.weights)
         module = deployable(self.settings)
         load_weights(module, self.weights, str(self.weights))
         return module.eval()
@@ -103,20 +110,33 @@ def differences(model: Deployed) -> list[str]:
     return model.made.differences(model.settings, device) if model.made else []
 
 
-def export(model: Deployed, out: Path, *, to: Literal["safetensors", "onnx", "pretrained"] = "safetensors") -> Path:
-    """Write a deployed model and its `model.json` to a folder; the file with the weights.
+def export(model: Deployed, out: Path, *, to: Format = "torch", force: bool = False) -> Path:
+    """Write a deployed model, its `model.json` and an `example.py` to a folder; the file with the weights.
+
+    Args:
+        to: `torch`, a graph with its weights that plain PyTorch loads (`torch.export`); `safetensors`, the weights alone, for
+            those who have the network's code; `onnx`, a graph for ONNX runtimes; `pretrained`, a folder for `from_pretrained`.
+        force: write over an earlier export.
 
     Raises:
         MissingError: ONNX is asked for without the extra `onnx`.
-        RecipeError: the folder cannot be written, or the model is a graph already.
+        RecipeError: the folder holds an export already or cannot be written, or the model is a graph already.
+        CapabilityError: the network cannot be traced.
     """
-    if model.weights.suffix == GRAPH:
+    if model.weights.suffix in (GRAPH, PROGRAM):
         raise RecipeError(f"{model.weights} is an export already; export the run folder, or its weights.")
+    there = [name for name in (CARD, EXAMPLE, NAMES[to]) if (out / name).exists()]
+    if there and not force:
+        raise RecipeError(
+            f"{out} holds {' and '.join(there)} already: choose another folder by --out, or write over it by --force."
+        )
     run = _stand(model.settings)
     module = model.module()
     with writing(out):
         file = WRITERS[to](module, run.task, out)
         write_json(out / CARD, card(model, module, run.task, file))
+        if text := example(to, file.name, run.task):
+            replace_file(out / EXAMPLE, lambda beside: beside.write_text(text, "utf-8"))
     return file
 
 
@@ -125,13 +145,14 @@ def card(model: Deployed, module: nn.Module, task: Task, file: Path) -> dict[str
     return {
         "format": FORMAT,
         "weights": file.name,
-        "student": model.settings["student"],
+        "student": named(model.settings["student"]),
+        "class_names": None if (names := task.class_names()) is None else list(names),
         "parameters": sum(p.numel() for p in module.parameters()),
         "data": task.facts() | task.preprocessing(),
         "inputs": list(task.remarks()),
         "metric": task.metric,
         "test": model.test,
-        "recipe": portable(model.settings),
+        "recipe": named(portable(model.settings)),
     }
 
 
@@ -150,8 +171,49 @@ class Graph(nn.Module):
         return torch.from_numpy(self.session.run(None, given)[0]).to(next(iter(tensors.values())).device)
 
 
+class Program(nn.Module):
+    """An exported graph of PyTorch's in the place of a module, on the CPU."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        try:
+            self.programs = [torch.export.load(file).module()]  # in a list: it refuses to be switched between modes
+        except Exception as error:  # torch raises what its archive, its JSON or its unpickler raise
+            raise RecipeError(f"{file} cannot be read as a graph of PyTorch ({' '.join(str(error).split())[:200]}).") from None
+
+    def forward(self, *inputs: Tensor, **named: Tensor) -> Any:
+        device = next(iter((*inputs, *named.values()))).device
+        found = self.programs[0](*(x.cpu() for x in inputs), **{name: x.cpu() for name, x in named.items()})
+        return tree_map(lambda x: x.to(device) if isinstance(x, Tensor) else x, found)
+
+
+def _torch(module: nn.Module, task: Task, out: Path) -> Path:
+    """The graph with a free batch size, as `torch.export` has it."""
+    inputs, by_name = _inputs(module, task)
+    free = _free(task)
+    shapes: Any = tuple(free for _ in inputs) if not by_name else _shapes(module, inputs, by_name, free)
+    try:
+        program = torch.export.export(module, inputs, by_name, dynamic_shapes=shapes)
+    except Exception as error:  # whatever the network's code does to the tracer
+        said = " ".join(str(error).split())[:300]
+        raise CapabilityError(
+            f"this network cannot be traced by torch.export ({type(error).__name__}: {said}); export its weights alone, "
+            "--format safetensors."
+        ) from error
+    file = out / NAMES["torch"]
+    replace_file(file, lambda beside: _saved(program, beside))
+    return file
+
+
+def _saved(program: Any, beside: Path) -> None:
+    """torch insists on the suffix."""
+    own = beside.with_name(f"{beside.name}{PROGRAM}")
+    torch.export.save(program, own)
+    own.replace(beside)
+
+
 def _safetensors(module: nn.Module, task: Task, out: Path) -> Path:
-    file = out / "model.safetensors"
+    file = out / NAMES["safetensors"]
     save_weights(module, file)
     return file
 
@@ -159,23 +221,22 @@ def _safetensors(module: nn.Module, task: Task, out: Path) -> Path:
 def _onnx(module: nn.Module, task: Task, out: Path) -> Path:
     """The graph with a free batch size, and free further axes as the task says. Its inputs are what the task calls it with."""
     _required("onnx"), _required("onnxscript")
-    inputs, named = _inputs(module, task)
+    inputs, named_inputs = _inputs(module, task)
     numbered = ["input"] if len(inputs) == 1 else [f"input{number}" for number in range(len(inputs))]
-    free: dict[int, Any] = {0: torch.export.Dim("batch", min=1)}
-    free |= {axis: torch.export.Dim(name, min=2) for axis, name in task.free_axes().items()}
+    free = _free(task)
     with warnings.catch_warnings():  # of inputs that share their free axes, all but the first are told that they do
         warnings.filterwarnings("ignore", message="# The axis name: ")
         program = torch.onnx.export(
             module,
             inputs,
-            kwargs=named,
+            kwargs=named_inputs,
             dynamo=True,
-            input_names=[*numbered, *named],
+            input_names=[*numbered, *named_inputs],
             output_names=["logits"],
-            dynamic_shapes=(*(free for _ in inputs), *(free for _ in named)),
+            dynamic_shapes=(*(free for _ in inputs), *(free for _ in named_inputs)),
             verbose=False,
         )
-    file = out / "model.onnx"
+    file = out / NAMES["onnx"]
     assert program is not None
     replace_file(file, lambda beside: program.save(str(beside), external_data=False))
     return file
@@ -191,13 +252,32 @@ def _pretrained(module: nn.Module, task: Task, out: Path) -> Path:
         )
     save(str(out))
     task.save_preprocessing(out)
-    return out / "model.safetensors"
+    return out / NAMES["pretrained"]
+
+
+def _free(task: Task) -> dict[int, Any]:
+    """The axes of inputs that a graph leaves free: the batch, and what else the task says."""
+    free: dict[int, Any] = {0: torch.export.Dim("batch", min=1)}
+    return free | {axis: torch.export.Dim(name, min=2) for axis, name in task.free_axes().items()}
+
+
+def _shapes(module: nn.Module, inputs: Sequence[Tensor], by_name: Mapping[str, Tensor], free: dict[int, Any]) -> Any:
+    """The free axes by the names of the parameters of `forward`, as torch.export wants them where some go by name."""
+    names = list(inspect.signature(module.forward).parameters)[: len(inputs)]
+    return dict.fromkeys((*names, *by_name), free)
 
 
 WRITERS: Mapping[str, Callable[[nn.Module, Task, Path], Path]] = {
+    "torch": _torch,
     "safetensors": _safetensors,
     "onnx": _onnx,
     "pretrained": _pretrained,
+}
+NAMES = {
+    "torch": f"model{PROGRAM}",
+    "safetensors": "model.safetensors",
+    "onnx": f"model{GRAPH}",
+    "pretrained": "model.safetensors",
 }
 
 
@@ -213,7 +293,7 @@ def _inputs(module: nn.Module, task: Task) -> tuple[tuple[Tensor, ...], dict[str
         task.forward(call, task.example(), MAIN)
     args, kwargs = seen[0]
     if not all(isinstance(item, Tensor) for item in (*args, *kwargs.values())):
-        raise CapabilityError("this task calls its models with more than tensors, which ONNX cannot hold; use safetensors.")
+        raise CapabilityError("this task calls its models with more than tensors, which a graph cannot hold; use safetensors.")
     return args, kwargs
 
 
@@ -236,6 +316,8 @@ def _weights(place: Path) -> Path:
         return place / DEPLOYED
     if (place / "recipe.yaml").is_file():
         raise RecipeError(f"the run in {place} is not finished; start it again by `kdzoo run`, it resumes.")
+    if not place.exists():
+        raise RecipeError(no_such(place))
     raise RecipeError(f"{place} is neither a run folder nor an exported folder nor a weights file.")
 
 
@@ -253,4 +335,4 @@ def _required(module: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError:
-        raise MissingError(f"ONNX needs the package {module}, which is not installed. Run: pip install 'kdzoo[onnx]'") from None
+        raise MissingError(f"ONNX needs the package {module}, which is not installed. Run: {extras.command('onnx')}") from None

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from kdzoo.errors import MissingError, RecipeError
+from kdzoo.errors import MissingError, RecipeError, looked
 
 
 def load_weights(module: nn.Module, path: Path, where: str) -> None:
@@ -36,7 +36,9 @@ def load_weights(module: nn.Module, path: Path, where: str) -> None:
 def read_weights(path: Path, where: str) -> dict[str, Tensor]:
     """The tensors of a weights file."""
     if not path.is_file():
-        raise MissingError(f"{where}: there is no file {path}; train that teacher first, or give it a recipe instead.")
+        raise MissingError(
+            f"{where}: there is no file {path} ({looked(path)}); train that teacher first, or give it a recipe instead."
+        )
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

@@ -33,8 +33,9 @@ STYLE: dict[str, Any] = {
     "svg.fonttype": "path",
 }
 WIDE, HIGH, DPI, LETTERS = 5.0, 3.8, 150, 8.5
-TALL = 4.6
-"""Inches of a panel, letters of a title to the inch, and the height of a panel that is square inside (heatmaps, equal axes)."""
+"""Inches of a panel, dots to the inch, letters of a title to the inch."""
+TALL, PAD = 4.6, 0.1
+"""Inches: the height of a panel that is square inside (heatmaps, equal axes), and what is left at the sides of each panel."""
 
 
 def pictures(figure: Figure) -> dict[str, bytes]:
@@ -54,11 +55,14 @@ def pictures(figure: Figure) -> dict[str, bytes]:
 def drawn(figure: Figure) -> Canvas:
     """The figure on a canvas of matplotlib's."""
     from matplotlib.figure import Figure as Canvas
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     columns = min(figure.columns, len(figure.panels))
     rows = math.ceil(len(figure.panels) / columns)
     square = any(panel.equal or any(isinstance(mark, Heatmap) for mark in panel.marks) for panel in figure.panels)
-    canvas = Canvas(figsize=(WIDE * columns, (TALL if square else HIGH) * rows + 0.6), layout="constrained")
+    canvas = Canvas(
+        figsize=(WIDE * columns, (TALL if square else HIGH) * rows + 0.6), layout=ConstrainedLayoutEngine(w_pad=PAD)
+    )
     shown = [mark for panel in figure.panels for mark in panel.marks if not isinstance(mark, Heatmap)]
     groups = list(dict.fromkeys(mark.group for mark in shown if mark.group != REFERENCE))
     for number, panel in enumerate(figure.panels):
@@ -77,7 +81,7 @@ def _panel(axes: Any, panel: Panel, groups: Sequence[str]) -> None:
     axes.set_ylabel(panel.y)
     if panel.categories:
         names = [shortened(name) for name in panel.categories]
-        turned = sum(map(len, names)) > MOST_LETTERS
+        turned = max(map(len, names)) * max(len(names), FEWEST_PLACES) > MOST_LETTERS
         axes.set_xticks(range(len(names)), names, rotation=90 if turned else 0, fontsize=8 if turned else 10)
         axes.grid(visible=False, axis="x")
         spare = max(0.0, (FEWEST_PLACES - len(names)) / 2)
@@ -88,11 +92,13 @@ def _panel(axes: Any, panel: Panel, groups: Sequence[str]) -> None:
         axes.set_ylim(*panel.y_range)
     if panel.log:
         axes.set_yscale("log")
+    if panel.counted:
+        axes.xaxis.get_major_locator().set_params(integer=True)
     if panel.equal:
         axes.set_aspect("equal", adjustable="datalim")
 
 
-MOST_LETTERS = 40
+MOST_LETTERS = 48
 FEWEST_PLACES = 4
 """Letters that fit under a panel side by side; places on its axis, so that a lone bar is not a wall."""
 

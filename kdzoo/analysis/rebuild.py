@@ -22,7 +22,7 @@ from kdzoo.engine.run import Run
 from kdzoo.engine.source import Source
 from kdzoo.engine.teacher_recipe import TeacherRecipe
 from kdzoo.engine.trainee import DEPLOYED, finished, settings_of_torch
-from kdzoo.errors import CapabilityError, MissingError, RecipeError
+from kdzoo.errors import CapabilityError, MissingError, RecipeError, looked
 from kdzoo.protocol.method import overrides
 from kdzoo.protocol.teacher import Teacher
 from kdzoo.recipe.build import build
@@ -64,7 +64,7 @@ def read(folder: Path, *, weights: str = "last", device: str | None = None) -> F
         MissingError: there are no weights.
     """
     if not folder.is_dir():
-        raise RecipeError(f"There is no run folder {folder}: give the folder that `kdzoo run` named.")
+        raise RecipeError(f"There is no run folder {folder} ({looked(folder)}): give the folder that `kdzoo run` named.")
     recipe = folder / "recipe.yaml"
     if not recipe.is_file():
         raise RecipeError(f"{folder} is not a run folder, it has no recipe.yaml: give the folder that `kdzoo run` named.")

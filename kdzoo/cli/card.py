@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
 from collections.abc import Iterator, Mapping
@@ -81,11 +82,17 @@ def users(kind: str, name: str) -> Iterator[str]:
         if hidden(recipe):
             continue
         try:
-            tree = read(path, folder=Path.cwd()).tree
-        except KdzooError:  # a broken recipe is the business of `kdzoo check`
+            tree = _tree(path, path.stat().st_mtime_ns)
+        except (KdzooError, OSError):  # a broken recipe is the business of `kdzoo check`
             continue
         if name in (set(_methods(tree)) if kind == "methods" else set(_texts(tree))):
             yield recipe
+
+
+@functools.cache
+def _tree(path: Path, changed: int) -> Mapping[str, Any]:
+    """A recipe with all that it extends, read once for many cards; `changed` is when its file was."""
+    return read(path, folder=Path.cwd()).tree
 
 
 def _methods(tree: Any) -> Iterator[str]:

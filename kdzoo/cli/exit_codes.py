@@ -52,7 +52,7 @@ def _told(error: BaseException) -> int:
         complain(str(error))
         return error.exit_code
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("kdzoo"):
-        complain(f"The Python module {error.name!r} is not installed. Run: pip install kdzoo, which brings what it requires.")
+        complain(f"The Python module {error.name!r} is not installed. Run: {_installing()}, which brings what kdzoo requires.")
         return MissingError.exit_code
     if isinstance(error, OSError) and error.errno == errno.EBADF:
         complain("standard output is closed, so the result cannot be shown; do not close it, or redirect it to /dev/null.")
@@ -62,6 +62,13 @@ def _told(error: BaseException) -> int:
         return RecipeError.exit_code
     complain(unexpected(error))
     return 1
+
+
+def _installing() -> str:
+    from kdzoo.extras import checkout
+
+    top = checkout()
+    return f"pip install -e '{top}'" if top else "pip install kdzoo, from its repository as there is no release yet"
 
 
 def unexpected(error: BaseException) -> str:

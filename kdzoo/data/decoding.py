@@ -32,8 +32,8 @@ def decoded_set(
     """An ImageSet of the decoders `train`, `test` and perhaps `validation`.
 
     With `augment`, training images are mirrored and cropped: in memory after padding by an eighth of the height, streamed ones
-    to random windows while they are decoded. Nothing else changes them: that is right for photographs, not for digits. Without
-    `mean` and `std`, those of the training images are taken, if streamed of 256 of them.
+    to random windows while they are decoded. Without `mean` and `std`, those of the training images are taken, if streamed of
+    256 of them.
 
     Raises:
         RecipeError: images of different shapes, or too many of them, and no `size`.

@@ -16,7 +16,7 @@ from torch import Tensor
 from kdzoo.data.decoding import decoded_set
 from kdzoo.data.search_paths import Availability, places
 from kdzoo.data.sets import ImageSet
-from kdzoo.errors import RecipeError, did_you_mean
+from kdzoo.errors import RecipeError, did_you_mean, looked
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
 PARTS = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}
@@ -74,8 +74,8 @@ class ImageFolder:
         top = next((place.expanduser() for place in candidates if place.expanduser().is_dir()), None)
         if top is None:
             raise RecipeError(
-                f"There is no folder {self.folder}, here or in {', '.join(map(str, places(root)))}: "
-                "set folder to the one that contains train/<class>/<image>."
+                f"There is no folder {self.folder} ({looked(*candidates)}): set folder to the one that contains "
+                "train/<class>/<image>."
             )
         return top
 

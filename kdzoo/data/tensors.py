@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from kdzoo.data.augment import Augmentation
+from kdzoo.data.datasets import are_datasets, tensors_of
 from kdzoo.data.sets import GIVEN, MEASURED, Images, ImageSet, channel_statistics, fingerprint
 from kdzoo.errors import RecipeError
 
@@ -24,6 +25,7 @@ class Tensors:
         train_images, test_images: uint8 or floating (N, C, H, W), also gray (N, H, W), or features (N, D), which become
             (N, 1, 1, D).
         train_labels, test_labels: integers (N,).
+        validation_images, validation_labels: likewise; by default validation images are split off the training part.
         class_names: by default the numbers up to the largest label.
         mean, std: per channel, of pixels in [0, 1] (uint8 ones are divided by 255); by default those of the training images.
             All images are normalized by them, which the run says at its start: for images that are normalized already give 0
@@ -43,6 +45,8 @@ class Tensors:
         train_labels: Tensor | np.ndarray,
         test_images: Tensor | np.ndarray,
         test_labels: Tensor | np.ndarray,
+        validation_images: Tensor | np.ndarray | None = None,
+        validation_labels: Tensor | np.ndarray | None = None,
         class_names: Sequence[str] | None = None,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
@@ -50,11 +54,20 @@ class Tensors:
     ) -> None:
         self.train = Images(_images("train_images", train_images), _labels("train_labels", train_labels))
         self.test = Images(_images("test_images", test_images), _labels("test_labels", test_labels))
+        if (validation_images is None) != (validation_labels is None):
+            raise ValueError("validation_images and validation_labels belong together: give both, or none")
+        self.validation = None
+        if validation_images is not None and validation_labels is not None:
+            self.validation = Images(
+                _images("validation_images", validation_images), _labels("validation_labels", validation_labels)
+            )
         self.class_names, self.mean, self.std, self.augment = class_names, mean, std, augment
 
     @staticmethod
     def from_python(given: Any) -> dict[str, Any] | None:
-        """The four (train_images, train_labels, test_images, test_labels)."""
+        """The four (train_images, train_labels, test_images, test_labels), or PyTorch data sets or loaders (train, test)."""
+        if are_datasets(given):
+            return {"use": "image_classification", "data": {"use": "tensors", **tensors_of(given)}}
         if not isinstance(given, Sequence) or len(given) != len(FOUR):
             return None
         return {"use": "image_classification", "data": {"use": "tensors", **dict(zip(FOUR, given, strict=True))}}
@@ -63,19 +76,24 @@ class Tensors:
         """Check and return them; `root` is not needed."""
         assert isinstance(self.train.images, Tensor)
         mean, std = channel_statistics(self.train.images)
-        count = 1 + max(int(part.labels.max()) if len(part) else -1 for part in (self.train, self.test))
+        count = 1 + max(int(part.labels.max()) if len(part) else -1 for part in self._parts)
         names = tuple(self.class_names or (str(number) for number in range(count)))
         return ImageSet(
             train=self.train,
             test=self.test,
+            validation=self.validation,
             classes=len(names),
             class_names=names,
             mean=tuple(self.mean) if self.mean is not None else mean,
             std=tuple(self.std) if self.std is not None else std,
             augment=self.augment or Augmentation(),
-            fingerprint=fingerprint(self.train, self.test),
+            fingerprint=fingerprint(*self._parts),
             statistics=MEASURED if self.mean is None or self.std is None else GIVEN,
         )
+
+    @property
+    def _parts(self) -> list[Images]:
+        return [part for part in (self.train, self.test, self.validation) if part is not None]
 
 
 def _images(name: str, values: Tensor | np.ndarray) -> Tensor:

@@ -115,13 +115,20 @@ def warn_of_weak_teachers(run: Run) -> None:
         if guess is None or teacher.model is None or not teacher.frozen:
             continue
         value = evaluated(run, name, split).metrics[run.task.metric]
-        if value < 1.5 * guess:
+        if value < _better_than_guessing(guess, run.task.bounds):
+            own = isinstance(run.settings["teachers"][name].get("model"), nn.Module)
+            what = "the module that you gave seems untrained: train it, or load its weights, first"
             warnings.warn(
                 f"teacher {name!r} reaches {run.task.metric} {value:.1f} on {split}, about what guessing gives "
-                f"({guess:.1f}); check its checkpoint and its data set.",
+                f"({guess:.1f}); {what if own else 'check its checkpoint and its data set'}.",
                 WeakTeacherWarning,
                 stacklevel=2,
             )
+
+
+def _better_than_guessing(guess: float, bounds: tuple[float, float] | None) -> float:
+    """What a teacher that learned something reaches: half as much again, or a quarter of the way to perfection."""
+    return 1.5 * guess if bounds is None else min(1.5 * guess, guess + (bounds[1] - guess) / 4)
 
 
 def sizes(run: Run, model: nn.Module) -> dict[str, int]:

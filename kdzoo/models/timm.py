@@ -16,10 +16,9 @@ import torch
 from torch import nn
 
 from kdzoo.errors import MissingError, RecipeError
+from kdzoo.extras import command
 from kdzoo.models.tap_names import StageTaps, name_taps
 from kdzoo.weights import read_weights
-
-COMMAND = "pip install timm"
 
 
 def timm(
@@ -76,7 +75,7 @@ def _library() -> ModuleType:
                 f"timm cannot be imported ({str(error).splitlines()[0]}); it has to fit torch {torch.__version__} and "
                 "torchvision: install them together, `pip install --force-reinstall torch torchvision timm`."
             ) from error
-        raise MissingError(f"`use: timm` needs timm, which is not installed. Run: {COMMAND}") from None
+        raise MissingError(f"`use: timm` needs timm, which is not installed. Run: {command('timm')}") from None
     found: ModuleType = library
     return found
 

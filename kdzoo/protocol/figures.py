@@ -158,6 +158,7 @@ class Panel:
         x_range, y_range: the ends of the axes; None shows all there is.
         equal: one unit is equally long on both axes, as distances on a plane want.
         log: a logarithmic y axis.
+        counted: the x axis counts, such as epochs: whole numbers alone are written at it.
     """
 
     title: str
@@ -169,6 +170,7 @@ class Panel:
     y_range: tuple[float, float] | None = None
     equal: bool = False
     log: bool = False
+    counted: bool = False
 
 
 @dataclass(frozen=True)

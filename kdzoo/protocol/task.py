@@ -161,6 +161,12 @@ class Task:
         """How far a model's answers are its teacher's, by measure; both are arrays of meters on one split."""
         return {}
 
+    def reading(self) -> str:
+        """Python source of a function `read(path)` that makes an input of one file, by torch, numpy and Pillow (`torch`, `F`,
+        `np`, `Image`) and the exported `CARD`; it is written into the example beside an export. Empty: there is none.
+        """
+        return ""
+
     def class_names(self) -> Sequence[str] | None:
         """Names of the classes, for reports and exports; None where there are none."""
         return None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import kdzoo
 from kdzoo import registry
-from kdzoo.errors import RecipeError, did_you_mean
+from kdzoo.errors import RecipeError, looked, nearest
 from kdzoo.registry.source import locate
 
 OWN = "kdzoo"
@@ -43,8 +43,9 @@ def find(name: str, *, folder: Path) -> Path:
     if ends:
         raise RecipeError(f"Several recipes are called '{name}': write {' or '.join(repr(end) for end in ends)}.")
     shown = [full for full in known if not hidden(full)]
-    names = shown if "/" in name else [Path(full).name for full in shown]
-    raise RecipeError(f"There is no recipe '{name}', neither as a file nor as a name; {did_you_mean(name, set(names))}")
+    close = nearest(name, set(shown if "/" in name else [Path(full).name for full in shown]))
+    hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "`kdzoo list recipes` names all."
+    raise RecipeError(f"There is no recipe '{name}', neither as a file nor as a name; {hint} It was {looked(path)}.")
 
 
 def shipped_by(path: Path) -> str:

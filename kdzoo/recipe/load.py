@@ -17,6 +17,7 @@ from kdzoo.recipe.paths import child, join, keys, leaves, within
 from kdzoo.recipe.read import EXTENDS, GIVEN, RECIPE, read
 from kdzoo.recipe.schema import REQUIRED, USE, schema_of
 from kdzoo.recipe.sections import Layout, Paths
+from kdzoo.recipe.seeds import with_seeds
 from kdzoo.recipe.validate import Checker
 from kdzoo.recipe.values import holds_object
 
@@ -74,7 +75,7 @@ def resolved(layers: Layers, source: str, *, depth: int = 0) -> Recipe:
     """The recipe that merged layers amount to, checked. Recipes inside it are resolved, too, `depth` levels down already."""
     schema = schema_of(Layout, owner="a recipe")
     defaults = {name: f.default for name, f in schema.fields.items() if f.default is not REQUIRED and not f.slot}
-    written = _completed(layers.tree)
+    written = with_seeds(_completed(layers.tree))
     tree = References(written, defaults, layers.where).resolve(written)
     inner: dict[str, str] = {}
 
@@ -90,7 +91,7 @@ def resolved(layers: Layers, source: str, *, depth: int = 0) -> Recipe:
 
 def dump(settings: Mapping[str, Any]) -> str:
     """Settings as YAML; Python objects are only named."""
-    return OmegaConf.to_yaml(OmegaConf.create(_named(settings)))
+    return OmegaConf.to_yaml(OmegaConf.create(named(settings)))
 
 
 def objects_in(settings: Mapping[str, Any]) -> list[str]:
@@ -160,9 +161,10 @@ def _provenance(settings: Mapping[str, Any], layers: Layers, inner: Mapping[str,
     return found
 
 
-def _named(value: Any) -> Any:
+def named(value: Any) -> Any:
+    """Settings as plain data, Python objects as their class in brackets."""
     if isinstance(value, Mapping):
-        return {key: _named(item) for key, item in value.items()}
+        return {key: named(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_named(item) for item in value]
+        return [named(item) for item in value]
     return f"<{type(value).__qualname__}>" if holds_object(value) else value

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from kdzoo.errors import RecipeError
+from kdzoo.recipe.keys import keys_quoted
 from kdzoo.recipe.layers import Layers, Origin
 
 
@@ -29,7 +30,7 @@ def apply(layers: Layers, overrides: Sequence[str]) -> None:
 def parsed(value: str, text: str) -> Any:
     """A value as it would be read in a recipe file: 1e-3 is a number."""
     try:
-        return OmegaConf.to_container(OmegaConf.from_dotlist([f"value={value}"]), resolve=False)["value"]  # type: ignore
+        return OmegaConf.to_container(OmegaConf.from_dotlist([f"value={keys_quoted(value)}"]), resolve=False)["value"]  # type: ignore
     except (yaml.YAMLError, OmegaConfBaseException) as error:
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise RecipeError(f"The value in the override '{text}' cannot be read ({problem}): quote it if it is text.") from None

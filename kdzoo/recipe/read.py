@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from kdzoo.errors import RecipeError
 from kdzoo.recipe.find import find, shipped_by
+from kdzoo.recipe.keys import keys_quoted
 from kdzoo.recipe.layers import Layers, Origin
 from kdzoo.recipe.values import to_plain
 
@@ -105,7 +107,7 @@ def inherits_defaults(path: Path, own: Mapping[str, Any]) -> bool:
 def contents(path: Path) -> dict[str, Any]:
     """What stands in a recipe file. Raises RecipeError if it cannot be read."""
     try:
-        content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+        content = OmegaConf.to_container(OmegaConf.load(StringIO(keys_quoted(path.read_text("utf-8")))), resolve=False)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f", line {mark.line + 1}" if mark else ""

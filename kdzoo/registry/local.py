@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from kdzoo import digests
-from kdzoo.errors import PluginError, did_you_mean
+from kdzoo.errors import PluginError, did_you_mean, looked
 from kdzoo.registry.entries import FILE_SUFFIX, IN_PROCESS, KINDS, LOCAL, Entry
 
 TABLE = "KDZOO"
@@ -78,7 +78,7 @@ def _run(path: Path) -> ModuleType:
     name = "kdzoo_file_" + re.sub(r"\W", "_", path.stem)
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     if spec is None or spec.loader is None or not path.is_file():
-        raise PluginError(f"There is no plugin file {path}: expected the path of a Python file.")
+        raise PluginError(f"There is no plugin file {path} ({looked(path)}): expected the path of a Python file.")
     earlier = getattr(sys.modules.get(name), "__file__", spec.origin)
     if earlier != spec.origin:
         raise PluginError(f"Two plugin files share a name, {earlier} and {spec.origin}: rename one of them.")

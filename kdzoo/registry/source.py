@@ -38,6 +38,12 @@ def summary(target: str) -> str:
     return first_sentence(docstrings.get(attribute) or docstrings.get("", ""))
 
 
+def docstring(module: str, attribute: str = "") -> str:
+    """The docstring of a module, or of a class or function in it, cleaned; '' if there is none."""
+    path = locate(module)
+    return _docstrings(path).get(attribute, "") if path is not None and path.suffix == ".py" else ""
+
+
 def first_sentence(docstring: str) -> str:
     """The first sentence of a docstring, on one line, without its full stop."""
     paragraph = " ".join(inspect.cleandoc(docstring).split("\n\n")[0].split())

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from kdzoo.data.augment import Augmentation, Crop, Flip, augmentation, normalize, strong
+from kdzoo.data.image_reader import image_reader
 from kdzoo.data.label_noise import noisy
 from kdzoo.data.mixing import Mixing, mixed_labels
 from kdzoo.data.rand_augment import RandAugment
@@ -360,6 +361,9 @@ class ImageClassification(Task):
     def preprocessing(self) -> dict[str, Any]:
         """Pixels in [0, 1] become inputs by `(pixel - mean) / std` for each channel."""
         return {"mean": list(self.set.mean), "std": list(self.set.std)}
+
+    def reading(self) -> str:
+        return image_reader(self.set)
 
     def class_names(self) -> Sequence[str] | None:
         return self.set.class_names

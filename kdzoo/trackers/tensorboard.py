@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kdzoo.errors import MissingError
+from kdzoo.extras import command
 
 
 class TensorBoard:
@@ -18,7 +19,7 @@ class TensorBoard:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            raise MissingError("the tensorboard tracker needs tensorboard; run: pip install 'kdzoo[tensorboard]'") from None
+            raise MissingError(f"the tensorboard tracker needs tensorboard; run: {command('tensorboard')}") from None
         self.writer_class = SummaryWriter
 
     def start(self, *, name: str, group: str, folder: Path, settings: Mapping[str, Any]) -> None:

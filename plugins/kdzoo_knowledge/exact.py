@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from kdzoo.errors import RecipeError
+from kdzoo.extras import command
 from kdzoo_knowledge.circuit import Circuit, available
 from kdzoo_knowledge.declaration.expressions import AtLeast, AtMost, Atom, Count
 from kdzoo_knowledge.logic.counting import log_count_distribution
@@ -126,7 +127,7 @@ def refuse_large(component: Component, owner: str, *, kept: int = 0) -> None:
         raise RecipeError(
             f"{owner}: the concepts of {component.names} have {component.size:,} joint states, and at most {STATES:,} are "
             "enumerated; use sampling (constraint_sampling) or a t-norm (tnorm_constraint) instead, or split these rules"
-            + (", or let semantic_loss compile a circuit: pip install kdzoo[circuits]." if not available() else ".")
+            + (f", or let semantic_loss compile a circuit: {command('circuits')}." if not available() else ".")
         )
 
 

@@ -154,7 +154,7 @@ class ModuleNorms(Analysis):
                 ours, level = [step.norms[number] for step in each.epochs.values()], [each.teacher.norms[number]] * 2
                 marks.append(Line(f"{module}, student", at, ours, group=module))
                 marks.append(Line(f"{module}, teacher", ends, level, group=module, dashed=True, markers=False))
-            panels.append(Panel(each.name, "epochs", "mean spectral norm", marks))
+            panels.append(Panel(each.name, "epochs", "mean spectral norm", marks, counted=True))
         return Figure("over_training", f"Norms of modules over training, {self.split}", panels, "Dashed: the teacher's.")
 
 

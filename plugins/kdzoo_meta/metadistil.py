@@ -34,6 +34,7 @@ from kdzoo.protocol.outputs import Batch, Step
 from kdzoo.ranges import above, at_least, some, strictly_between
 from kdzoo_meta import preconditions
 from kdzoo_meta import quiz as quizzes
+from kdzoo_meta.gradients.constants import blind_terms
 from kdzoo_meta.gradients.double_backward import double_backward
 from kdzoo_meta.gradients.inner_objective import InnerObjective
 from kdzoo_meta.gradients.inner_step import InnerStep
@@ -137,12 +138,22 @@ class MetaDistil(Method):
         if not self.rehearsed:  # what cannot work should not come to light when the teacher's rate rises, epochs later
             self.rehearsed = True
             preconditions.check_nonzero(run, run.teacher_of(self), self.label)
+            self.say_what_is_missing(window, run)
         if due and self.pilot:
             self.move(run)
         elif due:
             self.waiting, self.last = self.taken(run), window[-1].number
         else:
             self.taken(run)
+
+    def say_what_is_missing(self, window: Sequence[Batch], run: RunContext) -> None:
+        """Warn of terms that take as constant what moves, and of a quiz with old statistics."""
+        objective = self.objective(run)
+        theta = {name: p.detach() for name, p in run.trainable().items()}
+        part = objective.parts(window[0])[0]
+        preconditions.warn_of_constants(blind_terms(objective, part, theta, student=self.window > 1), self.label)
+        if self.quiz_mode == "eval" and self.look_ahead:
+            preconditions.warn_of_old_statistics(run.student, self.label)
 
     def due(self, place: Batch, run: RunContext) -> bool:
         """Whether this window has a meta step: the teacher can move, and it is its turn."""

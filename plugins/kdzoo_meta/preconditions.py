@@ -7,8 +7,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 
+from torch import nn
+
 from kdzoo.errors import CapabilityError, RecipeError, did_you_mean
 from kdzoo.protocol.context import RunContext
+from kdzoo_meta.gradients.constants import Blind
 
 NO_SECOND_DERIVATIVE = ("the derivative for", "differentiate twice", "once_differentiable")
 
@@ -66,6 +69,33 @@ def check_nonzero(run: RunContext, teacher: str, label: str) -> None:
         f"the weights of {_terms(run)}.",
         stacklevel=2,
     )
+
+
+class InexactWarning(UserWarning):
+    """A meta-gradient leaves something out."""
+
+
+def warn_of_constants(found: Sequence[Blind], label: str) -> None:
+    """Terms that take something as constant which moves."""
+    for term in found:
+        warnings.warn(
+            f"methods.{label}: {term.term} takes as constant something that moves with the {term.of}'s answers, so the "
+            f"meta-gradient leaves it out: on the first batch the derivative of this term's inner gradient is "
+            f"{100 * term.error:.2g} % off.",
+            InexactWarning,
+            stacklevel=2,
+        )
+
+
+def warn_of_old_statistics(student: nn.Module, label: str) -> None:
+    """A quiz in eval mode, where the student has running statistics: the inner step moves none."""
+    if any(isinstance(module, nn.modules.batchnorm._BatchNorm) and module.track_running_stats for module in student.modules()):
+        warnings.warn(
+            f"methods.{label}.quiz_mode=eval: the student's BatchNorm takes the quiz with the statistics from before the inner "
+            "step; quiz_mode=train takes those of the quiz.",
+            InexactWarning,
+            stacklevel=2,
+        )
 
 
 def _terms(run: RunContext) -> str:

@@ -300,3 +300,13 @@ def test_a_declared_row_must_exist(tiny: Any) -> None:
     tiny["bench"]["declared"] = ["dits"]
     with pytest.raises(RecipeError, match=r"bench\.declared: there is no row 'dits'; did you mean 'dist'"):
         ran(tiny)
+
+
+def test_seeds_may_vary_the_teacher_and_the_split(tiny: Any) -> None:
+    tiny["teacher"]["seed"] = tiny["task"]["subset_seed"] = "each"
+    board, _ = ran(tiny)
+    assert len(list((board.folder.parent / "teachers").iterdir())) == 2
+    teacher = next(row for row in board.rows if row.kind == "teacher")
+    assert (teacher.last.n, teacher.expected) == (2, 2)
+    assert any("and task.subset_seed, teachers.teacher.recipe.seed: the intervals" in note for note in board.notes)
+    assert all(row.gap is not None for row in board.rows if row.label in ("kd", "dist"))

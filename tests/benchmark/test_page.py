@@ -15,7 +15,7 @@ from kdzoo.benchmark.report.leaderboard import leaderboard
 from kdzoo.benchmark.report.page import write_report
 from kdzoo.benchmark.report.png import encode
 from kdzoo.benchmark.report.records import read_records
-from kdzoo.benchmark.report.samples import choose
+from kdzoo.benchmark.report.samples import choose, predictions
 
 VALUES = {"alone": {0: 80.0, 1: 82.0}, "kd": {0: 90.0, 1: 92.0}, "one < two": {0: 91.0, 1: 93.0}}
 
@@ -201,3 +201,16 @@ def test_analyses_in_the_folder_of_a_bench_are_sections_of_its_report(made):
     write_report(folder)
     text = (folder / "report.html").read_text()
     assert text.index("<h2>calibration</h2>") < text.index("Where this comes from")
+
+
+def test_rows_that_were_tested_on_other_images_are_not_among_the_samples(tmp_path, written):
+    folder = written(tmp_path, FOUR, items=True)
+    for other in (folder / "cells").glob("dkd/*/predictions.npz"):
+        with np.load(other) as kept:
+            shorter = {name: kept[name][:50] for name in kept.files}
+        np.savez_compressed(other, **shorter)
+    found = predictions(read_records(folder))
+    assert {"alone", "kd"} <= found.logits.keys()
+    assert "dkd" not in found.logits
+    assert found.folder.parent.name == "alone"
+    write_report(folder)

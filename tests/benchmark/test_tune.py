@@ -162,7 +162,7 @@ def test_a_file_that_is_no_finished_search_is_told(searched: dict[str, Any], tmp
 
 def test_without_optuna_the_extra_is_named(searched: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(MissingError, match=r"needs Optuna, which is not installed\. Run: pip install 'kdzoo\[tune\]'"):
+    with pytest.raises(MissingError, match=r"needs Optuna, which is not installed\. Run: pip install .*tune"):
         tune(searched, workers=1)
 
 

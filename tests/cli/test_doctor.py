@@ -5,6 +5,7 @@ from importlib import metadata
 import pytest
 
 from kdzoo import registry
+from kdzoo.extras import checkout
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def test_a_missing_extra_is_absent_but_not_wrong(findings, monkeypatch):
     hide(monkeypatch, "onnx")
     code, found = findings()
     assert code == 0
-    assert found["onnx"] == {"what": "onnx", "status": "absent", "detail": "pip install 'kdzoo[onnx]'"}
+    assert found["onnx"] == {"what": "onnx", "status": "absent", "detail": f"pip install -e '{checkout()}[onnx]'"}
 
 
 def hide(monkeypatch, name):

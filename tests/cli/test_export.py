@@ -1,15 +1,21 @@
 import importlib.util
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from kdzoo import Method, RunContext, Step, registry, term
 from kdzoo.cli import main
 from kdzoo.data.digits import Digits
+from kdzoo.data.image_folder import ImageFolder
+from kdzoo.data.image_reader import image_reader
+from kdzoo.extras import checkout
 
 ONNX = all(importlib.util.find_spec(name) for name in ("onnx", "onnxscript", "onnxruntime"))
 RECIPE = """\
@@ -60,9 +66,9 @@ def test_eval_of_the_exported_weights_needs_neither_run_nor_recipe(kdzoo, run_fo
     test = said(run_folder)["last"]
     shutil.rmtree(run_folder)
     shutil.move(tmp_path / "exported", tmp_path / "elsewhere")
-    assert (code, out) == (0, "exported/model.safetensors\n")
+    assert (code, out) == (0, "exported/model.pt2\n")
     assert json.loads(kdzoo("eval", "elsewhere", "--json")[1]) == test
-    assert json.loads(kdzoo("eval", "elsewhere/model.safetensors", "--json")[1]) == test
+    assert json.loads(kdzoo("eval", "elsewhere/model.pt2", "--json")[1]) == test
 
 
 def test_eval_of_weights_alone_needs_the_recipe(kdzoo, run_folder, tmp_path):
@@ -90,6 +96,7 @@ def test_eval_says_what_differs(kdzoo, run_folder):
 def test_model_json_says_what_the_model_is(kdzoo, run_folder):
     kdzoo("export", run_folder)
     card = json.loads((run_folder / "export" / "model.json").read_text())
+    assert card["class_names"] == [str(digit) for digit in range(10)]
     digits = Digits().load()
     assert card["student"]["use"] == "tiny_cnn"
     assert card["data"]["classes"] == 10
@@ -136,7 +143,7 @@ def test_onnx_without_its_extra_is_3_with_the_command(kdzoo, run_folder, monkeyp
     code, _, err = kdzoo("export", run_folder, "--format", "onnx", "--out", "graph")
     assert code == 3
     assert err.startswith("error: ONNX needs the package onnx")
-    assert err.endswith("Run: pip install 'kdzoo[onnx]'\n")
+    assert err.endswith(f"Run: pip install -e '{checkout()}[onnx]'\n")
     assert not (tmp_path / "graph" / "model.json").exists()
 
 
@@ -150,7 +157,8 @@ def test_an_unfinished_run_is_not_exported(kdzoo, run_folder):
 @pytest.mark.parametrize("command", ["export", "eval"])
 def test_what_is_no_run_is_named(kdzoo, command):
     code, _, err = kdzoo(command, "nowhere")
-    assert (code, err) == (2, "error: nowhere is neither a run folder nor an exported folder nor a weights file.\n")
+    assert code == 2
+    assert err == f"error: There is no file or folder nowhere; looked for {Path.cwd()}/nowhere.\n"
 
 
 def test_damaged_weights_are_named(kdzoo, run_folder):
@@ -192,3 +200,82 @@ def test_what_a_method_deploys_is_what_is_exported(kdzoo, tmp_path, kind):
     card = json.loads((tmp_path / "exported" / "model.json").read_text())
     assert card["parameters"] == result["parameters"]["deployed"] == result["parameters"]["student"] + 110
     assert found == pytest.approx(result["test"]["last"], rel=1e-4)
+
+
+WITHOUT_KDZOO = """
+import sys
+sys.modules["kdzoo"] = None  # whoever imports it fails
+sys.argv[:] = sys.argv[1:]
+__file__ = sys.argv[0]
+exec(compile(open(__file__).read(), __file__, "exec"))
+"""
+
+
+def example_of(folder, images):
+    """What the example prints of images, in a process that cannot import kdzoo."""
+    command = [sys.executable, "-c", WITHOUT_KDZOO, folder / "example.py", *images]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    "form", ["torch", pytest.param("onnx", marks=pytest.mark.skipif(not ONNX, reason="needs the extra onnx"))]
+)
+def test_the_example_answers_as_the_run_did_without_kdzoo(kdzoo, run_folder, tmp_path, form):
+    kdzoo("export", run_folder, "--out", "exported", "--format", form)
+    files = []
+    for index, image in enumerate(Digits().load().test.images[:12]):
+        files.append(tmp_path / f"{index}.png")
+        Image.fromarray(image[0].numpy()).save(files[-1])
+    said_by_the_run = np.load(run_folder / "predictions.npz")["last.logits"][:12].argmax(1)
+    answers = example_of(tmp_path / "exported", files)
+    assert [line.rpartition(": ")[2].split()[0] for line in answers] == [str(label) for label in said_by_the_run]
+    assert answers[0].startswith(f"{files[0]}: ")
+    assert answers[0].endswith(" %)")
+
+
+def test_the_example_of_safetensors_runs_with_kdzoo(kdzoo, run_folder, tmp_path):
+    kdzoo("export", run_folder, "--out", "exported", "--format", "safetensors")
+    image = tmp_path / "0.png"
+    Image.fromarray(Digits().load().test.images[0, 0].numpy()).save(image)
+    done = subprocess.run([sys.executable, "exported/example.py", image], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"{image}: ")
+
+
+def test_the_example_reads_a_file_as_evaluation_did(tmp_path, monkeypatch):
+    """Photographs of other sizes, cut to their middle and scaled: the pixels are equal to the task's own."""
+    generator = np.random.default_rng(0)
+    for part in ("train", "test"):
+        for name in ("cats", "dogs"):
+            (tmp_path / part / name).mkdir(parents=True)
+            for number in range(3):
+                pixels = generator.integers(0, 256, (30 + number, 41, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(tmp_path / part / name / f"{number}.png")
+    found = ImageFolder(folder=str(tmp_path), size=16).load()
+    card = {"data": {"shape": [3, 16, 16], "mean": list(found.mean), "std": list(found.std)}}
+    names = {"torch": torch, "F": torch.nn.functional, "np": np, "Image": Image, "CARD": card}
+    exec(image_reader(found), names)
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (found.mean, found.std))
+    for index in range(3):
+        expected = (found.test.images[index].float() / 255 - mean) / std
+        assert torch.equal(names["read"](tmp_path / "test" / "cats" / f"{index}.png")[0], expected)
+
+
+@pytest.mark.parametrize("form", ["torch", "safetensors"])
+def test_an_export_is_never_written_over_silently(kdzoo, run_folder, form):
+    assert kdzoo("export", run_folder, "--format", form)[0] == 0
+    card = run_folder / "export" / "model.json"
+    card.write_text("{}")
+    code, _, err = kdzoo("export", run_folder, "--format", form)
+    assert code == 2
+    assert err.endswith("already: choose another folder by --out, or write over it by --force.\n")
+    assert card.read_text() == "{}"
+    assert kdzoo("export", run_folder, "--format", form, "--force")[0] == 0
+    assert json.loads(card.read_text())["format"] == 1
+
+
+def test_a_damaged_graph_is_said(kdzoo, run_folder):
+    kdzoo("export", run_folder, "--out", "exported")
+    Path("exported/model.pt2").write_bytes(b"no archive")
+    code, _, err = kdzoo("eval", "exported")
+    assert code == 2
+    assert "exported/model.pt2 cannot be read as a graph of PyTorch" in err

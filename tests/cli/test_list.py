@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -54,8 +55,20 @@ def test_on_a_terminal_a_list_has_headers(kdzoo, monkeypatch):
     assert first.split() == ["name", "summary", "distribution", "status"]
 
 
-def test_a_list_without_kind_shows_all_kinds(kdzoo):
-    kinds = {row[0] for row in columns(kdzoo("list")[1])}
+def test_a_list_without_kind_says_how_many_there_are_and_what_they_are_called(kdzoo):
+    code, out, err = kdzoo("list")
+    rows = {kind: (int(number), names.split(", ")) for kind, number, names in columns(out)}
+    full = columns(kdzoo("list", "--all")[1])
+    assert (code, err) == (0, "")
+    assert len(out.splitlines()) < 20
+    assert all(number == sum(row[0] == kind for row in full) for kind, (number, _) in rows.items())
+    assert "kd" in rows["methods"][1]
+    assert len(rows["methods"][1]) == rows["methods"][0]
+    assert "digits/ (2)" in rows["recipes"][1]
+
+
+def test_all_is_a_line_for_everything_of_every_kind(kdzoo):
+    kinds = {row[0] for row in columns(kdzoo("list", "--all")[1])}
     assert kinds >= {
         "methods",
         "recipes",
@@ -113,7 +126,10 @@ def test_a_plugin_file_that_raises_is_one_sentence(kdzoo, tmp_path):
 
 def test_a_plugin_file_that_is_not_there_is_one_sentence(kdzoo):
     code, _, err = kdzoo("list", "--plugin", "none.py")
-    assert (code, err) == (2, "error: There is no plugin file none.py: expected the path of a Python file.\n")
+    assert code == 2
+    assert err == (
+        f"error: There is no plugin file none.py (looked for {Path.cwd()}/none.py): expected the path of a Python file.\n"
+    )
 
 
 def test_two_plugins_with_one_name_are_listed_by_qualified_names(kdzoo):
@@ -131,9 +147,10 @@ def test_a_broken_distribution_is_listed_with_its_cause(kdzoo, tmp_path, monkeyp
     )
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     registry.refresh()
-    rows = columns(kdzoo("list")[1])
+    rows = columns(kdzoo("list", "--all")[1])
     method = next(row for row in rows if row[1] == "odd")
     group = next(row for row in rows if row[1] == "kdzoo.metods")
     assert method[3] == "strange 1.0"
     assert method[4].startswith("broken: it was written for plugin protocol 99, this kdzoo speaks 1")
     assert "did you mean 'methods'" in group[4]
+    assert "warning: odd of strange 1.0 is broken: it was written for plugin protocol 99" in kdzoo("list")[2]

@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -6,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from kdzoo import registry
+from kdzoo import extras, registry
 from kdzoo.errors import Interrupted, MissingError, RunFailed
+from kdzoo.extras import checkout
 
 
 class Command:
@@ -109,10 +111,22 @@ def test_control_c_is_130(acting):
 
 def test_a_missing_package_is_3_with_a_command(acting):
     code, _, err = acting(raising(ModuleNotFoundError("No module named 'omegaconf'", name="omegaconf")))
-    assert (code, err) == (
-        3,
-        "error: The Python module 'omegaconf' is not installed. Run: pip install kdzoo, which brings what it requires.\n",
+    assert code == 3
+    assert err == (
+        f"error: The Python module 'omegaconf' is not installed. Run: pip install -e '{checkout()}', which brings what kdzoo "
+        "requires.\n"
     )
+
+
+def test_an_installed_wheel_names_the_repository(acting, monkeypatch):
+    monkeypatch.setattr("kdzoo.extras.checkout", lambda: None)
+    _, _, err = acting(raising(ModuleNotFoundError("No module named 'omegaconf'", name="omegaconf")))
+    assert "Run: pip install kdzoo, from its repository as there is no release yet, which brings" in err
+
+
+def test_extras_of_an_installed_wheel_are_named_by_their_packages(monkeypatch):
+    monkeypatch.setattr(extras, "checkout", lambda: None)
+    assert re.fullmatch(r"pip install (?:'onnx\w*>=[\d.]+' ?){3}", extras.command("onnx"))
 
 
 def test_warnings_are_one_line(acting):

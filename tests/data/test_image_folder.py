@@ -68,7 +68,15 @@ def test_large_sets_are_streamed_and_hold_the_same_images(folder):
         assert torch.equal(image, small.train.images[index])
         assert label == small.train.labels[index]
     torch.testing.assert_close(large.mean, small.mean)
+    assert small.augment.draws == large.augment.draws == 0
+
+
+def test_photographs_are_mirrored_and_cropped_where_one_says_so(folder):
+    small = ImageFolder(folder=str(folder), size=12, augment=True).load()
+    large = ImageFolder(folder=str(folder), size=12, in_memory_mb=0, augment=True).load()
+    assert small.augment.draws == 3
     assert large.augment.draws == 1  # the mirror; the window is chosen while decoding
+    assert large.train.images.windows
 
 
 def test_the_fingerprint_of_a_streamed_set_follows_its_files(folder, numbers):

@@ -21,9 +21,12 @@ def test_taps_are_maps_and_the_classifier_reads_what_is_pooled(name, stages):
     net = timm(name=name, classes=5, channels=3, size=64).eval()
     assert [tap for tap in net.taps if tap.startswith("stage")] == [f"stage{n}" for n in range(1, stages + 1)]
     seen = {}
+
+    def heard(tap, own_input):
+        return lambda module, inputs, output: seen.__setitem__(tap, inputs[0] if own_input else output)
+
     for tap, path in net.taps.items():
-        module, given = net.get_submodule(path.removesuffix(":input")), path.endswith(":input")
-        module.register_forward_hook(lambda m, x, y, tap=tap, given=given: seen.__setitem__(tap, x[0] if given else y))
+        net.get_submodule(path.removesuffix(":input")).register_forward_hook(heard(tap, path.endswith(":input")))
     with torch.no_grad():
         logits = net(torch.randn(2, 3, 64, 64))
     assert logits.shape == (2, 5)
@@ -58,7 +61,7 @@ def test_what_does_not_fit_is_said(monkeypatch):
     with pytest.raises(RecipeError, match=r"timm has no model 'qqqq'; timm\.list_models\(\) names its \d+\."):
         timm(name="qqqq", classes=3)
     monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(MissingError, match=r"`use: timm` needs timm, which is not installed. Run: pip install timm"):
+    with pytest.raises(MissingError, match=r"`use: timm` needs timm, which is not installed. Run: pip install .*timm"):
         timm(name="resnet18", classes=3)
 
 

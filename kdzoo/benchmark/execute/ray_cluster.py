@@ -18,6 +18,7 @@ from typing import Any
 from kdzoo.benchmark.execute.events import Event, OnEvent
 from kdzoo.benchmark.execute.job import Outcome, Work, carry_out
 from kdzoo.errors import MachineFailed, MissingError, RecipeError
+from kdzoo.extras import command
 from kdzoo.registry.entries import IN_PROCESS, LOCAL
 
 LOOK = 1.0
@@ -158,7 +159,7 @@ def _ray() -> Any:
     try:
         import ray
     except ImportError:
-        raise MissingError("--executor ray needs Ray, which is not installed. Run: pip install 'kdzoo[ray]'") from None
+        raise MissingError(f"--executor ray needs Ray, which is not installed. Run: {command('ray')}") from None
     return ray
 
 

@@ -22,7 +22,10 @@ from kdzoo.benchmark.report.samples import save_samples
 from kdzoo.errors import Interrupted, RecipeError, did_you_mean
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from kdzoo.benchmark.plan.bench_plan import BenchPlan
+    from kdzoo.given import Data, Setting
 
 POOL, RAY = "pool", "ray"
 
@@ -39,6 +42,9 @@ def bench(
     methods: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
     plugins: Sequence[str | Path] = (),
+    student: Setting | nn.Module | None = None,
+    teacher: Setting | nn.Module | None = None,
+    data: Data | None = None,
     executor: str = POOL,
     address: str | None = None,
     on_event: OnEvent | None = None,
@@ -49,13 +55,16 @@ def bench(
         recipe, overrides: as for a run; the recipe has a section `bench` (see `section.Section`).
         out: the folder that gets `<name of the bench>/` and `teachers/`; default `runtime.out`.
         workers: processes. With 1 all is done in this process; default: one a core or one a GPU, but 1 for plugins that were
-            registered in this process. A script that calls this with several workers needs `if __name__ == "__main__":`.
+            registered in this process, and always 1 with modules or tensors of your own. A script that calls this with several
+            workers needs `if __name__ == "__main__":`.
         force: train everything again, teachers included.
         retry: try again what failed before. Without it a failed cell stays as it is, unless the machine was at fault.
         cohort: the most runs that share one pass over the data and the teacher; default `bench.cohort`, 1 for none.
         methods: only these rows (and the baseline, and the student alone).
         seeds: instead of the recipe's.
         plugins: Python files whose plugins the rows use.
+        student, teacher, data: of every row that names none of its own, as for `kdzoo.run`: what a recipe would say, or
+            modules, tensors and data sets of your own. A teacher's module is used frozen, as it is: train it first.
         executor: 'pool' for processes on this machine, 'ray' for the machines of a Ray cluster, which all see `out`.
         address: of the Ray cluster; default: one on this machine.
         on_event: called, in this process, with what happens (see `events`).
@@ -70,6 +79,8 @@ def bench(
     """
     from kdzoo.benchmark.plan.bench_plan import make_plan  # torch comes with it
     from kdzoo.benchmark.plan.cohorts import gathered
+    from kdzoo.given import sections_of
+    from kdzoo.recipe.values import holds_object
 
     tell = _once(on_event or (lambda event: None))
     for path in plugins:
@@ -84,7 +95,12 @@ def bench(
         raise RecipeError("a Ray cluster has a worker for each GPU, or for its cores: leave workers out.")
     if cohort is not None and cohort < 1:
         raise RecipeError(f"cohort must be at least 1, got {cohort}; leave it out for as many as memory allows.")
-    plan = make_plan(recipe, overrides, out=out, methods=methods, seeds=seeds, force=force, retry=retry)
+    sections = sections_of(student=student, teacher=teacher, data=data)
+    if any(map(holds_object, sections.values())):
+        if executor == RAY:
+            raise RecipeError("modules and tensors of this process are on no other machine: leave executor 'ray' out.")
+        workers = 1
+    plan = make_plan(recipe, overrides, out=out, methods=methods, seeds=seeds, force=force, retry=retry, sections=sections)
     with plan.held(lambda sentence: tell(Said(sentence))):
         plan.save()
         todo = [job for job in plan.jobs if job.name not in plan.finished]
@@ -141,7 +157,7 @@ def _others(plan: BenchPlan) -> str:
 def _report(plan: BenchPlan, *, pictures: bool) -> Leaderboard:
     records = read_records(plan.folder)
     if pictures and records.done:
-        save_samples(records, plan.jobs[-1].recipe.settings)
+        save_samples(records, {job.folder: job.recipe.settings for job in plan.jobs})
     return write_report(plan.folder)
 
 

@@ -23,6 +23,7 @@ from kdzoo.engine.run_identity import identify
 from kdzoo.engine.teacher_recipe import TeacherRecipe, in_training_order, nested
 from kdzoo.errors import RecipeError
 from kdzoo.recipe.load import Recipe
+from kdzoo.recipe.paths import leaves
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,7 @@ class BenchPlan:
             "also": list(grid.also),
             "resolve": grid.resolve,
             "without": list(grid.without),
+            "varied": _varied(grid.cells),
             "notes": list(grid.notes),
             "rows": [self._row(cell) for cell in reversed(first.values())],
             "cells": [
@@ -147,14 +149,15 @@ def make_plan(
     retry: bool = False,
     values: Mapping[str, Mapping[str, Any]] | None = None,
     inside: str = "",
+    sections: Mapping[str, Any] | None = None,
 ) -> BenchPlan:
     """Load and check all cells, and find out which are done, or failed before and are not to be tried again (`retry`).
 
-    Args: values: see `expand`. inside: the folder within the bench's.
+    Args: values, sections: see `expand`. inside: the folder within the bench's.
 
     Raises what `expand` raises, RecipeError for two cells that are the same run, and MissingError for absent data.
     """
-    grid = expand(recipe, overrides, methods=methods, seeds=seeds, values=values)
+    grid = expand(recipe, overrides, methods=methods, seeds=seeds, values=values, sections=sections)
     root = Path(out) if out is not None else Path(grid.cells[0].recipe.settings["runtime"]["out"])
     folder = root / slug(grid.name) / inside
     teachers: dict[str, Job] = {}
@@ -198,6 +201,17 @@ def declared_before(folder: Path, baseline: str) -> dict[str, bool]:
     """What the plan that lies in a folder declared of comparisons with this baseline; nothing if there is none."""
     plan = read_json(folder / PLAN) or {}
     return dict(plan.get("declared", {})) if plan.get("baseline") == baseline else {}
+
+
+def _varied(cells: Sequence[Cell]) -> list[str]:
+    """The settings that differ from seed to seed, besides the seed."""
+    leaf_by_row: dict[str, dict[str, Any]] = {}
+    found: dict[str, None] = {}
+    for cell in cells:
+        own = dict(leaves(cell.recipe.settings))
+        first = leaf_by_row.setdefault(cell.row, own)
+        found |= {path: None for path, value in own.items() if path != "seed" and first.get(path) != value}
+    return list(found)
 
 
 def _placed(recipe: Recipe, root: Path) -> Recipe:

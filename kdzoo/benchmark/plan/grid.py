@@ -94,6 +94,7 @@ def expand(
     *,
     methods: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
+    sections: Mapping[str, Any] | None = None,
     values: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Grid:
     """All cells of a bench recipe, checked.
@@ -101,12 +102,15 @@ def expand(
     Args:
         methods: only these rows (and the baseline, and the student alone).
         seeds: instead of the recipe's.
+        sections: laid over the recipe, whose rows are laid over them (what is given in Python).
         values: label of a row -> path -> value, of a trial; default: what `bench.tuned` found.
 
     Raises:
         RecipeError, CapabilityError, PluginError: with the path in the recipe; of a row it starts with `bench.methods.<row>`.
     """
     layers = read(recipe, folder=Path.cwd())
+    if sections:
+        layers = changed(layers, sections, Origin("the arguments of kdzoo.bench", Path.cwd()))
     apply(layers, overrides)
     source = "the given mapping" if isinstance(recipe, Mapping) else str(recipe)
     text = Recipe(layers.tree, source).yaml()
@@ -131,7 +135,7 @@ def expand(
         for label, row in rows.items()
         if label in wanted and seed in section.seeds_of(label)
     ]
-    again = not isinstance(recipe, Mapping) and methods is None and seeds is None
+    again = not isinstance(recipe, Mapping) and not sections and methods is None and seeds is None
     command = shlex.join(["kdzoo", "bench", source, *overrides]) if again else ""
     name, description = (str(layers.tree.get(key) or default) for key, default in (("name", "bench"), ("description", "")))
     return Grid(

@@ -14,7 +14,7 @@ from kdzoo.benchmark.report.records import READS, refusal
 from kdzoo.benchmark.report.resampling import read_scores
 from kdzoo.benchmark.report.statistics import Summary, summarize
 from kdzoo.engine.files import read_json
-from kdzoo.errors import RecipeError
+from kdzoo.errors import RecipeError, no_such
 
 RESULT = "result.json"
 
@@ -102,6 +102,8 @@ def side(folder: Path) -> Side:
             )
         folders[values["seed"]], results[values["seed"]] = path.parent, values
     if not results:
+        if not folder.exists():
+            raise RecipeError(no_such(folder))
         raise RecipeError(f"{folder} holds no finished run: neither it nor a folder in it has a {RESULT}.")
     return Side(folder.name if len(results) > 1 or not folder.name.startswith("seed") else _named(folder), folders, results)
 

@@ -11,8 +11,14 @@ from kdzoo.errors import did_you_mean
 
 
 def notes(records: Records) -> list[str]:
-    """The recipe's notes, how much data teacher and students saw, and which metrics were asked for in vain."""
-    return [*data_notes(records), *records.plan["notes"], *_unknown_metrics(records)]
+    """The recipe's notes, how much data teacher and students saw, what seeds vary, and which metrics were asked for in vain."""
+    return [*data_notes(records), *_varied(records), *records.plan["notes"], *_unknown_metrics(records)]
+
+
+def _varied(records: Records) -> list[str]:
+    paths = records.plan.get("varied", ())
+    said = f"Seeds vary initialization, order and augmentation, and {', '.join(paths)}: the intervals over seeds contain that."
+    return [said] if paths else []
 
 
 def _unknown_metrics(records: Records) -> list[str]:

@@ -21,6 +21,7 @@ from kdzoo.benchmark.report.records import PAGE, Record, Records
 from kdzoo.benchmark.report.resampling import read_scores
 from kdzoo.benchmark.report.statistics import paired, summarize
 from kdzoo.benchmark.report.teacher_rows import teacher_rows
+from kdzoo.errors import MissingError
 
 FRAME = "width: 100%; height: 900px; border: 0"
 GUESSING = 1.1
@@ -33,6 +34,22 @@ class Leaderboard(Board):
     def markdown(self) -> str:
         """As a table in Markdown, with what belongs under it."""
         return markdown(self)
+
+    @property
+    def table(self) -> list[dict[str, Any]]:
+        """The rows as numbers, best first: `row`, `kind`, `seeds`, `failed`, by the metric's name its mean over seeds, `sd`,
+        `best` (of the epoch that was best on validation), `difference` to the baseline with `low` and `high` of its 95 %
+        interval, the mean of each further metric, `parameters` and `seconds`. What is not known is None.
+        """
+        return [_numbers(row, self.metric) for row in self.rows]
+
+    def to_pandas(self) -> Any:
+        """`table` as a pandas DataFrame, indexed by row. Raises MissingError: pandas is not installed."""
+        try:
+            import pandas
+        except ImportError:
+            raise MissingError("to_pandas needs pandas, which is not installed. Run: pip install pandas") from None
+        return pandas.DataFrame(self.table).set_index("row")
 
     def _repr_html_(self) -> str:
         """In a notebook: the report's page, in a frame of its own."""
@@ -193,6 +210,26 @@ class _Found:
             if mean is not None:
                 means.setdefault(row["label"], {})[json.dumps(row["point"], sort_keys=True, default=str)] = mean
         return rank_rows(means, higher_is_better=self.higher)
+
+
+def _numbers(row: Row, metric: str) -> dict[str, Any]:
+    change = row.difference
+    low, high = (change.interval if change else None) or (None, None)
+    return {
+        "row": row.label,
+        "kind": row.kind,
+        "seeds": row.last.n,
+        "failed": row.failed,
+        metric: row.last.mean,
+        "sd": row.last.sd,
+        "best": row.best.mean,
+        "difference": change.mean if change else None,
+        "low": low,
+        "high": high,
+        **{name: summary.mean for name, summary in row.also.items() if name != metric},
+        "parameters": row.parameters,
+        "seconds": row.seconds,
+    }
 
 
 def _with_correction(rows: Sequence[Row]) -> list[Row]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from kdzoo.benchmark.execute.failure import ERROR
 from kdzoo.engine.files import read_json
-from kdzoo.errors import RecipeError
+from kdzoo.errors import RecipeError, no_such
 
 FORMAT = 1
 READS = (1,)
@@ -77,6 +77,8 @@ def read_records(folder: Path) -> Records:
     """Read a bench's folder. Raises RecipeError if it is none."""
     plan = read_json(folder / PLAN)
     if plan is None:
+        if not folder.exists():
+            raise RecipeError(no_such(folder))
         raise RecipeError(f"{folder} is not the folder of a bench: it has no {PLAN}; give the folder that `kdzoo bench` named.")
     if plan.get("format") != FORMAT:
         raise RecipeError(f"{folder / PLAN} has format {plan.get('format')}, this kdzoo reads {FORMAT}: run the bench again.")

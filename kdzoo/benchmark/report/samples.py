@@ -44,17 +44,21 @@ class Samples:
 
 @dataclass(frozen=True)
 class Predictions:
-    """Test labels (N,), and row -> logits (N, C) at its first finished seed, the teachers of the first cell before them."""
+    """Test labels (N,), and row -> logits (N, C) at its first finished seed, the teachers of the first cell before them.
 
+    Rows of a grid over data may have been tested on other images; those are not among them. `folder` is a cell that is.
+    """
+
+    folder: Path
     target: NDArray[np.int64]
     logits: Mapping[str, Logits]
 
 
-def save_samples(records: Records, settings: Mapping[str, Any]) -> None:
+def save_samples(records: Records, settings: Mapping[Path, Mapping[str, Any]]) -> None:
     """Choose images and keep them in the bench's folder; nothing where the task has no labeled images.
 
     Args:
-        settings: of any finished cell; they say where the data are.
+        settings: of the cells, by their folders; they say where the data are.
     """
     from kdzoo.engine.files import replace_file
 
@@ -63,7 +67,7 @@ def save_samples(records: Records, settings: Mapping[str, Any]) -> None:
         return
     target, logits = found.target, found.logits
     index = choose(target, [values.argmax(1) == target for values in logits.values()])
-    pictures = _pictures(settings, index)
+    pictures = _pictures(settings[found.folder], index)
     if pictures is None:
         return
     images, names = pictures
@@ -97,11 +101,15 @@ def predictions(records: Records) -> Predictions | None:
     """What the finished models said of the test split; None where that is no matrix of logits."""
     logits: dict[str, Logits] = {}
     target: NDArray[np.int64] | None = None
+    folder = records.folder
     for cell in records.done:
         arrays = None if cell.row in logits else _arrays(cell)
         if arrays is None or not {"last.logits", "last.target"} <= arrays.keys():
             continue
-        target = arrays["last.target"] if target is None else target
+        if target is None:
+            target, folder = arrays["last.target"], cell.folder
+        if not np.array_equal(arrays["last.target"], target):
+            continue
         teachers = {
             key.removeprefix("teacher:").removesuffix(".logits"): value
             for key, value in arrays.items()
@@ -109,7 +117,7 @@ def predictions(records: Records) -> Predictions | None:
         }
         logits = {name: value for name, value in teachers.items() if name not in logits} | logits
         logits.setdefault(cell.row, arrays["last.logits"])
-    return None if target is None else Predictions(target, logits)
+    return None if target is None else Predictions(folder, target, logits)
 
 
 def choose(target: NDArray[np.int64], right: Sequence[NDArray[np.bool_]], *, count: int = COUNT) -> NDArray[np.int64]:

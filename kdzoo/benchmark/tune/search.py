@@ -26,6 +26,7 @@ from kdzoo.benchmark.execute.stopping import stopping
 from kdzoo.benchmark.execute.workers import default_workers
 from kdzoo.benchmark.tune.found import FILE, FORMAT
 from kdzoo.errors import Interrupted, MissingError, RecipeError
+from kdzoo.extras import command
 
 if TYPE_CHECKING:
     from kdzoo.benchmark.plan.bench_plan import BenchPlan
@@ -164,7 +165,7 @@ def _optuna() -> Any:
     try:
         import optuna
     except ImportError:
-        raise MissingError("kdzoo tune needs Optuna, which is not installed. Run: pip install 'kdzoo[tune]'") from None
+        raise MissingError(f"kdzoo tune needs Optuna, which is not installed. Run: {command('tune')}") from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
 

@@ -11,7 +11,7 @@ from kdzoo import registry
 from kdzoo.cli.arguments import add_json, add_plugins, load_plugins
 from kdzoo.cli.commands.check import is_override
 from kdzoo.errors import RecipeError
-from kdzoo.terminal.console import say, show, show_json, show_table
+from kdzoo.terminal.console import loading, say, show, show_json, show_table
 
 if TYPE_CHECKING:
     from kdzoo.protocol.analysis import Findings
@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    loading(f"torch and {args.names}")
     load_plugins(args)
     names = [name for name in args.names.split(",") if name]
     folders = [word for word in args.words if not is_override(word)]

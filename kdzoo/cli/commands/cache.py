@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from kdzoo.cli.arguments import add_json, add_plugins, load_plugins
-from kdzoo.terminal.console import say, show_json, show_table
+from kdzoo.terminal.console import loading, say, show_json, show_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    loading(args.recipe)
     load_plugins(args)
     rows = _listed(Path(args.out) / "cache") if args.recipe is None else _filled(args.recipe, args.overrides)
     if args.json:

@@ -30,9 +30,9 @@ def run(args: argparse.Namespace) -> int:
     if not root.is_dir():
         raise RecipeError(f"There is no folder {root}: give the folder that holds runs (`runtime.out`).")
     loading(f"the folders of runs in {root}")
-    from kdzoo.engine.leftovers import leftovers
+    from kdzoo.engine.leftovers import KINDS, leftovers
 
-    found = leftovers(root, args.only or WHAT)
+    found = leftovers(root, args.only or KINDS)
     sizes = [each.size for each in found]
     rows = [(each.kind, _words(size), str(each.path)) for each, size in zip(found, sizes, strict=True)]
     if args.json:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdzoo.cli.arguments import add_json
-from kdzoo.terminal.console import say, show_json, show_table
+from kdzoo.terminal.console import loading, say, show_json, show_table
 
 if TYPE_CHECKING:
     from kdzoo.benchmark.report.compare_runs import TwoRuns
@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    loading(f"{args.first} and {args.second}")
     from kdzoo.benchmark.report.compare_runs import compare_runs
 
     found = compare_runs(Path(args.first), Path(args.second))

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from kdzoo.errors import RecipeError
-from kdzoo.terminal.console import say, show
+from kdzoo.terminal.console import loading, say, show
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    loading(args.recipe)
     from kdzoo.engine.files import replace_file
     from kdzoo.recipe.find import find
 

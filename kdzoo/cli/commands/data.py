@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kdzoo.cli.arguments import add_json
 from kdzoo.errors import RecipeError
-from kdzoo.terminal.console import say, show_json, show_table
+from kdzoo.terminal.console import loading, say, show_json, show_table
 
 FOUND = {True: "found", False: "missing", None: "you name the folder"}
 
@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    loading("the list of data sets")
     from kdzoo.data.status import status
 
     root = Path(args.root) if args.root else None

@@ -17,7 +17,8 @@ from typing import Literal
 from kdzoo import registry
 from kdzoo.cli.arguments import add_json
 from kdzoo.errors import MissingError, PluginError
-from kdzoo.terminal.console import complain, show_json, show_table
+from kdzoo.extras import command
+from kdzoo.terminal.console import complain, loading, show_json, show_table
 
 Status = Literal["ok", "absent", "wrong"]
 
@@ -37,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    loading("torch and torchvision")
     findings = [*packages(), *torchvision(), *machine(), output(Path(args.out)), *data(), *plugins()]
     if args.json:
         show_json([asdict(finding) for finding in findings])
@@ -58,8 +60,8 @@ def packages() -> Iterator[Finding]:
         try:
             yield Finding(name, "ok", metadata.version(name))
         except metadata.PackageNotFoundError:
-            wanted = f"kdzoo[{extra[1]}]" if extra else requirement.split(";")[0].strip()
-            yield Finding(name, "absent" if extra else "wrong", f"pip install '{wanted}'")
+            wanted = command(extra[1]) if extra else f"pip install '{requirement.split(';')[0].strip()}'"
+            yield Finding(name, "absent" if extra else "wrong", wanted)
 
 
 def torchvision() -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kdzoo.cli.arguments import add_json
 from kdzoo.cli.commands.bench import show_board
+from kdzoo.terminal.console import loading
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    loading("the folders of benches")
     from kdzoo.benchmark.report.merge import leaderboard_of
     from kdzoo.engine.files import writing
 

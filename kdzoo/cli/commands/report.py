@@ -6,6 +6,7 @@ import argparse
 
 from kdzoo.cli.arguments import add_json
 from kdzoo.cli.commands.bench import show_board
+from kdzoo.terminal.console import loading
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    loading(args.folder)
     from kdzoo.benchmark.report.page import write_report
     from kdzoo.engine.files import writing
 

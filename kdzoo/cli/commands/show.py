@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from kdzoo import registry
+from kdzoo.cli import card_index
 from kdzoo.cli.arguments import add_json, add_plugins, load_plugins
 from kdzoo.cli.commands.check import is_override
 from kdzoo.cli.listing import SHOWN, plural
 from kdzoo.errors import RecipeError, nearest
-from kdzoo.terminal.console import show, show_json, show_table
+from kdzoo.terminal.console import loading, show, show_json, show_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,9 +74,7 @@ def _recipe(name: str, overrides: Sequence[str], args: argparse.Namespace) -> No
 
 
 def _plugin(kind: str, name: str, *, as_json: bool) -> None:
-    from kdzoo.cli.card import card
-
-    found = card(kind, name)
+    found = card_index.found(kind, name) or _imported(kind, name)
     if as_json:
         show_json(found)
         return
@@ -91,6 +91,13 @@ def _plugin(kind: str, name: str, *, as_json: bool) -> None:
     }
     for title, listed in rows.items():
         _section(title, listed)
+
+
+def _imported(kind: str, name: str) -> dict[str, Any]:
+    loading(name)
+    from kdzoo.cli.card import card
+
+    return card(kind, name)
 
 
 def _section(title: str, rows: Sequence[Sequence[str]]) -> None:

@@ -15,6 +15,7 @@ from typing import ClassVar
 
 from kdzoo.data.search_paths import Availability, Search
 from kdzoo.errors import RecipeError
+from kdzoo.extras import command
 from kdzoo_graph.data.files import ARCHIVES, availability, contents, is_archive, listed
 from kdzoo_graph.data.triples import Triples, numbered, parse
 
@@ -118,7 +119,7 @@ def _pykeen() -> tuple[Path, ...]:
     return (Path(spec.origin).parent / "datasets",) if spec and spec.origin else ()
 
 
-WHEEL = "pip install 'kdzoo[graph]'"
+WHEEL = command("graph")
 CONVE = "put {}.tar.gz of the GitHub repository TimDettmers/ConvE into paths.data"
 
 

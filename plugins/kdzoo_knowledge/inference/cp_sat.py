@@ -11,6 +11,7 @@ from importlib.util import find_spec
 import numpy as np
 
 from kdzoo.errors import MissingError
+from kdzoo.extras import command
 from kdzoo_knowledge.inference.linear import Program
 
 SCALE = 10**6
@@ -19,7 +20,7 @@ SCALE = 10**6
 def check_installed(owner: str) -> None:
     """Raise MissingError if OR-tools is not here."""
     if find_spec("ortools") is None:
-        raise MissingError(f"{owner}: cp_sat needs OR-tools; install it by `pip install kdzoo[solvers]`, or choose milp.")
+        raise MissingError(f"{owner}: cp_sat needs OR-tools; install it by `{command('solvers')}`, or choose milp.")
 
 
 def by_cp_sat(program: Program, weights: np.ndarray, time_limit: float | None) -> np.ndarray | None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from kdzoo.protocol.context import RunContext, Weights
-from kdzoo.protocol.outputs import MAIN, Batch, Output, map_tensors
+from kdzoo.protocol.outputs import MAIN, Batch, Output, Step, map_tensors
 from kdzoo_meta.gradients.parameter_swap import held, in_eval_mode
 from kdzoo_meta.gradients.vectors import Vector, below
 
@@ -84,6 +84,13 @@ class InnerObjective:
         with self.randomness("terms", micro):
             step = run.step(micro, learner=run.first, student=answers)
             return run.total(step, part.weights, theta, commit=False)
+
+    def step(self, part: Part, answers: Answers) -> Step:
+        """The step behind `total`, with the teacher's answers as constants."""
+        asked = map_tensors(Tensor.detach, dict(part.answers or self._asked(part.micro)))
+        micro = replace(part.micro, answers={**part.micro.answers, self.teacher: asked})
+        with self.randomness("terms", micro):
+            return self.run.step(micro, learner=self.run.first, student=answers)
 
     def own(self, theta: Vector) -> dict[str, Tensor]:
         """The student's own parameters, without the methods', under their full names."""

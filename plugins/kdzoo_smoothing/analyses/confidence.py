@@ -6,6 +6,7 @@ Distillation: An Empirical Study", ICLR 2021, arXiv 2104.00676: label smoothing 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -82,14 +83,16 @@ class Confidence(Analysis):
     def _bars(self, runs: Sequence[Measured], means: dict[str, Tensor]) -> Figure:
         names = names_of(runs[0], max(own.shape[1] for own in means.values()))
         panels = []
+        smallest = min(own[list(self.classes)].nan_to_num(1).min().item() for own in means.values())
+        lowest = max(LOWEST, 10 ** math.floor(math.log10(max(smallest, LOWEST))))
         for each in self.classes:
-            heights = {name: own[each].clamp_min(LOWEST) for name, own in means.items()}
+            heights = {name: own[each].clamp_min(lowest) for name, own in means.items()}
             few = len(names) <= MOST_BARS
             marks: list[Mark] = [
                 Bars(name, own) if few else Line(name, range(len(own)), own, markers=False) for name, own in heights.items()
             ]
             title = f"Samples of class {name_of(runs[0], each)}"
-            panels.append(Panel(title, "class", "mean probability", marks, names * few, y_range=(LOWEST, 1), log=True))
+            panels.append(Panel(title, "class", "mean probability", marks, names * few, y_range=(lowest, 1), log=True))
         caption = "Mean probabilities of the samples of one class, on a logarithmic scale: the peak is the class itself."
         return Figure("class_means", f"What is said of a class, {self.split}", panels, caption)
 

@@ -24,11 +24,14 @@ from torch import Tensor
 
 from kdzoo.errors import CapabilityError
 from kdzoo.protocol.analysis import TRAIN, Analysis, Answers, Findings, Measured, Table, Wants
-from kdzoo.protocol.figures import Figure, Line, Mark, Panel, Points
+from kdzoo.protocol.figures import Figure, Line, Panel, Points
 from kdzoo.ranges import above, between
 from kdzoo_smoothing.analyses.by_class import Labeled, labeled
 
 MOST_POINTS = 2000
+EDGES = (-0.02, 1.02)
+FENCE = 5
+"""Interquartile ranges beyond the quartiles that a figure shows."""
 
 
 class Rescaling(NamedTuple):
@@ -129,22 +132,22 @@ class GradRescale(Analysis):
         return rescaling(student, teacher, own.target, weight=self.weight, temperature=self.temperature)
 
     def _figure(self, found: Mapping[str, Rescaling], correlated: Mapping[str, Mapping[int, Correlations]]) -> Figure:
-        points: list[Mark] = []
+        ends, outside = _range([each.weight for each in found.values()])
+        panels, lines = [], []
         for name, each in found.items():
+            steps = correlated[name]
+            pearsons, spearmans = zip(*steps.values(), strict=True)
+            lines.append(Line(f"{name}, Pearson", list(steps), pearsons, group=name))
+            lines.append(Line(f"{name}, Spearman", list(steps), spearmans, group=name, dashed=True))
             shown = torch.linspace(0, len(each.weight) - 1, min(len(each.weight), MOST_POINTS)).round().long()
-            points.append(Points(name, each.teacher[shown], each.weight[shown]))
-        lines: list[Mark] = []
-        for name, steps in correlated.items():
-            lines.append(Line(f"{name}, Pearson", list(steps), [each.pearson for each in steps.values()], group=name))
-            ranks = [each.spearman for each in steps.values()]
-            lines.append(Line(f"{name}, Spearman", list(steps), ranks, group=name, dashed=True))
-        panels = [
-            Panel("Each sample", "teacher's probability of the true class q", "weight w", points, x_range=(0, 1)),
-            Panel("Over training", "epochs", "correlation of w and q", lines, y_range=(-1.03, 1.03)),
-        ]
+            points = Points(name, each.teacher[shown], each.weight[shown])
+            title = f"{name}: r = {pearsons[-1]:.2f}, of ranks {spearmans[-1]:.2f}"
+            axes = ("teacher's probability q of the true class", "weight w of a sample")
+            panels.append(Panel(title, *axes, [points], x_range=EDGES, y_range=ends))
+        panels.append(Panel("Over training", "epochs", "correlation of w and q", lines, y_range=(-1.03, 1.03), counted=True))
         caption = (
             f"w is the gradient at the true class with the soft term, over that without it (a = {self.weight:g}, "
-            f"T = {self.temperature:g})."
+            f"T = {self.temperature:g}). {outside} weights of {sum(len(each.weight) for each in found.values())} lie outside."
         )
         return Figure("rescaling", f"How the teacher rescales gradients, {self.split}", panels, caption)
 
@@ -167,3 +170,14 @@ def _ranks(values: Tensor) -> Tensor:
     _, place, counts = values.unique(return_inverse=True, return_counts=True)
     last = counts.cumsum(0).double()
     return (last - (counts.double() - 1) / 2)[place]
+
+
+def _range(weights: Sequence[Tensor]) -> tuple[tuple[float, float], int]:
+    """The ends of an axis that shows all but the farthest weights, and how many it leaves out: w has no lower bound."""
+    every = torch.cat(list(weights))
+    first, third = every.quantile(torch.tensor([0.25, 0.75], dtype=every.dtype)).tolist()
+    reach = FENCE * (third - first)
+    low, high = max(every.min().item(), first - reach), min(every.max().item(), third + reach)
+    margin = 0.05 * (high - low) or 0.05
+    low, high = low - margin, high + margin
+    return (low, high), int(((every < low) | (every > high)).sum())

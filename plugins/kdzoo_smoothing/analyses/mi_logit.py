@@ -114,5 +114,5 @@ class MILogit(Analysis):
         level = Line("log 2: the class alone", ends, [math.log(2)] * 2, dashed=True, markers=False, group=REFERENCE)
         marks: list[Mark] = [*lines, level]
         caption = f"Training images of the classes {pair}, {self.draws} draws of the augmentation each."
-        panel = Panel("Information about the image", "epochs", "mutual information (nat)", marks)
+        panel = Panel("Information about the image", "epochs", "mutual information (nat)", marks, counted=True)
         return Figure("information", "What the difference of two logits says about its image", [panel], caption)

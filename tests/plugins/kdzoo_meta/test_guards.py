@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import pytest
 import torch
 from kdzoo_meta.metadistil import MetaDistil
+from kdzoo_meta.preconditions import InexactWarning
 from meta_cases import ExactImages, SmoothMLP, TinyTransformer, assert_same, meta_gradient, objective, recipe, register
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -357,3 +359,67 @@ def test_several_learners_cannot_share_a_forward() -> None:
 def test_the_teacher_answers_in_eval_mode() -> None:
     assert MetaDistil().needs().teacher_mode == "eval"
     assert assemble(tiny_recipe("metadistil", {"quiz": 0.3}, recipe={"methods": {"kd": {}}}).settings).needs.window == 1
+
+
+# -- what the meta-gradient leaves out -------------------------------------------------------------------------------
+
+
+class DetachedWeights(Method):
+    """A loss whose weights are made of the teacher's answers, and taken as constant."""
+
+    def needs(self) -> Needs:
+        return Needs(teacher=True)
+
+    @term()
+    def gap(self, step: Step) -> Tensor:
+        s, t = step.student.rows.logits, step.teacher.rows.logits
+        return (t.square().mean(1).detach() * (s - t).square().mean(1)).mean()
+
+
+class DetachedStudent(Method):
+    """A loss against the student's own answers, taken as constant."""
+
+    def needs(self) -> Needs:
+        return Needs(teacher=True)
+
+    @term()
+    def gap(self, step: Step) -> Tensor:
+        s, t = step.student.rows.logits, step.teacher.rows.logits
+        return (s * (s.detach().square() - t)).mean()
+
+
+def rehearsed(name: str, settings: dict[str, Any]) -> None:
+    with objective("batchnorm", "kl", settings, methods={"kd": {}, name: {}}) as (run, window):
+        update_teacher(run, window)
+
+
+@pytest.fixture
+def detaching() -> None:
+    register({"methods": {"meta_test_weights": DetachedWeights, "meta_test_own": DetachedStudent}})
+
+
+@pytest.mark.usefixtures("detaching")
+def test_a_term_that_detaches_what_is_made_of_the_teacher_is_told_with_its_error() -> None:
+    with pytest.warns(InexactWarning, match=r"methods\.meta_test_weights\.gap .* the teacher's answers.* [\d.]+ % off"):
+        rehearsed("meta_test_weights", {})
+
+
+@pytest.mark.usefixtures("detaching")
+def test_the_students_own_constants_matter_from_the_second_inner_step_on() -> None:
+    rehearsed("meta_test_own", {})  # warnings are errors here
+    with pytest.warns(InexactWarning, match=r"methods\.meta_test_own\.gap .* the student's answers"):
+        rehearsed("meta_test_own", {"window": 2})
+
+
+@pytest.mark.parametrize("name", ["dkd", "rkd", "at", "review_kd", "fitnets_joint", "cc_neighbors", "wsld"])
+def test_only_what_detaches_is_told(name: str) -> None:
+    """Kinks and rounding in float32 are no reason."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        rehearsed(name, {})
+    assert bool([w for w in said if w.category is InexactWarning]) == (name == "wsld")
+
+
+def test_a_quiz_in_eval_mode_with_batchnorm_is_told() -> None:
+    with pytest.warns(InexactWarning, match="statistics from before the inner step"):
+        rehearsed("hard_label", {"quiz_mode": "eval"})

@@ -414,10 +414,28 @@ def test_weights_are_drawn_against_the_teachers_confidence_and_over_epochs() -> 
     (points,) = each.marks
     assert isinstance(points, Points)
     assert len(points.x) == 40
+    found = analyzed("grad_rescale", measured("a")).values["a"]
+    assert each.title == f"a: r = {found['pearson']:.2f}, of ranks {found['spearman']:.2f}"
     assert [(line.label, list(line.x)) for line in over.marks if isinstance(line, Line)] == [
         ("a, Pearson", [1, 2, 3]),
         ("a, Spearman", [1, 2, 3]),
     ]
+
+
+def test_weights_that_are_far_off_leave_room_for_the_others_and_are_counted() -> None:
+    run = measured("a")
+    logits = run.student.splits["train"].logits
+    logits[0] = torch.tensor([30.0, 0, 0, 0])  # learned by heart, where the teacher is unsure
+    figure = figures("grad_rescale", run)["rescaling"]
+    each = figure.panels[0]
+    assert each.y_range is not None
+    assert each.y_range[1] - each.y_range[0] < 100
+    theirs, labels = run.teaching.splits["train"].logits.double(), run.student.splits["train"].target
+    assert labels is not None
+    weights = rescaling(logits.double(), theirs, labels, weight=0.9, temperature=4.0).weight
+    outside = int(((weights < each.y_range[0]) | (weights > each.y_range[1])).sum())
+    assert outside > 0
+    assert f"{outside} weights of 40 lie outside" in figure.caption
 
 
 def test_heatmaps_are_in_the_order_of_superclasses_at_each_temperature() -> None:
