@@ -357,3 +357,21 @@ def test_the_table_has_one_number_a_pair_and_method_with_its_source():
     assert len({(line["pair"], line["method"]) for line in lines}) == len(lines) == len(published())
     assert all(line["source"] and line["metric"] and float(line["value"]) > 0 for line in lines)
     assert published()["resnet56_resnet20/dkd"]["source"] == "mdistiller README, best epoch"
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"methods": {"a": {"seed": 3}}}, "bench.methods.a.seed is the bench's own: write bench.seeds"),
+        ({"methods": {"a": {"bench": {"seeds": [1]}}}}, "bench.methods.a.bench is the bench's own"),
+        ({"methods": {"a": {"teachr": None}}}, "bench.methods.a.teachr is no setting of a recipe, so null removes nothing"),
+        ({"methods": {"a": {}}, "grid": {"seed": [1, 2]}}, "bench.grid.seed is the bench's own: write bench.seeds"),
+        ({"methods": {"a": {}}, "grid": {"bench.seeds": [[1]]}}, "bench.grid.bench.seeds is the bench's own"),
+        ({"methods": {"": {}}}, "bench.methods has a row without a label"),
+    ],
+)
+def test_what_would_change_nothing_in_a_cell_is_refused(tiny: Any, section: dict[str, Any], message: str) -> None:
+    tiny["bench"] = section
+    with pytest.raises(RecipeError) as error:
+        expand(tiny)
+    assert message in str(error.value)
