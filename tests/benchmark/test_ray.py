@@ -17,7 +17,7 @@ from kdzoo.errors import MissingError, RecipeError
 from kdzoo.protocol.method import Method
 from kdzoo.registry.entries import LOCAL
 
-NODES = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
+NODES = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_log_monitor": False}
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def cluster() -> Iterator[Any]:
     """A cluster whose head and only other node have a core each."""
     from ray.cluster_utils import Cluster
 
-    made = Cluster(initialize_head=True, head_node_args={**NODES, "include_dashboard": False})
+    made = Cluster(initialize_head=True, head_node_args={**NODES, "include_dashboard": False, "no_monitor": True})
     yield made
     made.shutdown()
 
