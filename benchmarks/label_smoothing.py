@@ -10,11 +10,14 @@ Differences are paired by seed, with 95 % t intervals. A study that is not there
 from __future__ import annotations
 
 import argparse
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 import kdzoo
 from kdzoo.analysis.drawing import pictures
@@ -26,6 +29,8 @@ from kdzoo.protocol.figures import REFERENCE, Figure, Line, Look, Mark, Panel, P
 TEMPERATURES = (1, 2, 3, 64)
 TEACHERS = ("plain", "smoothed")
 ALONE = "student alone"
+COLORS = 64
+"""Of a picture on the page, which is a third of the size then."""
 SUPERCLASSES = "{tops: [0, 2, 4, 6], trousers: [1], dress: [3], shoes: [5, 7, 9], bag: [8]}"
 """Of Fashion-MNIST's classes; kdzoo's own."""
 ALIKE = "[0, 6, 9]"
@@ -116,6 +121,12 @@ def temperature(study: Study, out: Path) -> None:
         "training loss, smoothed",
     )
     table(f"Students by temperature (without a teacher {mean_of(study.accuracy(ALONE))})", heads, lines)
+    folders = [study.teachers["teacher"], study.teachers["teacher_smoothed"]]
+    sure = analyzed("confidence", folders, TEACHERS, "split=train")["confidence"].values
+    whole = [
+        f"{kind} {mean_of(sum_of(study.training_loss(f'{kind} at 1'), sure[kind]['mean_entropy']), 4)}" for kind in TEACHERS
+    ]
+    print(f"\nTraining loss at T = 1 as cross-entropy, with the entropy of the teacher on training images: {', '.join(whole)}.")
     marks: list[Mark] = []
     for shift, kind in ((-0.08, "plain"), (0.08, "smoothed")):
         by_value = [study.accuracy(f"{kind} at {value}") for value in TEMPERATURES]
@@ -269,6 +280,10 @@ def differences(name: str, title: str, rows: Mapping[str, Values], base: Values,
     return Figure(name, title, [Panel(f"Difference to {called}, paired by seed", "", "accuracy (points)", marks, list(each))])
 
 
+def sum_of(values: Values, constant: float) -> Values:
+    return {seed: value + constant for seed, value in values.items()}
+
+
 def mean_of(values: Values, digits: int = 2) -> str:
     found = summarize(list(values.values()))
     return f"{found.mean:.{digits}f}" + ("" if found.sd is None else f" ± {found.sd:.{digits}f}")
@@ -293,7 +308,8 @@ def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[object]]) ->
 
 def drawn(figure: Figure, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    (out / f"{figure.name}.png").write_bytes(pictures(figure)["png"])
+    with Image.open(io.BytesIO(pictures(figure)["png"])) as picture:
+        picture.convert("RGB").quantize(COLORS).save(out / f"{figure.name}.png", optimize=True)
 
 
 STUDIES = {
@@ -315,6 +331,9 @@ def main() -> None:
             print(f"\n{name} is not in {args.runs} and left out.")
             continue
         study = Study(read_records(args.runs / name))
+        if len(study.records.done) < len(study.records.cells):
+            print(f"\n{name} is not finished and left out.")
+            continue
         print(f"\n{name}: {max(map(len, study.rows.values()))} seeds")
         for part in parts:
             part(study, args.out)

@@ -80,8 +80,11 @@ def _panel(axes: Any, panel: Panel, groups: Sequence[str]) -> None:
     axes.set_xlabel(panel.x)
     axes.set_ylabel(panel.y)
     if panel.categories:
+        room = max(1, MOST_LETTERS // max(len(panel.categories), FEWEST_PLACES))
         names = [shortened(name) for name in panel.categories]
-        turned = max(map(len, names)) * max(len(names), FEWEST_PLACES) > MOST_LETTERS
+        lines = [textwrap.fill(name, room, break_long_words=False) for name in names]
+        turned = max(len(line) for name in lines for line in name.split("\n")) > room
+        names = names if turned else lines
         axes.set_xticks(range(len(names)), names, rotation=90 if turned else 0, fontsize=8 if turned else 10)
         axes.grid(visible=False, axis="x")
         spare = max(0.0, (FEWEST_PLACES - len(names)) / 2)
@@ -125,7 +128,7 @@ def _legend(canvas: Canvas, columns: int) -> None:
                 found.setdefault(label, handle)
     if found:
         longest = max(map(len, found))
-        across = max(1, min(len(found), int(WIDE * columns * 9 / (longest + 8))))
+        across = max(1, min(len(found), int(WIDE * columns * 12 / (longest + 8))))
         canvas.legend(found.values(), found.keys(), loc="outside lower center", ncols=across, frameon=False)
 
 

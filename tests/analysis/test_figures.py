@@ -80,3 +80,23 @@ def test_neither_colors_nor_gray_levels_repeat() -> None:
     gray = [sum(weight * int(color[i : i + 2], 16) for weight, i in ((0.299, 1), (0.587, 3), (0.114, 5))) for color in COLORS]
     assert len(set(COLORS)) == len(COLORS)
     assert all(abs(a - b) > 8 for a, b in pairwise(gray))
+
+
+@pytest.mark.parametrize(
+    ("categories", "expected", "turned"),
+    [
+        (["stage1 → stage2", "b"], ["stage1 →\nstage2", "b"], False),
+        (["T-shirt/top", *"abcdefghi"], ["T-shirt/top", *"abcdefghi"], True),
+    ],
+)
+def test_labels_are_on_two_lines_or_turned_where_they_would_overlap(
+    categories: list[str], expected: list[str], turned: bool
+) -> None:
+    labels = drawn(figure(Bars("a", range(len(categories))), categories=categories)).axes[0].get_xticklabels()
+    assert [label.get_text() for label in labels] == expected
+    assert all((label.get_rotation() == 90) is turned for label in labels)
+
+
+def test_an_axis_that_counts_has_whole_numbers() -> None:
+    (axes,) = drawn(figure(Line("a", [5, 6], [0, 1]), counted=True)).axes
+    assert all(float(tick).is_integer() for tick in axes.get_xticks())

@@ -104,6 +104,9 @@ def test_python_blocks_run(document):
 
 
 def test_whole_recipes_load(document):
+    for block in blocks(document, "python"):
+        if block.file and "kdzoo_kind" in block.text:  # what the page's `--plugin` names
+            registry.load_file(block.file)
     for block in blocks(document, "yaml"):
         if yaml.safe_load(block.text).keys() & {"student", "extends"}:
             file = Path(block.file or f"line{block.line}.yaml")
