@@ -36,13 +36,18 @@ def writing(folder: Path) -> Iterator[None]:
         file = next((path for path in [folder, *folder.parents] if path.is_file()), folder)
         raise RecipeError(f"cannot write to {folder}: {file} is a file, not a folder; set runtime.out elsewhere.") from None
     except (OSError, SafetensorError) as error:
-        if getattr(error, "errno", None) in (errno.EROFS, errno.ENAMETOOLONG):
+        if getattr(error, "errno", None) in (errno.EROFS, errno.ENAMETOOLONG) or _nowhere(error, folder):
             raise RecipeError(f"cannot write to {folder}: {error.strerror}; set runtime.out elsewhere.") from None  # type: ignore[union-attr]
         reason = getattr(error, "strerror", None) or error
         raise MachineFailed(
             f"writing to {folder} failed: {reason}; free some space or set runtime.out elsewhere, then start the same "
             "command again: it resumes from the last checkpoint."
         ) from None
+
+
+def _nowhere(error: Exception, folder: Path) -> bool:
+    """Whether a folder cannot be made where it should be, as below /proc."""
+    return isinstance(error, FileNotFoundError) and not folder.exists()
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:

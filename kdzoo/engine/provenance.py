@@ -29,6 +29,7 @@ from kdzoo.recipe.load import dump, objects_in
 
 FILE, PLUGINS, RECIPE = "run.json", "plugins", "recipe.yaml"
 FORMAT = 2
+SESSION = frozenset({"started", "command", "directory", "processes", "environment", "packages"})
 NAMED = 6
 """Packages that a sentence names before it counts the others."""
 
@@ -42,7 +43,8 @@ class Made:
 
     @classmethod
     def read(cls, folder: Path) -> Made:
-        return cls(folder, read_json(folder / FILE) or {})
+        values = read_json(folder / FILE) or {}
+        return cls(folder, values if _is_record(values) else {})
 
     @property
     def identity(self) -> str:
@@ -51,13 +53,14 @@ class Made:
     @property
     def session(self) -> Mapping[str, Any]:
         """The last one that worked on the run."""
-        sessions = self.values.get("sessions")
-        return sessions[-1] if isinstance(sessions, list) and sessions else {}
+        found: Mapping[str, Any] = self.values["sessions"][-1] if self.values.get("sessions") else {}
+        return found
 
     @property
     def plugins(self) -> list[Path]:
         """The kept texts of the plugin files that it was made with."""
-        return [self.folder / PLUGINS / name for name in self.values.get("plugins", ())]
+        files = [self.folder / PLUGINS / name for name in self.values.get("plugins", ())]
+        return [file for file in files if file.is_file()]
 
     def check_repeatable(self) -> None:
         """Raises RecipeError where a file cannot say what the run was made of."""
@@ -77,9 +80,9 @@ class Made:
             return []
         was, now = self.session["environment"], environment(device)
         found = [
-            f"{name} is {now[name]} instead of {was[name]}"
+            f"{name} is {now[name]} instead of {was.get(name)}"
             for name in ("device", "threads", "python")
-            if was[name] != now[name]
+            if was.get(name) != now[name]
         ]
         found += _versions(self.session["packages"], packages())
         if self.session["processes"] != _processes():
@@ -104,6 +107,21 @@ class Made:
                     yield f"the teacher {name}'s {path} is gone"
                 elif _digest(path) != digest:
                     yield f"the teacher {name}'s {path} is another"
+
+
+def _is_record(values: Mapping[str, Any]) -> bool:
+    """Whether `run.json` is whole: what an older kdzoo wrote, or somebody damaged, says nothing."""
+    sessions, teachers = values.get("sessions"), values.get("teachers")
+    return (
+        values.get("format") == FORMAT
+        and isinstance(values.get("data"), str)
+        and isinstance(values.get("objects"), list)
+        and isinstance(values.get("plugins"), dict)
+        and isinstance(teachers, dict)
+        and all(isinstance(each, dict) and isinstance(each.get("files"), dict) for each in teachers.values())
+        and isinstance(sessions, list)
+        and all(isinstance(each, dict) and each.keys() >= SESSION for each in sessions)
+    )
 
 
 def keep(run: Run, identity: str, folder: Path) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import torch
+
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.roles import Optimizer, Schedule, Tracker, Transform
 from kdzoo.protocol.task import Model, Task
@@ -56,6 +58,10 @@ class Runtime:
     trackers: Sequence[Tracker] = ()
 
     def __post_init__(self) -> None:
+        try:
+            self.device == "auto" or torch.device(self.device)
+        except RuntimeError:
+            raise ValueError(f"device must be auto, cpu, cuda or cuda:<number>, got {self.device!r}") from None
         above(0, threads=self.threads, log_every=self.log_every, checkpoint_every=self.checkpoint_every, keep=self.keep)
 
 

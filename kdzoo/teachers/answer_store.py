@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -53,8 +53,9 @@ class Store:
         return found
 
     def filled(self, kind: str) -> int:
-        """How many samples, from the first on, have an answer of this kind."""
-        return int(self.card().get("filled", {}).get(kind, 0))
+        """How many samples, from the first on, have an answer of this kind; none where its file is gone or cut off."""
+        said = int(self.card().get("filled", {}).get(kind, 0))
+        return said if said and self._mapped(kind, "r") is not None else 0
 
     def complete(self, kinds: Iterable[str]) -> bool:
         return all(self.filled(kind) == self.samples for kind in kinds)
@@ -79,10 +80,16 @@ class Store:
         return sum(file.stat().st_size for file in self.folder.glob("*.npy"))
 
     def _open(self, kind: str, width: int) -> Any:
-        file = self._file(kind)
-        if file.is_file():
-            return np.load(file, mmap_mode="r+")
-        return np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=(self.samples, width))
+        array = self._mapped(kind, "r+")
+        if array is not None:
+            return array
+        return np.lib.format.open_memmap(self._file(kind), mode="w+", dtype=np.float32, shape=(self.samples, width))
+
+    def _mapped(self, kind: str, mode: Literal["r", "r+"]) -> Any:
+        try:
+            return np.load(self._file(kind), mmap_mode=mode)
+        except (OSError, ValueError, EOFError):  # not there, or shorter than it says
+            return None
 
     def _file(self, kind: str) -> Path:
         return self.folder / f"{kind}.npy"

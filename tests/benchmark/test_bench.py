@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ from kdzoo.benchmark import (
     bench,
     write_report,
 )
+from kdzoo.engine import files
 from kdzoo.errors import Interrupted, RecipeError
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import term
@@ -256,6 +258,29 @@ def test_two_cells_that_are_the_same_run_are_refused(tiny):
     tiny["bench"]["methods"]["kd again"] = {}
     with pytest.raises(RecipeError, match=r"kd, seed 0 and kd again, seed 0 are the same run .* Remove one of the rows"):
         bench(tiny)
+
+
+def stamps(board):
+    return {path: path.stat().st_mtime_ns for path in board.folder.rglob("result.json")}
+
+
+def test_a_full_disk_fails_its_cell_alone_and_the_next_bench_tries_it_again(tiny, monkeypatch):
+    def full(path):
+        if "/kd/" in str(path) and path.name == "weights.safetensors":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    tiny["bench"]["seeds"] = [0]
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "_sync", full)
+        board, events = ran(tiny)
+    assert [event.row for event in of(events, CellFailed)] == ["kd"]
+    assert "No space left on device; free some space" in board.failures["kd, seed 0"]
+    kept = stamps(board)
+    assert len(kept) == 2
+    again, events = ran(tiny)
+    assert again.failures == {}
+    assert [event.row for event in of(events, CellDone) if not event.again] == ["kd"]
+    assert {path: stamp for path, stamp in stamps(again).items() if path in kept} == kept
 
 
 def test_no_workers_is_refused(tiny):

@@ -1,6 +1,8 @@
 import csv
 import io
 import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -189,3 +191,12 @@ def test_a_row_that_only_guesses_is_flagged(made: Any) -> None:
     board = leaderboard(read_records(made({"alone": {0: 10.5, 1: 9.0}, "kd": {0: 90.0, 1: 11.0}}, chance=10.0)))
     assert {row.label for row in board.rows if row.guessing} == {"alone"}
     assert "alone" in sections(board)["No better than guessing (score 10)"]
+
+
+def test_one_seed_is_said_to_say_nothing(made: Callable[..., Path]) -> None:
+    board = leaderboard(read_records(made({"kd": {0: 90.0}, "dkd": {0: 91.0, 1: 92.0}, "alone": {0: 80.0, 1: 81.0}})))
+    assert sections(board)["One seed"] == [
+        "Over seeds nothing can be said of fewer than two: kd. Train with at least two seeds, better five or more."
+    ]
+    board = leaderboard(read_records(made({row: {0: 90.0, 1: 91.0} for row in ("kd", "alone")})))
+    assert "One seed" not in sections(board)

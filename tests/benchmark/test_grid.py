@@ -87,13 +87,22 @@ def test_a_grid_makes_rows_of_its_own(tiny):
     tiny["bench"]["grid"] = {"train.epochs": [1, 2], "methods.kd.temperature": [1, 4]}
     tiny["bench"]["methods"] = {"kd": {}}
     tiny["bench"]["seeds"] = [5]
-    with pytest.raises(RecipeError, match=r"bench\.methods\.student alone"):
-        expand(tiny)  # the student alone has no temperature
+    sentence = (
+        r"bench\.methods\.student alone: there is no methods\.kd\.temperature, for it has no methods\.kd; .* a row of its own"
+    )
+    with pytest.raises(RecipeError, match=sentence):
+        expand(tiny)
     del tiny["bench"]["grid"]["methods.kd.temperature"]
     grid = expand(tiny)
     assert [c.row for c in grid.cells if c.label == "kd"] == ["kd, epochs=1", "kd, epochs=2"]
     assert [c.recipe.settings["train"]["epochs"] for c in grid.cells if c.label == "kd"] == [1, 2]
     assert len({c.folder for c in grid.cells}) == len(grid.cells)
+
+
+def test_a_grid_over_a_setting_that_does_not_exist_is_told_with_the_nearest(tiny):
+    tiny["bench"]["grid"] = {"train.epoch": [1, 2]}
+    with pytest.raises(RecipeError, match=r"train\.epoch is no setting of train .*did you mean 'epochs'"):
+        expand(tiny)
 
 
 def test_a_typo_in_a_row_fails_with_its_path_and_the_nearest_name(tiny):
@@ -348,3 +357,21 @@ def test_the_table_has_one_number_a_pair_and_method_with_its_source():
     assert len({(line["pair"], line["method"]) for line in lines}) == len(lines) == len(published())
     assert all(line["source"] and line["metric"] and float(line["value"]) > 0 for line in lines)
     assert published()["resnet56_resnet20/dkd"]["source"] == "mdistiller README, best epoch"
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"methods": {"a": {"seed": 3}}}, "bench.methods.a.seed is the bench's own: write bench.seeds"),
+        ({"methods": {"a": {"bench": {"seeds": [1]}}}}, "bench.methods.a.bench is the bench's own"),
+        ({"methods": {"a": {"teachr": None}}}, "bench.methods.a.teachr is no setting of a recipe, so null removes nothing"),
+        ({"methods": {"a": {}}, "grid": {"seed": [1, 2]}}, "bench.grid.seed is the bench's own: write bench.seeds"),
+        ({"methods": {"a": {}}, "grid": {"bench.seeds": [[1]]}}, "bench.grid.bench.seeds is the bench's own"),
+        ({"methods": {"": {}}}, "bench.methods has a row without a label"),
+    ],
+)
+def test_what_would_change_nothing_in_a_cell_is_refused(tiny: Any, section: dict[str, Any], message: str) -> None:
+    tiny["bench"] = section
+    with pytest.raises(RecipeError) as error:
+        expand(tiny)
+    assert message in str(error.value)

@@ -6,6 +6,7 @@ import textwrap
 import pytest
 
 from kdzoo.benchmark import CellDone, CellFailed, CellStarted, bench
+from kdzoo.errors import RunFailed
 
 PLUGIN = """
 from kdzoo.protocol.method import Method
@@ -24,6 +25,24 @@ class Wrong(Method):
     @term()
     def wrong(self, step):
         raise RuntimeError("this is wrong")
+"""
+
+
+KILLED = """
+import os
+import signal
+
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import term
+
+class Killed(Method):
+    '''Its process is killed by the system in the first step, while the environment says so.'''
+
+    @term()
+    def killed(self, step):
+        if "MEMORY_IS_SHORT" in os.environ:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return step.supervise(step.student)
 """
 
 
@@ -54,3 +73,23 @@ def test_two_processes_give_the_same_numbers_as_none_with_plugin_files_and_failu
         "methods.wrong: a term failed with RuntimeError: this is wrong. --debug shows where."
     }
     assert next(row for row in board.rows if row.label == "halved").unpackaged == ["halved"]
+
+
+def test_a_worker_that_the_system_kills_ends_the_bench_in_a_sentence_and_nothing_finished_is_lost(tiny, tmp_path, monkeypatch):
+    plugin = tmp_path / "killed_plugin.py"
+    plugin.write_text(textwrap.dedent(KILLED))
+    bench(tiny, workers=1, seeds=[0])
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("result.json")}
+    assert len(kept) == 4
+    tiny["bench"]["methods"]["killed"] = {"teacher": None, "methods": {"killed": {}}}
+    tiny["bench"]["seeds"] = [0, 1]
+    monkeypatch.setenv("MEMORY_IS_SHORT", "yes")
+    with pytest.raises(RunFailed, match=r"a worker process died, .* start again with fewer workers, or with --cohort 1"):
+        bench(tiny, workers=2, cohort=1, plugins=[plugin])
+    monkeypatch.delenv("MEMORY_IS_SHORT")
+    board = bench(tiny, workers=1, plugins=[plugin])
+    assert board.failures == {}
+    assert {row.label: row.last.n for row in board.rows if row.kind != "teacher"} == dict.fromkeys(
+        ("student alone", "kd", "dist", "killed"), 2
+    )
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept

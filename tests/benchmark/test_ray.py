@@ -15,8 +15,9 @@ from kdzoo.benchmark import CellDone, CellStarted, bench
 from kdzoo.cli import main
 from kdzoo.errors import MissingError, RecipeError
 from kdzoo.protocol.method import Method
+from kdzoo.registry.entries import LOCAL
 
-NODES = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
+NODES = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_log_monitor": False}
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def cluster() -> Iterator[Any]:
     """A cluster whose head and only other node have a core each."""
     from ray.cluster_utils import Cluster
 
-    made = Cluster(initialize_head=True, head_node_args={**NODES, "include_dashboard": False})
+    made = Cluster(initialize_head=True, head_node_args={**NODES, "include_dashboard": False, "no_monitor": True})
     yield made
     made.shutdown()
 
@@ -65,14 +66,15 @@ def test_a_machine_is_lost_and_every_cell_finishes_once(cluster: Any, tiny: dict
     assert numbers == {cell: test for cell, (test, _) in finished(alone.folder).items()}
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_an_address_where_no_cluster_answers_is_told(tiny: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_address_where_no_cluster_answers_is_told(tiny: dict[str, Any]) -> None:
+    with pytest.raises(RecipeError, match=r"--address 'head' is no HOST:PORT, such as `ray start --head` prints"):
+        bench(tiny, executor="ray", address="head")
     with pytest.raises(RecipeError, match=r"no Ray cluster answers at 127\.0\.0\.1:1 .* Start one by `ray start --head`"):
         bench(tiny, executor="ray", address="127.0.0.1:1")
 
 
 def test_without_ray_the_extra_is_named(tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    LOCAL.clear()
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingError, match=r"needs Ray, which is not installed\. Run: pip install .*ray"):
         bench(tiny, executor="ray")
@@ -96,6 +98,7 @@ def test_what_does_not_go_together_is_told(case: str, tiny: dict[str, Any]) -> N
 
 
 def test_plugins_of_this_process_alone_are_refused(tiny: dict[str, Any]) -> None:
+    LOCAL.clear()
     registry.register("methods", "only_here", Method)
     with pytest.raises(RecipeError, match=r"only_here: registered in this process only, so the cluster's machines lack it"):
         bench(tiny, executor="ray")

@@ -179,3 +179,37 @@ def test_modes_follow_the_umask(kdzoo, tiny, mask):
         os.umask(before)
     for place in folder.rglob("*"):
         assert place.stat().st_mode & 0o777 == (0o777 if place.is_dir() else 0o666) & ~mask, place
+
+
+WHOLE = {"format": 2, "data": "x", "objects": [], "plugins": {}, "teachers": {}, "sessions": []}
+DAMAGED = [
+    "",
+    "[]",
+    "{",
+    "3",
+    *(
+        json.dumps({**WHOLE, **part})
+        for part in (
+            {"sessions": 3},
+            {"sessions": [3]},
+            {"sessions": [{}]},
+            {"plugins": ["gone.py"]},
+            {"plugins": {"gone.py": "0"}},
+            {"teachers": 3},
+            {"teachers": {"a": 3}},
+            {"teachers": {"a": {}}},
+            {"objects": 4},
+            {"data": None},
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize("words", [("eval",), ("clean",)], ids=" ".join)
+def test_a_damaged_record_says_nothing_and_ends_nothing(kdzoo, tiny, words):
+    folder = Path(values(kdzoo("run", tiny, "train.epochs=1")[1])["run folder"])
+    for text in DAMAGED:
+        (folder / "run.json").write_text(text)
+        code, _, err = kdzoo(*words, folder)
+        assert code == 0, (text, err)
+        assert "should not happen" not in err

@@ -87,7 +87,7 @@ def test_a_wrong_setting(case, kdzoo, tiny, tmp_path):
 
 def test_an_unknown_recipe(kdzoo, tmp_path):
     err = refused(kdzoo, tmp_path, "run", "teachr")
-    assert "There is no recipe 'teachr', neither as a file nor as a name; did you mean 'teacher' or 'mean_teacher'?" in err
+    assert "There is no recipe 'teachr', neither as a file nor as a name; did you mean 'teacher' or 'mean_teacher'" in err
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,9 @@ def test_python_blocks_run(document):
 
 
 def test_whole_recipes_load(document):
+    for block in blocks(document, "python"):
+        if block.file and "kdzoo_kind" in block.text:  # what the page's `--plugin` names
+            registry.load_file(block.file)
     for block in blocks(document, "yaml"):
         if yaml.safe_load(block.text).keys() & {"student", "extends"}:
             file = Path(block.file or f"line{block.line}.yaml")
@@ -127,7 +130,7 @@ def test_links_lead_to_files(document):
 
 def test_the_methods_that_families_names_are_there():
     named = re.findall(r"`(?P<name>[a-z]\w*)`", (ROOT / "docs" / "families.md").read_text("utf-8"))
-    kinds = ("methods", "transforms", "teachers", "tasks", "models")
+    kinds = ("methods", "transforms", "teachers", "tasks", "models", "data")
     known = {name for kind in kinds for name in registry.discover(kind)}
     assert [name for name in named if name not in known and not name.startswith("kdzoo_")] == []
 

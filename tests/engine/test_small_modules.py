@@ -108,15 +108,15 @@ def test_a_failing_tracker_is_reported_once() -> None:
     class Failing:
         calls = 0
 
-        def log(self, numbers: Mapping[str, float], step: int) -> None:
+        def log(self, numbers: Mapping[str, float], *, step: int, line: int) -> None:
             self.calls += 1
             raise OSError("no network")
 
     tracker = Failing()
     guarded = Guarded("failing", tracker)  # type: ignore[arg-type]
     with pytest.warns(UserWarning, match="tracker 'failing' failed and is left out from now on: no network"):
-        guarded({"step": 1, "loss": 2.0})
-    guarded({"step": 2, "loss": 2.0})
+        guarded({"step": 1, "loss": 2.0}, 1)
+    guarded({"step": 2, "loss": 2.0}, 2)
     assert tracker.calls == 1
 
 

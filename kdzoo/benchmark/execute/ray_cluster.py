@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import time
 import uuid
 from collections.abc import Sequence
@@ -25,6 +26,8 @@ LOOK = 1.0
 """Seconds between two looks of a run at whether it should stop."""
 RETRIES = 5
 """How often a piece of work may lose its machine."""
+ANSWER = 10.0
+"""Seconds in which a cluster's head must answer."""
 PATIENCE = 300.0
 """Seconds that runs get for their checkpoints when a bench is stopped."""
 
@@ -168,16 +171,33 @@ def _said(error: BaseException) -> str:
     return " ".join(str(error).split())[:200].rstrip(".")
 
 
+def _check_answers(address: str) -> None:
+    """Refuse an address where nothing listens: Ray itself tries for many minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        raise RecipeError(f"--address {address!r} is no HOST:PORT, such as `ray start --head` prints.")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER).close()
+    except (OSError, OverflowError) as error:
+        raise _silent(address, error) from None
+
+
+def _silent(address: str | None, error: BaseException) -> RecipeError:
+    return RecipeError(
+        f"no Ray cluster answers at {address or 'this machine'} ({_said(error)}). Start one by `ray start --head`, which "
+        "prints its address, or leave --address out to start one on this machine."
+    )
+
+
 def _connect(ray: Any, address: str | None) -> None:
+    if address not in (None, "auto"):
+        _check_answers(str(address))
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or Ray warns that it hides GPUs nobody asked for
     local = {} if address else {"include_dashboard": False}
     try:
         ray.init(address=address, log_to_driver=False, logging_level="error", **local)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        raise RecipeError(
-            f"no Ray cluster answers at {address or 'this machine'} ({_said(error)}). Start one by `ray start --head`, which "
-            "prints its address, or leave --address out to start one on this machine."
-        ) from None
+        raise _silent(address, error) from None
 
 
 class _Desk:

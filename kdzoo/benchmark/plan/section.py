@@ -6,15 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kdzoo.benchmark.plan.rows import SEEDS
+from kdzoo.benchmark.plan.rows import PUBLISHED, SEEDS
 from kdzoo.benchmark.tune.plan import Tuning, tuning_of
-from kdzoo.errors import RecipeError
+from kdzoo.errors import RecipeError, did_you_mean
 from kdzoo.ranges import above
 from kdzoo.recipe.layers import Layers
+from kdzoo.recipe.load import SHORT
+from kdzoo.recipe.read import RECIPE
 from kdzoo.recipe.schema import schema_of
+from kdzoo.recipe.sections import Layout
 from kdzoo.recipe.validate import Checker
 
 NAME = "bench"
+ITS_OWN = ("seed", NAME)
+"""Settings of a recipe that a bench gives its cells."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,13 +65,18 @@ class Section:
             raise ValueError(f"seeds must name at least one seed, and each of them once, got {list(self.seeds)}")
         above(0, cohort=self.cohort)
         for path, values in self.grid.items():
+            if path.partition(".")[0] in ITS_OWN:
+                raise ValueError(f"grid.{path} {_belongs(path)}")
             if not isinstance(values, list) or not values:
                 raise ValueError(f"grid.{path} must be a list of values, got {values!r}")
         for label, row in self.methods.items():
+            if not label.strip():
+                raise ValueError("methods has a row without a label; give it one")
             if "," in label:
                 raise ValueError(f"methods.{label}: a label has no comma, as `--methods A,B` puts commas between labels")
             if row is not None and not isinstance(row, dict):
                 raise ValueError(f"methods.{label} must be a mapping of what the row changes, got {row!r}")
+            _check_keys(label, row or {})
             seeds = (row or {}).get(SEEDS, 1)
             if not isinstance(seeds, int) or isinstance(seeds, bool) or seeds < 1:
                 raise ValueError(f"methods.{label}.seeds says how many of the bench's seeds the row takes, got {seeds!r}")
@@ -78,6 +88,22 @@ class Section:
     @property
     def tuning(self) -> Tuning | None:
         return None if self.tune is None else tuning_of(self.tune)
+
+
+def _check_keys(label: str, row: Mapping[str, Any]) -> None:
+    """Refuse keys of a row that would change nothing: the bench's own, and misspelt ones that are null."""
+    known = {*schema_of(Layout).fields, SHORT, RECIPE, PUBLISHED, SEEDS}
+    for key, value in row.items():
+        if key in ITS_OWN:
+            raise ValueError(f"methods.{label}.{key} {_belongs(key)}")
+        if value is None and key not in known:
+            raise ValueError(
+                f"methods.{label}.{key} is no setting of a recipe, so null removes nothing; {did_you_mean(key, known)}"
+            )
+
+
+def _belongs(path: str) -> str:
+    return "is the bench's own: write bench.seeds" if path == "seed" else "is the bench's own: a row or a grid cannot change it"
 
 
 def read_section(layers: Layers, source: str, seeds: Sequence[int] | None = None) -> Section:

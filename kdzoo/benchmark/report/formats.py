@@ -77,10 +77,13 @@ def sections(board: Board) -> dict[str, list[str]]:
             sources.setdefault(row.published["source"], []).append(row.label)
     published = [f"{source}: {', '.join(labels)}" for source, labels in sources.items()]
     unpackaged = [f"{r.label} ({', '.join(r.unpackaged)})" for r in board.rows if r.unpackaged]
+    single = ", ".join(row.label for row in board.rows if row.last.n == 1 and row.kind != "teacher")
+    few = f"Over seeds nothing can be said of fewer than two: {single}. Train with at least two seeds, better five or more."
     offered = [f"{', '.join(board.without)}; bench.controls=[all] adds them."]
     found = {
         "Failed": [f"{cells[0]}{_others(len(cells) - 1)}: {sentence}" for sentence, cells in failed.items()],
         "Not finished yet": missing,
+        "One seed": [few] if single else [],
         f"No better than guessing ({board.metric} {board.chance or 0:.4g})": [r.label for r in board.rows if r.guessing],
         "Not an equal comparison": list(board.warnings),
         "Methods in no installed package": unpackaged,

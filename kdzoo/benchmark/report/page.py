@@ -95,7 +95,8 @@ def tiles(board: Leaderboard, places: int) -> list[tuple[str, str, str]]:
     found = [("Teacher", next(iter(board.teachers), None)), ("Student alone", alone), ("Highest mean", best)]
     numbers = [(title, spread(row.last, places), _remark(row.label, row.parameters)) for title, row in found if row]
     if best is not None and best.gap is not None:
-        numbers.append(("Gap to the teacher closed", share(best.gap), f"by {best.label}; 95 % interval"))
+        remark = f"by {best.label}" + ("; 95 % interval" if best.gap.interval else "")
+        numbers.append(("Gap to the teacher closed", share(best.gap), remark))
     return numbers
 
 

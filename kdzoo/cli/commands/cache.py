@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    loading(args.recipe)
+    loading(args.recipe or args.out)
     load_plugins(args)
     rows = _listed(Path(args.out) / "cache") if args.recipe is None else _filled(args.recipe, args.overrides)
     if args.json:

@@ -7,7 +7,8 @@ Lee, Mehta, Wick, Tristan, Carbonell, "Gradient-Based Inference for Networks wit
     itself
 
 Deviation: the logits move, not the network's weights (the authors move a copy of them for each sample). A sample that keeps the
-rules at once is left alone; one that still breaks them after all steps is given as it is then.
+rules at once is left alone; one that still breaks them after all steps is given as it is then. How many steps there are depends
+on the images, so the deployed model cannot become an ONNX graph; that of `constrained_inference` with `exact` can.
 """
 
 from __future__ import annotations

@@ -118,10 +118,10 @@ class _Probe:
         """The derivative of `slope` along the direction of a role, as autograd sees it; and the slope's own size."""
         slope, leaves = self.slope({}, graph=True)
         if not slope.requires_grad:
-            return 0.0, float(slope.abs())
+            return 0.0, float(slope.detach().abs())
         second = torch.autograd.grad(slope, leaves[of], allow_unused=True)
         moved = self._directions(ROLES[of])
-        return float(_dot(second, [moved(x) for x in leaves[of]], slope)), float(slope.abs())
+        return float(_dot(second, [moved(x) for x in leaves[of]], slope)), float(slope.detach().abs())
 
     def _directions(self, seed: int) -> Callable[[Tensor], Tensor]:
         """Gives each tensor in turn a random direction of its size."""

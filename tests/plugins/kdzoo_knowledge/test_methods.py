@@ -125,6 +125,12 @@ def test_multipliers_grow_only_while_rules_are_broken_and_are_kept_in_the_checkp
     assert (method.multipliers < before).any()
 
 
+def test_labels_that_inference_masks_by_nothing_are_plain_labels(running: Running) -> None:
+    run = running("inference_masked", {"agreed": 1.0})
+    step = seen(run, "inference_masked")
+    torch.testing.assert_close(run.methods["inference_masked"].masked(step), run.task.supervised(step.student))  # type: ignore[operator]
+
+
 # -- teachers --------------------------------------------------------------------------------------------------------
 
 
@@ -142,6 +148,14 @@ def test_a_projection_of_strength_0_changes_no_teacher_and_a_stronger_one_does(r
     torch.testing.assert_close(*projected(running, 0.0), rtol=1e-4, atol=1e-5)
     plain, moved = projected(running, 6.0)
     assert (plain - moved).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(("pi", "kept"), [(0.0, "labels"), (1.0, "imitation")])
+def test_a_student_at_either_end_hears_one_voice_alone(running: Running, pi: float, kept: str) -> None:
+    run = running("rule_distillation", {"pi": pi}, teacher={"use": "rule_teacher"})
+    step = seen(run, "rule_distillation")
+    terms = {name: getattr(run.methods["rule_distillation"], name)(step) for name in ("labels", "imitation")}
+    assert {name: bool(value > 0) for name, value in terms.items()} == {name: name == kept for name in terms}
 
 
 @pytest.mark.parametrize(

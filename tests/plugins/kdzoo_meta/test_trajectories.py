@@ -95,6 +95,7 @@ def test_a_teacher_rate_of_zero_is_plain_kd_on_the_same_samples(nets: str, force
     assert bool(method.monitor.start[1] > 0) is forced
 
 
+@pytest.mark.filterwarnings("ignore::kdzoo_meta.preconditions.InexactWarning")
 @pytest.mark.parametrize("settings", [{}, {"quiz_mode": "eval"}, {"pilot": False}, {"inner": "student"}], ids=str)
 def test_a_meta_step_leaves_no_trace_in_the_student(settings: dict[str, Any]) -> None:
     student = {**NETS["batchnorm"][0], "dropout": 0.4}

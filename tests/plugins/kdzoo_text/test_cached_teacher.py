@@ -14,11 +14,12 @@ from torch import Tensor
 
 import kdzoo.engine.results
 from kdzoo.cli import main
-from kdzoo.engine.launch import launch
+from kdzoo.engine.launch import DEPLOYED, launch
 from kdzoo.engine.run import Run
 from kdzoo.engine.selection import save_weights
 from kdzoo.errors import CapabilityError, RecipeError
 from kdzoo.testing import tiny_recipe, tiny_run
+from kdzoo.testing.laws.helpers import Killed, Killer, logged_losses
 from kdzoo.testing.tiny import first_window
 
 CACHED: dict[str, Any] = {**TEXT, "teacher": {"use": "cached", "model": TEACHER}}
@@ -138,10 +139,38 @@ def only_students(evaluate: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @pytest.mark.filterwarnings("ignore::kdzoo.errors.WeakTeacherWarning")
-def test_a_run_resumes_and_repeats_to_the_bit(tmp_path: Path) -> None:
-    recipes = [tiny_recipe("kd", recipe=CACHED, out=tmp_path / name) for name in ("a", "b")]
-    first, second = (launch(recipe).folder / "student.safetensors" for recipe in recipes)
-    assert first.read_bytes() == second.read_bytes()
+def test_a_run_resumes_to_the_bit_from_answers_that_are_there(tmp_path: Path) -> None:
+    whole = launch(tiny_recipe("kd", recipe=CACHED, out=tmp_path / "whole"))
+    broken = tiny_recipe("kd", recipe=CACHED, out=tmp_path / "broken")
+    broken.settings["runtime"]["checkpoint_every"] = 1
+    with pytest.raises(Killed):
+        launch(broken, listeners=[Killer(3)])
+    resumed = launch(broken)
+    assert logged_losses(whole.folder) == logged_losses(resumed.folder)
+    assert (whole.folder / DEPLOYED).read_bytes() == (resumed.folder / DEPLOYED).read_bytes()
+
+
+@pytest.mark.parametrize("harm", ["gone", "cut off", "empty"])
+def test_answers_whose_file_is_harmed_are_asked_for_again(harm: str, tmp_path: Path) -> None:
+    with tiny_run(tiny_recipe("kd", recipe=CACHED, out=tmp_path)) as run, torch.no_grad():
+        teacher: Any = run.teachers["teacher"]
+        whole = teacher.fill(run)["logits"].copy()
+        file = teacher.store(run).folder / "logits.npy"
+        kept = {"gone": None, "cut off": file.read_bytes()[:200], "empty": b""}[harm]
+        file.unlink()
+        if kept is not None:
+            file.write_bytes(kept)
+        assert (teacher.fill(run)["logits"] == whole).all()
+
+
+def test_a_damaged_store_is_refused(tmp_path: Path) -> None:
+    with tiny_run(tiny_recipe("kd", recipe=CACHED, out=tmp_path)) as run, torch.no_grad():
+        teacher: Any = run.teachers["teacher"]
+        store = teacher.store(run)
+        teacher.fill(run)
+        (store.folder / "store.json").write_text("{")
+        with pytest.raises(RecipeError, match="is damaged; remove the folder"):
+            teacher.fill(run)
 
 
 def test_the_command_asks_ahead_and_lists(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
