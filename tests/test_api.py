@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,15 +16,15 @@ OVERRIDES = {"train.epochs": 2, "train.batch_size": 32}
 
 
 class Net(nn.Module):
-    def __init__(self, width):
+    def __init__(self, width: Any) -> None:
         super().__init__()
         self.body, self.head = nn.Linear(16, width), nn.Linear(width, 3)
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         return self.head(torch.relu(self.body(x.flatten(1))))
 
 
-def tensors(samples=120):
+def tensors(samples: int = 120) -> tuple[Any, Any, Any, Any]:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(2 * samples, 1, 4, 4, generator=generator)
     y = x.flatten(1)[:, :3].argmax(1)
@@ -30,33 +32,33 @@ def tensors(samples=120):
 
 
 @pytest.fixture(autouse=True)
-def somewhere(tmp_path, monkeypatch):
+def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_import_brings_nothing_heavy():
+def test_import_brings_nothing_heavy() -> None:
     program = "import sys, kdzoo; sys.exit(str({'torch', 'omegaconf', 'numpy'} & set(sys.modules) or ''))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stderr.strip() == ""
 
 
 @pytest.mark.parametrize("name", kdzoo.__all__)
-def test_every_public_name_is_there(name):
+def test_every_public_name_is_there(name: str) -> None:
     assert getattr(kdzoo, name) is not None
     assert name in dir(kdzoo)
 
 
-def test_an_unknown_name_is_an_attribute_error():
+def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'kdzoo' has no attribute 'nothing'"):
         kdzoo.nothing  # noqa: B018
 
 
-def test_bench_can_be_called_before_and_after_its_package_is_imported():
+def test_bench_can_be_called_before_and_after_its_package_is_imported() -> None:
     program = "import kdzoo; assert callable(kdzoo.bench); import kdzoo.benchmark.plan.grid; assert callable(kdzoo.bench)"
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
 
 
-def test_own_modules_and_tensors_are_trained(capsys):
+def test_own_modules_and_tensors_are_trained(capsys: pytest.CaptureFixture[str]) -> None:
     torch.manual_seed(0)
     student = Net(4)
     before = {name: value.clone() for name, value in student.state_dict().items()}
@@ -74,7 +76,7 @@ def test_own_modules_and_tensors_are_trained(capsys):
     assert "\nepoch 1/10  loss " in capsys.readouterr().err
 
 
-def test_an_own_module_as_teacher_is_frozen_whatever_teacher_the_recipe_has():
+def test_an_own_module_as_teacher_is_frozen_whatever_teacher_the_recipe_has() -> None:
     recipe = {
         "student": Net(4),
         "teacher": {"use": "frozen", "recipe": "digits/teacher"},
@@ -91,7 +93,7 @@ def test_an_own_module_as_teacher_is_frozen_whatever_teacher_the_recipe_has():
     assert result.values["teachers"]["teacher"]["test"]["top1"] == 100
 
 
-def test_the_same_modules_are_the_same_run():
+def test_the_same_modules_are_the_same_run() -> None:
     torch.manual_seed(0)
     student = Net(4)
     recipe = {"student": student, "methods": {"hard_label": {}}}
@@ -102,7 +104,7 @@ def test_the_same_modules_are_the_same_run():
     assert kdzoo.run(recipe, data=tensors(), overrides=OVERRIDES, progress=False).identity != first.identity
 
 
-def test_a_named_recipe_takes_sections_and_overrides():
+def test_a_named_recipe_takes_sections_and_overrides() -> None:
     result = kdzoo.run(
         "digits/teacher", student={"use": "mlp", "hidden": [8]}, overrides={"train.epochs": 1, "name": "named"}, progress=False
     )
@@ -110,14 +112,14 @@ def test_a_named_recipe_takes_sections_and_overrides():
     assert result.values["name"] == "named"
 
 
-def test_methods_replace_those_of_the_recipe():
+def test_methods_replace_those_of_the_recipe() -> None:
     result = kdzoo.run("digits/kd", methods={"hard_label": {}}, overrides={"train.epochs": 1, "teachers": {}}, progress=False)
     text = (result.folder / "recipe.yaml").read_text()
     assert "hard_label:" in text
     assert "kd:" not in text
 
 
-def test_a_folder_can_be_named(tmp_path):
+def test_a_folder_can_be_named(tmp_path: Path) -> None:
     given = {"student": "linear", "methods": {"hard_label": {}}}
     result = kdzoo.run(given, data=tensors(), overrides=OVERRIDES, folder=tmp_path / "here", progress=False)
     assert result.folder == tmp_path / "here"
@@ -138,14 +140,14 @@ def test_a_folder_can_be_named(tmp_path):
         ),
     ],
 )
-def test_a_mistake_is_a_sentence(arguments, part):
+def test_a_mistake_is_a_sentence(arguments: Any, part: str) -> None:
     given = {"student": "linear", "methods": {"hard_label": {}}, "task": {"use": "image_classification", "data": "digits"}}
     with pytest.raises(RecipeError) as caught:
         kdzoo.run(given, progress=False, **arguments)
     assert part in str(caught.value)
 
 
-def test_a_bench_takes_own_modules(tmp_path):
+def test_a_bench_takes_own_modules(tmp_path: Path) -> None:
     x, y, test_x, test_y = tensors()
     data = {"use": "tensors", "train_images": x, "train_labels": y, "test_images": test_x, "test_labels": test_y}
     recipe = {

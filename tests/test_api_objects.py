@@ -2,6 +2,9 @@
 
 import math
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,40 +20,40 @@ FAST = {"train.epochs": 3, "train.batch_size": 32}
 
 
 class Net(nn.Module):
-    def __init__(self, width=8):
+    def __init__(self, width: int = 8) -> None:
         super().__init__()
         self.body, self.norm, self.head = nn.Linear(16, width), nn.BatchNorm1d(width), nn.Linear(width, 3)
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         return self.head(torch.relu(self.norm(self.body(x.flatten(1)))))
 
 
-def tensors(samples=150):
+def tensors(samples: int = 150) -> tuple[Any, Any, Any, Any]:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(2 * samples, 1, 4, 4, generator=generator)
     y = x.flatten(1)[:, :3].argmax(1)
     return x[:samples], y[:samples], x[samples:], y[samples:]
 
 
-def trained(**more):
+def trained(**more: Any) -> Any:
     return kdzoo.run(
         {"name": "own"}, student=Net(), data=tensors(), methods={"hard_label": {}}, overrides=FAST, progress=False, **more
     )
 
 
 @pytest.fixture(autouse=True)
-def somewhere(tmp_path, monkeypatch):
+def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def accuracy(model, result):
+def accuracy(model: Any, result: Any) -> Any:
     _, _, x, y = tensors()
     mean, std = (torch.tensor(result.values["data"][name]).view(-1, 1, 1) for name in ("mean", "std"))
     with torch.no_grad():
         return 100 * (model((x - mean) / std).argmax(1) == y).float().mean().item()
 
 
-def test_a_run_returns_the_trained_model():
+def test_a_run_returns_the_trained_model() -> None:
     result = trained()
     model = result.model()
     assert isinstance(model, Net)
@@ -63,7 +66,7 @@ def test_a_run_returns_the_trained_model():
     assert accuracy(result.model(), result) == pytest.approx(result.metric)  # each call gives another copy
 
 
-def test_a_finished_run_returns_it_too_and_it_is_a_recipes_as_well():
+def test_a_finished_run_returns_it_too_and_it_is_a_recipes_as_well() -> None:
     torch.manual_seed(0)
     first = trained()
     torch.manual_seed(0)
@@ -78,7 +81,7 @@ def test_a_finished_run_returns_it_too_and_it_is_a_recipes_as_well():
     assert named.model()(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
 
 
-def test_a_model_that_is_not_there_is_said():
+def test_a_model_that_is_not_there_is_said() -> None:
     result = kdzoo.run(
         {"name": "own"},
         student=Net(),
@@ -93,7 +96,7 @@ def test_a_model_that_is_not_there_is_said():
         result.model("worst")
 
 
-def test_a_result_exports_an_own_module(tmp_path):
+def test_a_result_exports_an_own_module(tmp_path: Path) -> None:
     result = trained()
     file = result.export(tmp_path / "out")
     graph = torch.export.load(file).module()
@@ -114,7 +117,7 @@ BENCH = {
 
 
 @pytest.fixture(scope="module")
-def board(tmp_path_factory):
+def board(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A bench of own modules and tensors; its teacher was trained by kdzoo before."""
     folder = tmp_path_factory.mktemp("bench")
     teacher = kdzoo.run(
@@ -128,12 +131,12 @@ def board(tmp_path_factory):
     return kdzoo.bench(BENCH, out=folder, student=Net(), teacher=teacher, data=tensors())
 
 
-def test_modules_and_tensors_in_benches(board):
+def test_modules_and_tensors_in_benches(board: Any) -> None:
     assert not board.failures
     assert {row.label: row.last.n for row in board.rows} == {"kd": 2, "student alone": 2, "teacher": 1}
 
 
-def test_a_bench_is_a_table_of_numbers(board):
+def test_a_bench_is_a_table_of_numbers(board: Any) -> None:
     rows = {row["row"]: row for row in board.table}
     assert [row["row"] for row in board.table] == [row.label for row in board.rows]
     assert rows["kd"]["top1"] == board.rows[[r.label for r in board.rows].index("kd")].last.mean
@@ -142,7 +145,7 @@ def test_a_bench_is_a_table_of_numbers(board):
     assert rows["teacher"]["difference"] is None
 
 
-def test_a_bench_as_pandas(board, monkeypatch):
+def test_a_bench_as_pandas(board: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     frame = board.to_pandas()
     assert list(frame.index) == [row.label for row in board.rows]
     assert frame.loc["kd", "top1"] == pytest.approx(next(row["top1"] for row in board.table if row["row"] == "kd"))
@@ -152,11 +155,11 @@ def test_a_bench_as_pandas(board, monkeypatch):
         board.to_pandas()
 
 
-def test_a_bench_shows_itself_in_a_notebook(board):
+def test_a_bench_shows_itself_in_a_notebook(board: Any) -> None:
     assert "<iframe" in board._repr_html_()
 
 
-def test_an_untrained_module_as_teacher_is_warned_of():
+def test_an_untrained_module_as_teacher_is_warned_of() -> None:
     torch.manual_seed(0)
     with pytest.warns(WeakTeacherWarning, match=r"the module that you gave seems untrained: train it, or load its weights"):
         kdzoo.run(
@@ -175,23 +178,23 @@ class Pictures(Dataset):
 
     classes = ("dark", "bright")
 
-    def __init__(self, seed, size=8, mode="RGB"):
+    def __init__(self, seed: Any, size: int = 8, mode: str = "RGB") -> None:
         self.generator, self.size, self.mode = np.random.default_rng(seed), size, mode
         self.items = [self._made(number % 2) for number in range(60)]
 
-    def _made(self, label):
+    def _made(self, label: Any) -> tuple[Any, Any]:
         shape = (self.size, self.size, 3) if self.mode == "RGB" else (self.size, self.size)
         pixels = self.generator.integers(100 * label, 100 * label + 150, shape, dtype=np.uint8)
         return Image.fromarray(pixels, self.mode), label
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.items)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> Any:
         return self.items[index]
 
 
-def trained_on(data, **more):
+def trained_on(data: Any, **more: Any) -> Any:
     return kdzoo.run(
         {"student": "linear", "name": "own"}, data=data, methods={"hard_label": {}}, overrides=FAST, progress=False, **more
     )
@@ -199,13 +202,13 @@ def trained_on(data, **more):
 
 @pytest.mark.filterwarnings("ignore:'mode' parameter is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("mode", ["RGB", "L"])
-def test_data_sets_of_pictures(mode):
+def test_data_sets_of_pictures(mode: str) -> None:
     result = trained_on((Pictures(0, mode=mode), Pictures(1, mode=mode)))
     assert result.metric > 90
     assert result.values["data"]["shape"] == [3 if mode == "RGB" else 1, 8, 8]
 
 
-def test_data_sets_loaders_and_tensors_are_the_same_data():
+def test_data_sets_loaders_and_tensors_are_the_same_data() -> None:
     a, b, c, d = tensors()
     sets = TensorDataset(a, b), TensorDataset(c, d)
     loaders = [DataLoader(data, batch_size=7, shuffle=True) for data in sets]
@@ -213,7 +216,7 @@ def test_data_sets_loaders_and_tensors_are_the_same_data():
     assert len(found) == 1
 
 
-def test_a_validation_part_of_ones_own():
+def test_a_validation_part_of_ones_own() -> None:
     a, b, c, d = tensors()
     data = {"train": TensorDataset(a, b), "test": TensorDataset(c, d), "validation": TensorDataset(c[:40], d[:40])}
     sizes = trained_on(data).values["data"]["sizes"]
@@ -221,29 +224,29 @@ def test_a_validation_part_of_ones_own():
 
 
 class Random(Dataset):
-    def __len__(self):
+    def __len__(self) -> int:
         return 40
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> tuple[torch.Tensor, Any]:
         return torch.rand(1, 4, 4), index % 2
 
 
 class Endless(IterableDataset):
-    def __iter__(self):
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, int]]:
         yield torch.zeros(1, 4, 4), 0
 
 
-def test_random_augmentation_inside_a_data_set_is_warned_of():
+def test_random_augmentation_inside_a_data_set_is_warned_of() -> None:
     with pytest.warns(UserWarning, match=r"data\['train'\] gives another image each time, but is read once"):
         trained_on({"train": Random(), "test": TensorDataset(torch.rand(9, 1, 4, 4), torch.arange(9) % 2)})
 
 
-def of(*items):
+def of(*items: Any) -> Any:
     class Given(Dataset):
-        def __len__(self):
+        def __len__(self) -> int:
             return len(items)
 
-        def __getitem__(self, index):
+        def __getitem__(self, index: Any) -> Any:
             return items[index]
 
     return Given()
@@ -267,6 +270,6 @@ GOOD = TensorDataset(torch.rand(9, 1, 4, 4), torch.arange(9) % 2)
         ((of(torch.zeros(1, 4, 4)), GOOD), r"data\['train'\]\[0\] is a Tensor: a pair"),
     ],
 )
-def test_data_sets_that_do_not_fit_are_said(data, said):
+def test_data_sets_that_do_not_fit_are_said(data: dict[str, Any] | tuple[Any, ...], said: str) -> None:
     with pytest.raises(RecipeError, match=said):
         trained_on(data)

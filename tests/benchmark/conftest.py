@@ -4,6 +4,7 @@ import copy
 import json
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,39 +23,39 @@ TINY = {
 
 
 @pytest.fixture
-def tiny(tmp_path):
+def tiny(tmp_path: Path) -> Any:
     """A bench recipe that writes below the test's folder; yours to change."""
     return copy.deepcopy(TINY) | {"runtime": {"out": str(tmp_path / "out")}}
 
 
 @pytest.fixture(scope="session")
-def written():
+def written() -> Any:
     """The function itself, for tests that write into a folder of their own."""
     return bench_folder
 
 
 @pytest.fixture
-def made(tmp_path):
+def made(tmp_path: Path) -> Any:
     """Writes the folder of a bench, see `bench_folder`."""
     return partial(bench_folder, tmp_path)
 
 
 def bench_folder(
-    path,
-    values,
+    path: Path,
+    values: Any,
     *,
-    baseline="kd",
-    alone="alone",
-    higher=True,
-    teacher=99.0,
-    budgets=None,
-    notes=(),
-    sizes=None,
-    also=(),
-    published=None,
-    chance=None,
-    items=False,
-):
+    baseline: str = "kd",
+    alone: str = "alone",
+    higher: bool = True,
+    teacher: float = 99.0,
+    budgets: Any = None,
+    notes: tuple[Any, ...] = (),
+    sizes: Any = None,
+    also: tuple[Any, ...] = (),
+    published: Any = None,
+    chance: Any = None,
+    items: bool = False,
+) -> Any:
     """Write the folder of a bench with the given test metrics: row -> seed -> value, a sentence for a failure, or None."""
     folder = path / "made" / "bench"
     cells = [(row, seed, value) for row, seeds in values.items() for seed, value in seeds.items()]
@@ -124,11 +125,11 @@ def write(path: Path, text: str) -> None:
     path.write_text(text)
 
 
-def epoch(number, value):
+def epoch(number: Any, value: Any) -> Any:
     return json.dumps({"event": "epoch", "epoch": number, "validation": {"score": value - 3 + number}}) + "\n"
 
 
-def result(identity, value, *, higher, teacher, train):
+def result(identity: Any, value: Any, *, higher: Any, teacher: Any, train: Any) -> dict[str, Any]:
     return {
         "format": 1,
         "identity": identity,

@@ -2,6 +2,8 @@ import errno
 import json
 import os
 import signal
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,14 +33,14 @@ class Failing(Method):
     """Fails in the first step while the machine is broken, which changes nothing of its identity."""
 
     @term()
-    def failing(self, step):
+    def failing(self, step: Any) -> Any:
         if "BROKEN" not in os.environ:
             return step.supervise(step.student)
         raise ZeroDivisionError("there is nothing to divide by")
 
 
 @pytest.fixture
-def failing(tiny, monkeypatch):
+def failing(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("BROKEN", "yes")
     register("methods", "failing", Failing)
     tiny["bench"]["methods"]["failing"] = {"teacher": None, "methods": {"hard_label": {}, "failing": {}}}
@@ -46,29 +48,29 @@ def failing(tiny, monkeypatch):
     return tiny
 
 
-def ran(recipe, *overrides, **arguments):
+def ran(recipe: Any, *overrides: Any, **arguments: Any) -> tuple[Any, list[Any]]:
     """The leaderboard and all events but progress."""
     events = []
     board = bench(recipe, overrides, workers=1, on_event=events.append, **arguments)
     return board, [event for event in events if not isinstance(event, CellProgress | CellStarted)]
 
 
-def once(number):
+def once(number: Any) -> Callable[..., Any]:
     """Sends a signal when the first cell is done."""
     left = [number]
 
-    def hear(event):
+    def hear(event: Any) -> None:
         if isinstance(event, CellDone) and left:
             os.kill(os.getpid(), left.pop())
 
     return hear
 
 
-def of(events, kind):
+def of(events: Any, kind: Any) -> list[Any]:
     return [event for event in events if isinstance(event, kind)]
 
 
-def test_every_row_is_trained_with_every_seed_and_the_teacher_once(tiny):
+def test_every_row_is_trained_with_every_seed_and_the_teacher_once(tiny: Any) -> None:
     board, events = ran(tiny)
     assert events[0] == BenchStarted(board.folder, 6, 0, 1, 0)
     assert [event.name for event in of(events, TeacherDone)] == ["elder"]
@@ -79,7 +81,7 @@ def test_every_row_is_trained_with_every_seed_and_the_teacher_once(tiny):
     assert len(list((board.folder.parent / "teachers").iterdir())) == 1
 
 
-def test_the_numbers_of_the_board_are_those_of_the_saved_predictions(tiny):
+def test_the_numbers_of_the_board_are_those_of_the_saved_predictions(tiny: Any) -> None:
     board, _ = ran(tiny)
     for row in (row for row in board.rows if row.kind != "teacher"):
         for seed, value in row.values.items():
@@ -88,7 +90,7 @@ def test_the_numbers_of_the_board_are_those_of_the_saved_predictions(tiny):
                 assert 100 * (saved["last.logits"].argmax(1) == saved["last.target"]).mean() == pytest.approx(value)
 
 
-def test_the_folder_holds_what_people_and_machines_read(tiny):
+def test_the_folder_holds_what_people_and_machines_read(tiny: Any) -> None:
     board, _ = ran(tiny, methods=["kd"])
     assert {"results.json", "results.csv", "leaderboard.md", "report.html", "samples.npz"} <= set(os.listdir(board.folder))
     assert json.loads((board.folder / "results.json").read_text())["metric"] == "top1"
@@ -96,12 +98,12 @@ def test_the_folder_holds_what_people_and_machines_read(tiny):
     assert page.count('alt="a test image of class') == 12
 
 
-def test_a_larger_training_set_of_the_teacher_is_said(tiny):
+def test_a_larger_training_set_of_the_teacher_is_said(tiny: Any) -> None:
     board, _ = ran(tiny, methods=["kd"], seeds=[0])
     assert board.notes[0].startswith("The teacher was trained on 1,140 samples, the students on 60: part of what")
 
 
-def test_what_is_finished_is_not_done_again(tiny):
+def test_what_is_finished_is_not_done_again(tiny: Any) -> None:
     board, _ = ran(tiny)
     stamps = {path: path.stat().st_mtime_ns for path in board.folder.parent.rglob("result.json")}
     again, events = ran(tiny)
@@ -112,26 +114,26 @@ def test_what_is_finished_is_not_done_again(tiny):
     assert again.rows == board.rows
 
 
-def test_a_further_seed_is_all_that_is_trained(tiny):
+def test_a_further_seed_is_all_that_is_trained(tiny: Any) -> None:
     ran(tiny)
     _, events = ran(tiny, seeds=[0, 1, 2])
     assert {event.seed for event in of(events, CellDone) if not event.again} == {2}
 
 
-def test_other_settings_are_trained_anew(tiny):
+def test_other_settings_are_trained_anew(tiny: Any) -> None:
     ran(tiny, methods=["kd"], seeds=[0])
     _, events = ran(tiny, "train.epochs=2", methods=["kd"], seeds=[0])
     assert not any(event.again for event in of(events, CellDone))
 
 
-def test_force_trains_everything_again(tiny):
+def test_force_trains_everything_again(tiny: Any) -> None:
     board, _ = ran(tiny, methods=["kd"], seeds=[0])
     stamps = {path: path.stat().st_mtime_ns for path in board.folder.parent.rglob("result.json")}
     ran(tiny, methods=["kd"], seeds=[0], force=True)
     assert all(path.stat().st_mtime_ns > stamp for path, stamp in stamps.items())
 
 
-def test_a_failing_cell_is_reported_and_the_others_go_on(failing):
+def test_a_failing_cell_is_reported_and_the_others_go_on(failing: Any) -> None:
     board, events = ran(failing)
     failed = of(events, CellFailed)
     assert [(event.row, event.seed) for event in failed] == [("failing", 0)]
@@ -142,13 +144,13 @@ def test_a_failing_cell_is_reported_and_the_others_go_on(failing):
     assert "raise ZeroDivisionError" in (own / "error.txt").read_text()
 
 
-def test_a_method_without_a_package_is_marked(failing):
+def test_a_method_without_a_package_is_marked(failing: Any) -> None:
     board, _ = ran(failing)
     assert next(row for row in board.rows if row.label == "failing").unpackaged == ["failing"]
     assert "failing (failing)" in board.markdown()
 
 
-def test_a_failed_cell_is_tried_again_when_that_is_asked_for(failing, monkeypatch):
+def test_a_failed_cell_is_tried_again_when_that_is_asked_for(failing: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     board, first = ran(failing)
     monkeypatch.delenv("BROKEN")
     again, events = ran(failing)
@@ -161,21 +163,21 @@ def test_a_failed_cell_is_tried_again_when_that_is_asked_for(failing, monkeypatc
     assert mended.failures == {}
 
 
-def test_a_failure_shows_the_last_lines_that_it_left(failing):
+def test_a_failure_shows_the_last_lines_that_it_left(failing: Any) -> None:
     _, events = ran(failing)
     last = of(events, CellFailed)[0].last
     assert last[-1] == "ZeroDivisionError: there is nothing to divide by"
     assert last[-2] == 'raise ZeroDivisionError("there is nothing to divide by")'
 
 
-def test_other_settings_or_code_of_a_failed_cell_are_tried(failing):
+def test_other_settings_or_code_of_a_failed_cell_are_tried(failing: Any) -> None:
     ran(failing)
     _, events = ran(failing, "train.epochs=2")
     assert not any(event.again for event in of(events, CellFailed))
 
 
-def test_a_cell_that_the_machine_failed_is_tried_again_unasked(failing, monkeypatch):
-    def full(self, step):
+def test_a_cell_that_the_machine_failed_is_tried_again_unasked(failing: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Any, step: Any) -> None:
         raise MemoryError
 
     monkeypatch.setattr(Failing, "failing", full)
@@ -184,7 +186,7 @@ def test_a_cell_that_the_machine_failed_is_tried_again_unasked(failing, monkeypa
     assert [(event.row, event.again) for event in of(events, CellFailed)] == [("failing", False)]
 
 
-def test_a_failed_teacher_fails_the_cells_that_need_it(tiny, monkeypatch):
+def test_a_failed_teacher_fails_the_cells_that_need_it(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BROKEN", "yes")
     register("methods", "failing", Failing)
     tiny["teacher"]["recipe"]["methods"] = {"failing": {}}
@@ -195,14 +197,14 @@ def test_a_failed_teacher_fails_the_cells_that_need_it(tiny, monkeypatch):
     assert [row.label for row in board.rows if row.last.n] == ["student alone"]
 
 
-def test_nothing_is_trained_if_one_row_is_wrong(tiny, tmp_path):
+def test_nothing_is_trained_if_one_row_is_wrong(tiny: Any, tmp_path: Path) -> None:
     tiny["bench"]["methods"]["dist"]["methods"]["dits"] = {}
     with pytest.raises(RecipeError, match=r"bench\.methods\.dist: methods\.dits"):
         ran(tiny)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_signal_stops_the_bench_and_the_same_call_goes_on(tiny):
+def test_a_signal_stops_the_bench_and_the_same_call_goes_on(tiny: Any) -> None:
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(Interrupted, match="the same command goes on from here"):
         bench(tiny, workers=1, on_event=once(signal.SIGINT))
@@ -212,13 +214,13 @@ def test_a_signal_stops_the_bench_and_the_same_call_goes_on(tiny):
     assert all(row.last.n == row.expected for row in board.rows)
 
 
-def test_the_report_of_an_interrupted_bench_says_what_is_missing(tiny, tmp_path):
+def test_the_report_of_an_interrupted_bench_says_what_is_missing(tiny: Any, tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
         bench(tiny, workers=1, on_event=once(signal.SIGTERM))
     assert "**Not finished yet**" in write_report(tmp_path / "out" / "tiny").markdown()
 
 
-def test_the_report_can_be_written_again_from_the_cells(tiny):
+def test_the_report_can_be_written_again_from_the_cells(tiny: Any) -> None:
     board, _ = ran(tiny, methods=["kd"], seeds=[0])
     written = (board.folder / "report.html").read_bytes()
     (board.folder / "report.html").unlink()
@@ -226,11 +228,11 @@ def test_the_report_can_be_written_again_from_the_cells(tiny):
     assert (board.folder / "report.html").read_bytes() == written
 
 
-def test_kdzoo_bench_can_be_called(tiny):
+def test_kdzoo_bench_can_be_called(tiny: Any) -> None:
     assert kdzoo.bench(tiny, methods=["kd"], seeds=[0], workers=1).name == "tiny"
 
 
-def test_runs_that_see_the_same_train_together_and_the_bench_says_so(tiny, tmp_path):
+def test_runs_that_see_the_same_train_together_and_the_bench_says_so(tiny: Any, tmp_path: Path) -> None:
     events = []
     board = bench(tiny, workers=1, on_event=events.append)
     assert of(events, CohortStarted) == [CohortStarted(3, 0), CohortStarted(3, 0)]
@@ -240,13 +242,13 @@ def test_runs_that_see_the_same_train_together_and_the_bench_says_so(tiny, tmp_p
     assert [(row.label, row.values) for row in board.rows] == [(row.label, row.values) for row in other.rows]
 
 
-def test_the_recipe_may_limit_cohorts(tiny):
+def test_the_recipe_may_limit_cohorts(tiny: Any) -> None:
     tiny["bench"]["cohort"] = 1
     _, events = ran(tiny, seeds=[0])
     assert of(events, CohortStarted) == []
 
 
-def test_a_cohort_of_none_is_refused(tiny):
+def test_a_cohort_of_none_is_refused(tiny: Any) -> None:
     with pytest.raises(RecipeError, match="cohort must be at least 1, got 0"):
         bench(tiny, cohort=0)
     tiny["bench"]["cohort"] = 0
@@ -254,18 +256,18 @@ def test_a_cohort_of_none_is_refused(tiny):
         bench(tiny)
 
 
-def test_two_cells_that_are_the_same_run_are_refused(tiny):
+def test_two_cells_that_are_the_same_run_are_refused(tiny: Any) -> None:
     tiny["bench"]["methods"]["kd again"] = {}
     with pytest.raises(RecipeError, match=r"kd, seed 0 and kd again, seed 0 are the same run .* Remove one of the rows"):
         bench(tiny)
 
 
-def stamps(board):
+def stamps(board: Any) -> dict[str, Any]:
     return {path: path.stat().st_mtime_ns for path in board.folder.rglob("result.json")}
 
 
-def test_a_full_disk_fails_its_cell_alone_and_the_next_bench_tries_it_again(tiny, monkeypatch):
-    def full(path):
+def test_a_full_disk_fails_its_cell_alone_and_the_next_bench_tries_it_again(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path) -> None:
         if "/kd/" in str(path) and path.name == "weights.safetensors":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -283,7 +285,7 @@ def test_a_full_disk_fails_its_cell_alone_and_the_next_bench_tries_it_again(tiny
     assert {path: stamp for path, stamp in stamps(again).items() if path in kept} == kept
 
 
-def test_no_workers_is_refused(tiny):
+def test_no_workers_is_refused(tiny: Any) -> None:
     with pytest.raises(RecipeError, match="workers must be at least 1, got 0"):
         bench(tiny, workers=0)
 

@@ -25,11 +25,11 @@ VALUES_OF_FOUR = {
 
 
 @pytest.fixture
-def records(made):
+def records(made: Any) -> Any:
     return read_records(made(VALUES, notes=["Mind the gap."]))
 
 
-def test_markdown_has_a_line_for_each_row_and_escapes_bars(records):
+def test_markdown_has_a_line_for_each_row_and_escapes_bars(records: Any) -> None:
     text = markdown(leaderboard(records))
     table = [line for line in text.partition("##")[0].splitlines() if line.startswith("|")]
     assert len(table) == 2 + 4
@@ -38,18 +38,18 @@ def test_markdown_has_a_line_for_each_row_and_escapes_bars(records):
     assert "| alone | 2 | 81.00 ± 1.41 | 80.00 ± 1.41 | -10.00 [-10.00, -10.00] | 10 | 2.0 |" in table
 
 
-def test_further_metrics_have_columns_of_their_own_precision(made):
+def test_further_metrics_have_columns_of_their_own_precision(made: Any) -> None:
     text = markdown(leaderboard(read_records(made(VALUES, also=["error"]))))
     assert "| Δ vs kd | error | parameters |" in text
     assert "| kd (baseline) | 2 | 91.00 ± 1.41 | 90.00 ± 1.41 | – | 0.0900 ± 0.0141 | 10 | 2.0 |" in text
 
 
-def test_a_further_metric_that_the_task_does_not_have_is_told(made):
+def test_a_further_metric_that_the_task_does_not_have_is_told(made: Any) -> None:
     found = sections(leaderboard(read_records(made(VALUES, also=["eror"]))))
     assert found["Notes"] == ["bench.also: there is no metric 'eror'; did you mean 'error'?"]
 
 
-def test_published_numbers_stand_beside_with_their_source(made):
+def test_published_numbers_stand_beside_with_their_source(made: Any) -> None:
     published = {
         "kd": {"metric": "score", "value": 91.5, "source": "a table", "n": 1},
         "d|kd": {"metric": "f1", "value": 3, "source": "b"},
@@ -62,19 +62,19 @@ def test_published_numbers_stand_beside_with_their_source(made):
     assert sections(board)["Published numbers"] == ["a table: kd", "b: d|kd"]
 
 
-def test_markdown_tells_failures_and_notes_under_the_table(records):
+def test_markdown_tells_failures_and_notes_under_the_table(records: Any) -> None:
     text = markdown(leaderboard(records))
     assert "- d|kd, seed 1: it broke" in text
     assert "- Mind the gap." in text
 
 
-def test_cells_that_failed_alike_are_told_once(made):
+def test_cells_that_failed_alike_are_told_once(made: Any) -> None:
     folder = made({"alone": {0: "it broke", 1: "it broke", 2: "it broke"}, "kd": {0: "otherwise"}})
     told = sections(leaderboard(read_records(folder)))["Failed"]
     assert told == ["alone, seed 0 and 2 others: it broke", "kd, seed 0: otherwise"]
 
 
-def test_csv_has_one_line_for_each_cell_failed_ones_included(records):
+def test_csv_has_one_line_for_each_cell_failed_ones_included(records: Any) -> None:
     lines = list(csv.DictReader(io.StringIO(results_csv(records))))
     assert len(lines) == 6
     assert [line["status"] for line in lines] == ["finished"] * 5 + ["failed"]
@@ -82,7 +82,7 @@ def test_csv_has_one_line_for_each_cell_failed_ones_included(records):
     assert [float(line["test.last.score"]) for line in lines[:5]] == [80, 82, 90, 92, 91]
 
 
-def test_json_holds_the_same_numbers_and_says_its_format(records):
+def test_json_holds_the_same_numbers_and_says_its_format(records: Any) -> None:
     found = json.loads(json.dumps(results_json(leaderboard(records), records)))
     assert found["format"] == 1
     kd = next(row for row in found["rows"] if row["label"] == "kd")
@@ -91,7 +91,7 @@ def test_json_holds_the_same_numbers_and_says_its_format(records):
     assert [cell["identity"] for cell in found["cells"]][:3] == ["alone0", "alone1", "kd0"]
 
 
-def test_numbers_that_are_not_there_are_dashes():
+def test_numbers_that_are_not_there_are_dashes() -> None:
     assert spread(summarize([]), 2) == "–"
     assert difference(None, 2) == "–"
     assert difference(summarize([1.5]), 1) == "+1.5"

@@ -1,5 +1,7 @@
 import csv
 import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,34 +12,34 @@ from kdzoo.errors import CapabilityError, RecipeError
 from kdzoo.recipe.find import builtin_folder
 
 
-def cell(grid, label, seed=0):
+def cell(grid: Any, label: Any, seed: int = 0) -> Any:
     return next(cell for cell in grid.cells if cell.label == label and cell.seed == seed)
 
 
-def test_cells_are_rows_by_seeds_with_whole_seeds_first(tiny):
+def test_cells_are_rows_by_seeds_with_whole_seeds_first(tiny: Any) -> None:
     grid = expand(tiny)
     assert [(c.seed, c.row) for c in grid.cells] == [(s, row) for s in (0, 1) for row in ("student alone", "kd", "dist")]
     assert [c.recipe.settings["seed"] for c in grid.cells] == [0, 0, 0, 1, 1, 1]
 
 
-def test_a_row_without_changes_is_the_recipe(tiny):
+def test_a_row_without_changes_is_the_recipe(tiny: Any) -> None:
     assert cell(expand(tiny), "kd").recipe.settings["methods"]["kd"]["temperature"] == 2.0
 
 
-def test_a_rows_methods_replace_the_recipes(tiny):
+def test_a_rows_methods_replace_the_recipes(tiny: Any) -> None:
     tiny["bench"]["methods"]["kd only"] = {"methods": {"kd": {"weights": {"kd": 2.0}}}}
     methods = cell(expand(tiny), "kd only").recipe.settings["methods"]
     assert list(methods) == ["kd"]
     assert (methods["kd"]["temperature"], methods["kd"]["weights"]) == (4.0, {"kd": 2.0})
 
 
-def test_other_sections_of_a_row_are_merged(tiny):
+def test_other_sections_of_a_row_are_merged(tiny: Any) -> None:
     tiny["bench"]["methods"]["long"] = {"train": {"epochs": 7}}
     train = cell(expand(tiny), "long").recipe.settings["train"]
     assert (train["epochs"], train["batch_size"]) == (7, 30)
 
 
-def test_a_published_number_is_not_that_of_a_row_that_changes_something(tiny):
+def test_a_published_number_is_not_that_of_a_row_that_changes_something(tiny: Any) -> None:
     tiny["reference"] = {"metric": "top1", "value": 90.0, "source": "a table"}
     tiny["bench"]["methods"]["own"] = {"train": {"epochs": 7}, "reference": {"metric": "top1", "value": 91.0, "source": "it"}}
     grid = expand(tiny)
@@ -45,19 +47,19 @@ def test_a_published_number_is_not_that_of_a_row_that_changes_something(tiny):
     assert [None if number is None else number["value"] for number in found.values()] == [90.0, None, 91.0]
 
 
-def test_rows_do_not_change_each_other(tiny):
+def test_rows_do_not_change_each_other(tiny: Any) -> None:
     tiny["bench"]["methods"] = {"long": {"train": {"epochs": 7}}, **tiny["bench"]["methods"]}
     assert cell(expand(tiny), "kd").recipe.settings["train"]["epochs"] == 1
 
 
-def test_schedules_of_replaced_methods_go_with_them(tiny):
+def test_schedules_of_replaced_methods_go_with_them(tiny: Any) -> None:
     tiny["schedules"] = {"methods.kd.temperature": {"use": "linear", "end": 1.0}, "optimizers.student.lr": {"use": "cosine"}}
     grid = expand(tiny)
     assert set(cell(grid, "kd").recipe.settings["schedules"]) == {"methods.kd.temperature", "optimizers.student.lr"}
     assert set(cell(grid, "dist").recipe.settings["schedules"]) == {"optimizers.student.lr"}
 
 
-def test_the_student_alone_is_added_without_teacher(tiny):
+def test_the_student_alone_is_added_without_teacher(tiny: Any) -> None:
     grid = expand(tiny)
     settings = cell(grid, "student alone").recipe.settings
     assert grid.alone == "student alone"
@@ -65,25 +67,25 @@ def test_the_student_alone_is_added_without_teacher(tiny):
     assert settings["teachers"] == {}
 
 
-def test_a_row_that_is_the_student_alone_is_recognized(tiny):
+def test_a_row_that_is_the_student_alone_is_recognized(tiny: Any) -> None:
     tiny["bench"]["methods"]["plain"] = {"teacher": None, "methods": {"labels": {"use": "hard_label"}}}
     grid = expand(tiny)
     assert grid.alone == "plain"
     assert {c.label for c in grid.cells} == {"kd", "dist", "plain"}
 
 
-def test_label_smoothing_is_not_the_student_alone(tiny):
+def test_label_smoothing_is_not_the_student_alone(tiny: Any) -> None:
     tiny["bench"]["methods"]["smooth"] = {"teacher": None, "methods": {"hard_label": {"targets": ["smooth"]}}}
     assert expand(tiny).alone == "student alone"
 
 
-def test_the_name_student_alone_may_not_lie(tiny):
+def test_the_name_student_alone_may_not_lie(tiny: Any) -> None:
     tiny["bench"]["methods"]["student alone"] = {}
     with pytest.raises(RecipeError, match=r"bench\.methods\.student alone must be hard_label without a teacher"):
         expand(tiny)
 
 
-def test_a_grid_makes_rows_of_its_own(tiny):
+def test_a_grid_makes_rows_of_its_own(tiny: Any) -> None:
     tiny["bench"]["grid"] = {"train.epochs": [1, 2], "methods.kd.temperature": [1, 4]}
     tiny["bench"]["methods"] = {"kd": {}}
     tiny["bench"]["seeds"] = [5]
@@ -99,19 +101,19 @@ def test_a_grid_makes_rows_of_its_own(tiny):
     assert len({c.folder for c in grid.cells}) == len(grid.cells)
 
 
-def test_a_grid_over_a_setting_that_does_not_exist_is_told_with_the_nearest(tiny):
+def test_a_grid_over_a_setting_that_does_not_exist_is_told_with_the_nearest(tiny: Any) -> None:
     tiny["bench"]["grid"] = {"train.epoch": [1, 2]}
     with pytest.raises(RecipeError, match=r"train\.epoch is no setting of train .*did you mean 'epochs'"):
         expand(tiny)
 
 
-def test_a_typo_in_a_row_fails_with_its_path_and_the_nearest_name(tiny):
+def test_a_typo_in_a_row_fails_with_its_path_and_the_nearest_name(tiny: Any) -> None:
     tiny["bench"]["methods"]["dist"]["methods"]["dist"] = {"temprature": 3}
     with pytest.raises(RecipeError, match=r"^bench\.methods\.dist: methods\.dist\.temprature .*did you mean 'temperature'"):
         expand(tiny)
 
 
-def test_a_value_out_of_range_fails_before_training(tiny):
+def test_a_value_out_of_range_fails_before_training(tiny: Any) -> None:
     tiny["bench"]["methods"]["dist"]["methods"]["dist"] = {"temperature": -1}
     with pytest.raises(RecipeError, match=r"^bench\.methods\.dist: .*temperature must be > 0, got -1"):
         expand(tiny)
@@ -129,94 +131,94 @@ def test_a_value_out_of_range_fails_before_training(tiny):
         ),
     ],
 )
-def test_whatever_a_row_gets_wrong_is_found_before_training(tiny, row, sentence):
+def test_whatever_a_row_gets_wrong_is_found_before_training(tiny: Any, row: Any, sentence: str) -> None:
     tiny["bench"]["methods"]["own"] = row
     with pytest.raises(RecipeError, match=rf"bench\.methods\.own: {sentence}"):
         expand(tiny)
 
 
-def test_a_method_without_its_teacher_fails_before_training(tiny):
+def test_a_method_without_its_teacher_fails_before_training(tiny: Any) -> None:
     tiny["bench"]["methods"]["dist"]["teacher"] = None
     sentence = r"^bench\.methods\.dist: methods\.dist learns from a teacher, but the recipe names none; add e\.g\."
     with pytest.raises(CapabilityError, match=sentence):
         expand(tiny)
 
 
-def test_a_typo_in_the_section_names_the_nearest_setting(tiny):
+def test_a_typo_in_the_section_names_the_nearest_setting(tiny: Any) -> None:
     tiny["bench"]["seed"] = [1]
     with pytest.raises(RecipeError, match=r"bench\.seed is no setting of bench.*did you mean 'seeds'"):
         expand(tiny)
 
 
-def test_an_unknown_baseline_names_the_nearest_row(tiny):
+def test_an_unknown_baseline_names_the_nearest_row(tiny: Any) -> None:
     tiny["bench"]["baseline"] = "dits"
     with pytest.raises(RecipeError, match=r"bench\.baseline: there is no row 'dits'; did you mean 'dist'"):
         expand(tiny)
 
 
-def test_without_a_baseline_rows_are_compared_with_the_student_alone(tiny):
+def test_without_a_baseline_rows_are_compared_with_the_student_alone(tiny: Any) -> None:
     del tiny["bench"]["baseline"]
     assert expand(tiny).baseline == "student alone"
 
 
-def test_chosen_rows_come_with_the_baseline_and_the_student_alone(tiny):
+def test_chosen_rows_come_with_the_baseline_and_the_student_alone(tiny: Any) -> None:
     tiny["bench"]["methods"]["nkd"] = {"methods": {"hard_label": {}, "nkd": {}}}
     assert {c.label for c in expand(tiny, methods=["dist"]).cells} == {"dist", "kd", "student alone"}
     with pytest.raises(RecipeError, match="the chosen rows: there is no row 'nkdd'; did you mean 'nkd'"):
         expand(tiny, methods=["nkdd"])
 
 
-def test_seeds_can_be_given_instead(tiny):
+def test_seeds_can_be_given_instead(tiny: Any) -> None:
     assert {c.seed for c in expand(tiny, seeds=[7, 8, 9]).cells} == {7, 8, 9}
 
 
 @pytest.mark.parametrize("seeds", [[], [1, 1]])
-def test_seeds_are_named_once_each(tiny, seeds):
+def test_seeds_are_named_once_each(tiny: Any, seeds: list[Any] | list[int]) -> None:
     with pytest.raises(RecipeError, match=r"bench\.seeds must name at least one seed, and each of them once"):
         expand(tiny, seeds=seeds)
 
 
-def test_a_row_that_costs_more_may_take_fewer_of_the_seeds(tiny):
+def test_a_row_that_costs_more_may_take_fewer_of_the_seeds(tiny: Any) -> None:
     tiny["bench"]["methods"]["dist"] = tiny["bench"]["methods"]["dist"] | {"seeds": 1}
     seen = {(c.label, c.seed) for c in expand(tiny, seeds=[5, 3, 4]).cells if c.label != "student alone"}
     assert seen == {("kd", 5), ("kd", 3), ("kd", 4), ("dist", 5)}
 
 
 @pytest.mark.parametrize("seeds", [0, True, [0, 1]])
-def test_a_rows_own_seeds_are_a_number(tiny, seeds):
+def test_a_rows_own_seeds_are_a_number(tiny: Any, seeds: bool | int | list[int]) -> None:
     tiny["bench"]["methods"]["kd"] = {"seeds": seeds}
     with pytest.raises(RecipeError, match=r"methods\.kd\.seeds says how many of the bench's seeds the row takes"):
         expand(tiny)
 
 
-def test_rows_that_would_share_a_folder_are_refused(tiny):
+def test_rows_that_would_share_a_folder_are_refused(tiny: Any) -> None:
     tiny["bench"]["methods"] |= {"a b": {}, "a_b": {}}
     with pytest.raises(RecipeError, match="'a b' and 'a_b' would share a folder"):
         expand(tiny)
 
 
-def test_a_comma_in_a_rows_label_is_refused(tiny):
+def test_a_comma_in_a_rows_label_is_refused(tiny: Any) -> None:
     tiny["bench"]["methods"] |= {"kd, hot": {}}
     with pytest.raises(RecipeError, match=r"bench\.methods\.kd, hot: a label has no comma, as `--methods A,B`"):
         expand(tiny)
 
 
-def test_a_recipe_without_bench_is_refused_with_what_it_lacks(tiny):
+def test_a_recipe_without_bench_is_refused_with_what_it_lacks(tiny: Any) -> None:
     del tiny["bench"]
     with pytest.raises(RecipeError, match=r"is no bench recipe: it lacks `bench\.methods`"):
         expand(tiny)
 
 
-def test_overrides_reach_every_cell(tiny):
+def test_overrides_reach_every_cell(tiny: Any) -> None:
     assert {c.recipe.settings["train"]["epochs"] for c in expand(tiny, ["train.epochs=3"]).cells} == {3}
 
 
-def test_folder_names_hold_no_separators():
+def test_folder_names_hold_no_separators() -> None:
     assert slug("kd + T=4/../x") == "kd_+_T_4_.._x"
     assert slug("...") == "row"
 
 
-def test_the_quickstart_compares_at_least_six_methods_with_a_teacher_of_its_own():
+def test_the_quickstart_compares_at_least_six_methods_with_a_teacher_of_its_own() -> None:
     grid = expand("quickstart")
     methods = {name for c in grid.cells for name in c.recipe.settings["methods"]}
     assert len(methods - {"hard_label"}) >= 6
@@ -228,7 +230,7 @@ def test_the_quickstart_compares_at_least_six_methods_with_a_teacher_of_its_own(
 
 
 @pytest.fixture
-def write(tmp_path):
+def write(tmp_path: Path) -> Callable[..., Any]:
     """`write(name, recipe)`: a recipe file, and its path."""
 
     def make(name: str, recipe: dict[str, Any]) -> str:
@@ -240,18 +242,20 @@ def write(tmp_path):
 
 
 @pytest.fixture
-def base(write):
+def base(write: Callable[..., Any]) -> Any:
     """A task and a pair that are not the bench's."""
     pair = {"student": {"use": "tiny_cnn", "widths": [4, 8]}, "teacher": {"use": "virtual"}}
     return write("base", {"task": {"use": "image_classification", "data": "mnist"}, **pair, "train": {"epochs": 99}})
 
 
-def row(tiny, spec, label="own"):
+def row(tiny: Any, spec: Any, label: str = "own") -> Any:
     tiny["bench"]["methods"][label] = spec
     return cell(expand(tiny, methods=[label]), label).recipe.settings
 
 
-def test_a_row_may_be_a_recipe_over_the_benchs_own_task_pair_and_budget(tiny, write, base):
+def test_a_row_may_be_a_recipe_over_the_benchs_own_task_pair_and_budget(
+    tiny: Any, write: Callable[..., Any], base: Any
+) -> None:
     warmup = {"methods.dkd.weights.dkd": {"use": "warmup", "until": 2}}
     method = {"methods": {"hard_label": {}, "dkd": {"beta": 3}}, "schedules": warmup}
     file = write("dkd", {"extends": base, "seed": 8, "train": {"epochs": 50}, "runtime": {"threads": 7}, **method})
@@ -262,7 +266,7 @@ def test_a_row_may_be_a_recipe_over_the_benchs_own_task_pair_and_budget(tiny, wr
     assert {key: found[key] for key in same} == {key: kd[key] for key in same}
 
 
-def test_a_row_takes_what_its_recipe_changes_for_the_method(tiny, write, base):
+def test_a_row_takes_what_its_recipe_changes_for_the_method(tiny: Any, write: Callable[..., Any], base: Any) -> None:
     changes = {"task": {"flip": True}, "optimizers": {"student": {"lr": 0.5}}, "teacher": {"use": "ema"}}
     file = write("mean", {"extends": base, "methods": {"hard_label": {}, "mean_teacher": {}}, **changes})
     found = row(tiny, {"recipe": file})
@@ -271,7 +275,7 @@ def test_a_row_takes_what_its_recipe_changes_for_the_method(tiny, write, base):
     assert found["teachers"]["teacher"]["use"] == "ema"
 
 
-def test_a_row_takes_only_the_methods_of_a_recipe_that_extends_nothing(tiny, write):
+def test_a_row_takes_only_the_methods_of_a_recipe_that_extends_nothing(tiny: Any, write: Callable[..., Any]) -> None:
     pair = {"student": {"use": "tiny_cnn", "widths": [4, 8]}, "teacher": {"use": "virtual"}}
     file = write("whole", {**pair, "methods": {"kd": {"temperature": 7}}, "optimizers": {"student": {"lr": 0.5}}})
     found, kd = row(tiny, {"recipe": file}), cell(expand(tiny), "kd").recipe.settings
@@ -279,12 +283,12 @@ def test_a_row_takes_only_the_methods_of_a_recipe_that_extends_nothing(tiny, wri
     assert all(found[key] == kd[key] for key in ("student", "teachers", "optimizers"))
 
 
-def test_a_row_of_a_recipe_without_teacher_has_none(tiny, write):
+def test_a_row_of_a_recipe_without_teacher_has_none(tiny: Any, write: Callable[..., Any]) -> None:
     file = write("smooth", {"student": "linear", "methods": {"hard_label": {"targets": ["smooth"]}}})
     assert row(tiny, {"recipe": file})["teachers"] == {}
 
 
-def test_further_keys_of_a_row_override_its_recipe(tiny, write, base):
+def test_further_keys_of_a_row_override_its_recipe(tiny: Any, write: Callable[..., Any], base: Any) -> None:
     file = write("dkd", {"extends": base, "methods": {"hard_label": {}, "dkd": {"beta": 3, "temperature": 2}}})
     found = row(tiny, {"recipe": file, "methods": {"dkd": {"beta": 6, "temperature": None}}, "train": {"epochs": 2}})
     dkd = found["methods"]["dkd"]
@@ -292,13 +296,17 @@ def test_further_keys_of_a_row_override_its_recipe(tiny, write, base):
     assert (found["train"]["epochs"], found["train"]["batch_size"]) == (2, 30)
 
 
-def test_the_methods_of_a_row_that_is_a_recipe_replace_the_benchs_with_their_schedules(tiny, write):
+def test_the_methods_of_a_row_that_is_a_recipe_replace_the_benchs_with_their_schedules(
+    tiny: Any, write: Callable[..., Any]
+) -> None:
     tiny["schedules"] = {"methods.kd.temperature": {"use": "linear", "end": 1.0}}
     file = write("kd", {"student": "linear", "teacher": {"use": "virtual"}, "methods": {"kd": {}}})
     assert row(tiny, {"recipe": file})["schedules"] == {}
 
 
-def test_the_path_of_a_rows_recipe_is_relative_to_the_file_that_says_so(tiny, write, tmp_path):
+def test_the_path_of_a_rows_recipe_is_relative_to_the_file_that_says_so(
+    tiny: Any, write: Callable[..., Any], tmp_path: Path
+) -> None:
     (tmp_path / "inner").mkdir()
     write("inner/hot", {"student": "linear", "teacher": {"use": "virtual"}, "methods": {"kd": {"temperature": 9}}})
     tiny["bench"]["methods"]["hot"] = {"recipe": "hot.yaml"}
@@ -306,7 +314,7 @@ def test_the_path_of_a_rows_recipe_is_relative_to_the_file_that_says_so(tiny, wr
     assert cell(grid, "hot").recipe.settings["methods"]["kd"]["temperature"] == 9
 
 
-def test_a_built_in_recipe_is_a_row_by_its_name(tiny):
+def test_a_built_in_recipe_is_a_row_by_its_name(tiny: Any) -> None:
     found = row(tiny, {"recipe": "cifar100/dkd"})
     assert (found["methods"]["dkd"]["beta"], found["task"]["data"]["use"]) == (8, "digits")
     assert found["schedules"]["methods.dkd.weights.dkd"]["use"] == "warmup"
@@ -321,7 +329,7 @@ def test_a_built_in_recipe_is_a_row_by_its_name(tiny):
         (["cifar100/dkd"], r"recipe must be the name or path of one recipe, got \['cifar100/dkd'\]"),
     ],
 )
-def test_what_cannot_be_a_rows_recipe_is_refused_in_a_sentence(tiny, recipe, sentence):
+def test_what_cannot_be_a_rows_recipe_is_refused_in_a_sentence(tiny: Any, recipe: list[str] | str, sentence: str) -> None:
     with pytest.raises(RecipeError, match=rf"^bench\.methods\.own: {sentence}"):
         row(tiny, {"recipe": recipe})
 
@@ -329,20 +337,20 @@ def test_what_cannot_be_a_rows_recipe_is_refused_in_a_sentence(tiny, recipe, sen
 # -- published numbers -------------------------------------------------------------------------------------------------
 
 
-def test_a_row_shows_the_number_of_the_table_for_its_pair_and_label(tiny):
+def test_a_row_shows_the_number_of_the_table_for_its_pair_and_label(tiny: Any) -> None:
     tiny["bench"] |= {"published": "resnet56_resnet20"}
     tiny["bench"]["methods"]["no such method"] = {"train": {"epochs": 2}}
     assert expand(tiny).published == {label: f"resnet56_resnet20/{label}" for label in ("student alone", "kd", "dist")}
 
 
-def test_a_row_may_name_its_number_itself(tiny):
+def test_a_row_may_name_its_number_itself(tiny: Any) -> None:
     tiny["bench"]["methods"]["kd again"] = {"published": "resnet56_resnet20/kd"}
     grid = expand(tiny)
     assert grid.published == {"kd again": "resnet56_resnet20/kd"}
     assert cell(grid, "kd again").recipe.settings == cell(grid, "kd").recipe.settings
 
 
-def test_a_number_that_the_table_lacks_is_refused(tiny):
+def test_a_number_that_the_table_lacks_is_refused(tiny: Any) -> None:
     tiny["bench"]["methods"]["own"] = {"published": "resnet56_resnet20/kdd"}
     with pytest.raises(RecipeError, match=r"^bench\.methods\.own\.published: published\.csv has no number .*did you mean"):
         expand(tiny)
@@ -351,7 +359,7 @@ def test_a_number_that_the_table_lacks_is_refused(tiny):
         expand(tiny)
 
 
-def test_the_table_has_one_number_a_pair_and_method_with_its_source():
+def test_the_table_has_one_number_a_pair_and_method_with_its_source() -> None:
     with (builtin_folder() / TABLE).open(newline="") as file:
         lines = list(csv.DictReader(file))
     assert len({(line["pair"], line["method"]) for line in lines}) == len(lines) == len(published())

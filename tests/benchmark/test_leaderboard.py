@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,52 +11,52 @@ from kdzoo.errors import RecipeError
 VALUES = {"alone": {0: 80.0, 1: 82.0}, "kd": {0: 90.0, 1: 92.0}, "dkd": {0: 91.5, 1: 92.5}}
 
 
-def board(folder):
+def board(folder: Path) -> Any:
     return leaderboard(read_records(folder))
 
 
-def row(folder, label):
+def row(folder: Path, label: Any) -> Any:
     return next(row for row in board(folder).rows if row.label == label)
 
 
-def test_rows_stand_in_the_order_of_their_means(made):
+def test_rows_stand_in_the_order_of_their_means(made: Any) -> None:
     assert [row.label for row in board(made(VALUES)).rows] == ["teacher", "dkd", "kd", "alone"]
 
 
-def test_where_less_is_better_the_order_turns(made):
+def test_where_less_is_better_the_order_turns(made: Any) -> None:
     assert [row.label for row in board(made(VALUES, higher=False, teacher=0.5)).rows] == ["teacher", "alone", "kd", "dkd"]
 
 
-def test_differences_are_paired_by_seed(made):
+def test_differences_are_paired_by_seed(made: Any) -> None:
     found = row(made(VALUES), "dkd").difference
     assert (found.n, found.mean) == (2, 1.0)
     assert row(made(VALUES), "kd").difference is None
 
 
-def test_best_on_validation_is_a_column_of_its_own(made):
+def test_best_on_validation_is_a_column_of_its_own(made: Any) -> None:
     found = row(made(VALUES), "kd")
     assert (found.last.mean, found.best.mean) == (91.0, 90.0)
 
 
-def test_failed_cells_are_counted_and_their_sentence_kept(made):
+def test_failed_cells_are_counted_and_their_sentence_kept(made: Any) -> None:
     folder = made({**VALUES, "dkd": {0: 91.5, 1: "a loss is no longer a number"}})
     found = row(folder, "dkd")
     assert (found.expected, found.last.n, found.failed) == (2, 1, 1)
     assert board(folder).failures == {"dkd, seed 1": "a loss is no longer a number"}
 
 
-def test_a_row_without_results_is_last_and_not_dropped(made):
+def test_a_row_without_results_is_last_and_not_dropped(made: Any) -> None:
     folder = made({**VALUES, "broken": {0: "no", 1: "no"}, "late": {0: None, 1: None}})
     assert [row.label for row in board(folder).rows][-2:] == ["broken", "late"]
     assert row(folder, "late").failed == 0
 
 
-def test_one_teacher_in_many_cells_is_one_row_with_one_value(made):
+def test_one_teacher_in_many_cells_is_one_row_with_one_value(made: Any) -> None:
     found = row(made(VALUES), "teacher")
     assert (found.kind, found.last.n, found.last.mean, found.parameters) == ("teacher", 1, 99.0, 900)
 
 
-def test_a_teacher_that_rows_moved_has_a_row_for_each(made):
+def test_a_teacher_that_rows_moved_has_a_row_for_each(made: Any) -> None:
     folder = made(VALUES)
     for seed, value in ((0, 97.0), (1, 95.0)):
         path = folder / "cells" / "dkd" / f"seed{seed}" / "result.json"
@@ -69,58 +70,58 @@ def test_a_teacher_that_rows_moved_has_a_row_for_each(made):
     }
 
 
-def test_a_result_of_other_settings_does_not_count(made):
+def test_a_result_of_other_settings_does_not_count(made: Any) -> None:
     folder = made(VALUES)
     plan = (folder / "plan.json").read_text().replace('"identity": "kd0"', '"identity": "kd-of-now"')
     (folder / "plan.json").write_text(plan)
     assert row(folder, "kd").last.n == 1
 
 
-def test_unequal_budgets_are_said(made):
+def test_unequal_budgets_are_said(made: Any) -> None:
     said = board(made(VALUES, budgets={"dkd": {"train.epochs": 9}})).warnings
     assert said == ["The rows differ in train.epochs: 3 for most, 9 for dkd."]
 
 
-def test_what_a_grid_varies_is_no_inequality(made):
+def test_what_a_grid_varies_is_no_inequality(made: Any) -> None:
     folder = made(VALUES, budgets={"dkd": {"train.epochs": 9}})
     plan = (folder / "plan.json").read_text().replace('"point": {}', '"point": {"train.epochs": 9}')
     (folder / "plan.json").write_text(plan)
     assert board(folder).warnings == []
 
 
-def test_unequal_training_sets_are_said(made):
+def test_unequal_training_sets_are_said(made: Any) -> None:
     said = board(made(VALUES, sizes={"dkd": 50})).warnings
     assert said == ["The rows differ in training samples: 60 for most, 50 for dkd."]
 
 
-def test_epochs_of_earlier_stages_are_said(made):
+def test_epochs_of_earlier_stages_are_said(made: Any) -> None:
     folder = made(VALUES)
     with (folder / "cells/dkd/seed0/metrics.jsonl").open("a") as file:
         file.write('{"event": "step", "stage": "hint", "epoch": 4}\n{"event": "step", "stage": "main", "epoch": 9}\n')
     assert board(folder).warnings == ["The rows differ in epochs before the main stage: 0 for most, 5 for dkd."]
 
 
-def test_equal_rows_need_no_warning(made):
+def test_equal_rows_need_no_warning(made: Any) -> None:
     assert board(made(VALUES)).warnings == []
 
 
-def test_the_recipes_notes_are_kept(made):
+def test_the_recipes_notes_are_kept(made: Any) -> None:
     assert board(made(VALUES, notes=["Mind the gap."])).notes == ["Mind the gap."]
 
 
-def test_a_folder_that_is_no_bench_is_refused(tmp_path):
+def test_a_folder_that_is_no_bench_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"is not the folder of a bench: it has no plan\.json"):
         read_records(tmp_path)
 
 
-def test_a_plan_of_another_format_is_refused(made):
+def test_a_plan_of_another_format_is_refused(made: Any) -> None:
     folder = made(VALUES)
     (folder / "plan.json").write_text((folder / "plan.json").read_text().replace('"format": 1', '"format": 99'))
     with pytest.raises(RecipeError, match="has format 99, this kdzoo reads 1"):
         read_records(folder)
 
 
-def test_the_published_number_is_read_from_the_table_if_the_plan_names_one(made):
+def test_the_published_number_is_read_from_the_table_if_the_plan_names_one(made: Any) -> None:
     folder = made(VALUES, published={"kd": {"metric": "score", "value": 1.0, "source": "the recipe"}})
     plan = json.loads((folder / "plan.json").read_text())
     for line in plan["rows"]:

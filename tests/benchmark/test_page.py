@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -129,7 +130,7 @@ def test_every_header_has_a_scope(made: Any) -> None:
     assert page.count("<th scope=") == page.count("<th ") + page.count("<th>") > 20
 
 
-def test_labels_are_escaped(made):
+def test_labels_are_escaped(made: Any) -> None:
     folder = made(VALUES)
     write_report(folder)
     page = (folder / "report.html").read_text()
@@ -137,11 +138,11 @@ def test_labels_are_escaped(made):
     assert "one < two" not in page
 
 
-def test_the_mean_curve_keeps_to_the_epochs_that_all_seeds_have():
+def test_the_mean_curve_keeps_to_the_epochs_that_all_seeds_have() -> None:
     assert curves.mean_curve({0: [(1, 10.0), (2, 20.0), (3, 30.0)], 1: [(1, 20.0), (3, 50.0)]}) == [(1, 15.0), (3, 40.0)]
 
 
-def test_the_page_needs_no_other_file_and_no_network(made):
+def test_the_page_needs_no_other_file_and_no_network(made: Any) -> None:
     folder = made(VALUES)
     write_report(folder)
     page = (folder / "report.html").read_text()
@@ -149,7 +150,7 @@ def test_the_page_needs_no_other_file_and_no_network(made):
     assert "http" not in page.replace("http://www.w3.org", "")
 
 
-def test_the_page_shows_curves_and_numbers_of_every_row(made):
+def test_the_page_shows_curves_and_numbers_of_every_row(made: Any) -> None:
     folder = made(VALUES)
     write_report(folder)
     page = (folder / "report.html").read_text()
@@ -157,7 +158,7 @@ def test_the_page_shows_curves_and_numbers_of_every_row(made):
     assert "91.00 ± 1.41" in page
 
 
-def test_a_bench_without_a_finished_cell_has_a_page_that_says_why(made):
+def test_a_bench_without_a_finished_cell_has_a_page_that_says_why(made: Any) -> None:
     folder = made({"alone": {0: "it broke"}, "kd": {0: None}})
     write_report(folder)
     page = (folder / "report.html").read_text()
@@ -165,14 +166,14 @@ def test_a_bench_without_a_finished_cell_has_a_page_that_says_why(made):
     assert "kd: 0 of 1" in page
 
 
-def test_reporting_anew_needs_no_torch(made):
+def test_reporting_anew_needs_no_torch(made: Any) -> None:
     folder = str(made(VALUES))
     code = f"import sys, kdzoo.benchmark as b; b.write_report({folder!r}); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_png_holds_the_image(channels):
+def test_a_png_holds_the_image(channels: int) -> None:
     import io
 
     from PIL import Image
@@ -182,17 +183,17 @@ def test_a_png_holds_the_image(channels):
     assert (read.reshape(5, 7, channels) == image.transpose(1, 2, 0)).all()
 
 
-def test_samples_are_those_on_which_models_disagree_class_by_class():
+def test_samples_are_those_on_which_models_disagree_class_by_class() -> None:
     target = np.array([0, 0, 0, 1, 1, 1])
     right = [np.array([1, 1, 0, 1, 0, 0], bool), np.array([1, 0, 0, 1, 1, 0], bool)]
     assert choose(target, right, count=2).tolist() == [1, 4]
 
 
-def test_samples_are_all_there_is_where_less_than_asked_for_exists():
+def test_samples_are_all_there_is_where_less_than_asked_for_exists() -> None:
     assert choose(np.array([1, 0]), [np.array([True, False])], count=9).tolist() == [1, 0]
 
 
-def test_analyses_in_the_folder_of_a_bench_are_sections_of_its_report(made):
+def test_analyses_in_the_folder_of_a_bench_are_sections_of_its_report(made: Any) -> None:
     folder = made(VALUES)
     (folder / "analyses" / "calibration").mkdir(parents=True)
     (folder / "analyses" / "calibration" / "section.html").write_text(
@@ -203,7 +204,7 @@ def test_analyses_in_the_folder_of_a_bench_are_sections_of_its_report(made):
     assert text.index("<h2>calibration</h2>") < text.index("Where this comes from")
 
 
-def test_rows_that_were_tested_on_other_images_are_not_among_the_samples(tmp_path, written):
+def test_rows_that_were_tested_on_other_images_are_not_among_the_samples(tmp_path: Path, written: Any) -> None:
     folder = written(tmp_path, FOUR, items=True)
     for other in (folder / "cells").glob("dkd/*/predictions.npz"):
         with np.load(other) as kept:

@@ -2,6 +2,8 @@
 
 import json
 import textwrap
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,18 +49,20 @@ class Killed(Method):
 
 
 @pytest.fixture
-def plugin(tmp_path):
+def plugin(tmp_path: Path) -> Any:
     path = tmp_path / "pool_plugin.py"
     path.write_text(textwrap.dedent(PLUGIN))
     return path
 
 
-def numbers(board):
+def numbers(board: Any) -> dict[tuple[Any, Any], Any]:
     cells = json.loads((board.folder / "results.json").read_text())["cells"]
     return {(cell["row"], cell["seed"]): cell["test"] for cell in cells}
 
 
-def test_two_processes_give_the_same_numbers_as_none_with_plugin_files_and_failures(tiny, plugin, tmp_path):
+def test_two_processes_give_the_same_numbers_as_none_with_plugin_files_and_failures(
+    tiny: Any, plugin: Any, tmp_path: Path
+) -> None:
     tiny["bench"]["methods"] |= {
         "halved": {"teacher": None, "methods": {"halved": {}}},
         "wrong": {"teacher": None, "methods": {"wrong": {}}},
@@ -75,7 +79,9 @@ def test_two_processes_give_the_same_numbers_as_none_with_plugin_files_and_failu
     assert next(row for row in board.rows if row.label == "halved").unpackaged == ["halved"]
 
 
-def test_a_worker_that_the_system_kills_ends_the_bench_in_a_sentence_and_nothing_finished_is_lost(tiny, tmp_path, monkeypatch):
+def test_a_worker_that_the_system_kills_ends_the_bench_in_a_sentence_and_nothing_finished_is_lost(
+    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plugin = tmp_path / "killed_plugin.py"
     plugin.write_text(textwrap.dedent(KILLED))
     bench(tiny, workers=1, seeds=[0])

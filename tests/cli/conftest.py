@@ -2,6 +2,9 @@
 
 import os
 import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +21,7 @@ train: {epochs: 2}
 
 
 @pytest.fixture(autouse=True)
-def alone(tmp_path, monkeypatch):
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """In an empty folder, with no local plugins but those that the test brings."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))
@@ -29,10 +32,10 @@ def alone(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def kdzoo(capsys):
+def kdzoo(capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
     """`kdzoo("list", "methods")` -> exit code, standard output, standard error."""
 
-    def run(*words):
+    def run(*words: Any) -> tuple[Any, Any]:
         capsys.readouterr()
         code = main([str(word) for word in words])
         return (code, *capsys.readouterr())
@@ -41,7 +44,7 @@ def kdzoo(capsys):
 
 
 @pytest.fixture
-def tiny(tmp_path):
+def tiny(tmp_path: Path) -> Any:
     """A recipe that trains in a moment."""
     path = tmp_path / "tiny.yaml"
     path.write_text(TINY)

@@ -3,7 +3,9 @@
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,12 +32,12 @@ methods: {kd: {}, quiet: {weights: {quiet: 0.1}}}
 """
 
 
-def values(out):
+def values(out: Any) -> Any:
     return dict(line.split("\t") for line in out.splitlines())
 
 
 @pytest.fixture
-def finished(kdzoo, tiny, tmp_path):
+def finished(kdzoo: Callable[..., Any], tiny: Any, tmp_path: Path) -> Path:
     """A run with a plugin file and a teacher of its own; what it was told to use is gone afterwards."""
     (tmp_path / "mine.py").write_text(QUIET)
     (tmp_path / "own.yaml").write_text(OWN)
@@ -45,7 +47,7 @@ def finished(kdzoo, tiny, tmp_path):
     return Path(values(out)["run folder"])
 
 
-def as_a_new_process():
+def as_a_new_process() -> None:
     """No plugin file is loaded any more."""
     for name in [name for name in sys.modules if name.startswith("kdzoo_file_")]:
         del sys.modules[name]
@@ -53,7 +55,7 @@ def as_a_new_process():
     LOCAL.clear()
 
 
-def test_the_record_names_all_that_the_run_was_made_of(finished, tmp_path, monkeypatch):
+def test_the_record_names_all_that_the_run_was_made_of(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = json.loads((finished / "run.json").read_text())
     (session,) = made["sessions"]
     assert session["directory"] == str(tmp_path)
@@ -67,13 +69,13 @@ def test_the_record_names_all_that_the_run_was_made_of(finished, tmp_path, monke
     assert {file.rpartition("/")[2] for file in teacher["files"]} == {"student.safetensors", "best.safetensors"}
 
 
-def test_every_record_of_the_log_has_its_time(finished):
+def test_every_record_of_the_log_has_its_time(finished: Path) -> None:
     times = [json.loads(line)["time"] for line in (finished / "metrics.jsonl").read_text().splitlines()]
     assert times == sorted(times)
     assert all(time.endswith("+00:00") for time in times)
 
 
-def test_a_finished_run_is_made_again_from_its_folder_alone(kdzoo, finished, tmp_path):
+def test_a_finished_run_is_made_again_from_its_folder_alone(kdzoo: Callable[..., Any], finished: Path, tmp_path: Path) -> None:
     for file in ("mine.py", "own.yaml", "tiny.yaml"):
         (tmp_path / file).unlink()
     code, out, err = kdzoo("run", finished)
@@ -86,7 +88,9 @@ def test_a_finished_run_is_made_again_from_its_folder_alone(kdzoo, finished, tmp
         assert (finished / "again" / name).read_bytes() == (finished / name).read_bytes()
 
 
-def test_a_plugin_file_that_has_changed_since_it_was_loaded_is_not_kept_for_what_ran(kdzoo, tiny, tmp_path):
+def test_a_plugin_file_that_has_changed_since_it_was_loaded_is_not_kept_for_what_ran(
+    kdzoo: Callable[..., Any], tiny: Any, tmp_path: Path
+) -> None:
     (tmp_path / "mine.py").write_text(QUIET)
     registry.load_file("mine.py")
     (tmp_path / "mine.py").unlink()
@@ -95,20 +99,22 @@ def test_a_plugin_file_that_has_changed_since_it_was_loaded_is_not_kept_for_what
     assert json.loads((Path(values(out)["run folder"]) / "run.json").read_text())["plugins"] == {}
 
 
-def test_force_trains_in_the_folder_itself_with_the_kept_plugins(kdzoo, finished, tmp_path):
+def test_force_trains_in_the_folder_itself_with_the_kept_plugins(
+    kdzoo: Callable[..., Any], finished: Path, tmp_path: Path
+) -> None:
     (tmp_path / "mine.py").unlink()
     code, out, err = kdzoo("run", finished, "--force")
     assert (code, values(out)["run folder"]) == (0, str(finished)), err
     assert (finished / "plugins" / "mine.py").read_text() == QUIET
 
 
-def test_overrides_make_another_run_of_it(kdzoo, finished):
+def test_overrides_make_another_run_of_it(kdzoo: Callable[..., Any], finished: Path) -> None:
     code, out, _ = kdzoo("run", finished, "seed=3")
     assert code == 0
     assert not Path(values(out)["run folder"]).is_relative_to(finished)
 
 
-def test_an_unfinished_run_goes_on_from_its_folder(kdzoo, tiny):
+def test_an_unfinished_run_goes_on_from_its_folder(kdzoo: Callable[..., Any], tiny: Any) -> None:
     with pytest.raises(Killed):
         launch(load(tiny), folder=Path("mine"), listeners=[Killer(3)])
     code, out, err = kdzoo("run", "mine")
@@ -117,7 +123,7 @@ def test_an_unfinished_run_goes_on_from_its_folder(kdzoo, tiny):
     assert len(json.loads(Path("mine/run.json").read_text())["sessions"]) == 2
 
 
-def test_a_folder_without_a_run_is_a_sentence(kdzoo):
+def test_a_folder_without_a_run_is_a_sentence(kdzoo: Callable[..., Any]) -> None:
     Path("empty").mkdir()
     code, _, err = kdzoo("run", "empty")
     assert code == 2
@@ -142,12 +148,12 @@ SAID = {
 }
 
 
-def test_eval_says_nothing_where_nothing_has_changed(kdzoo, finished):
+def test_eval_says_nothing_where_nothing_has_changed(kdzoo: Callable[..., Any], finished: Path) -> None:
     assert kdzoo("eval", finished)[2] == "exactly what the run said.\n"
 
 
 @pytest.mark.parametrize("what", CHANGES)
-def test_eval_says_what_has_changed(kdzoo, finished, what):
+def test_eval_says_what_has_changed(kdzoo: Callable[..., Any], finished: Path, what: str) -> None:
     made = json.loads((finished / "run.json").read_text())
     CHANGES[what](made)
     (finished / "run.json").write_text(json.dumps(made))
@@ -157,7 +163,7 @@ def test_eval_says_what_has_changed(kdzoo, finished, what):
     assert ";" not in line, "nothing else has changed"
 
 
-def test_a_run_of_python_objects_names_its_script(kdzoo, tiny):
+def test_a_run_of_python_objects_names_its_script(kdzoo: Callable[..., Any], tiny: Any) -> None:
     from torch import nn
 
     import kdzoo as library
@@ -171,7 +177,7 @@ def test_a_run_of_python_objects_names_its_script(kdzoo, tiny):
 
 
 @pytest.mark.parametrize("mask", [0o022, 0o027, 0o077])
-def test_modes_follow_the_umask(kdzoo, tiny, mask):
+def test_modes_follow_the_umask(kdzoo: Callable[..., Any], tiny: Any, mask: int) -> None:
     before = os.umask(mask)
     try:
         folder = Path(values(kdzoo("run", tiny)[1])["run folder"])
@@ -206,7 +212,7 @@ DAMAGED = [
 
 
 @pytest.mark.parametrize("words", [("eval",), ("clean",)], ids=" ".join)
-def test_a_damaged_record_says_nothing_and_ends_nothing(kdzoo, tiny, words):
+def test_a_damaged_record_says_nothing_and_ends_nothing(kdzoo: Callable[..., Any], tiny: Any, words: tuple[str]) -> None:
     folder = Path(values(kdzoo("run", tiny, "train.epochs=1")[1])["run folder"])
     for text in DAMAGED:
         (folder / "run.json").write_text(text)

@@ -4,6 +4,9 @@ import resource
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,7 +68,7 @@ SETTINGS = {
 }
 
 
-def refused(kdzoo, tmp_path, *words, code=2):
+def refused(kdzoo: Any, tmp_path: Path, *words: Any, code: int = 2) -> Any:
     """The sentence by which a command refuses; nothing may be left behind."""
     before = sorted(tmp_path.rglob("*"))
     found, out, err = kdzoo(*words)
@@ -79,13 +82,13 @@ def refused(kdzoo, tmp_path, *words, code=2):
 
 
 @pytest.mark.parametrize("case", SETTINGS)
-def test_a_wrong_setting(case, kdzoo, tiny, tmp_path):
+def test_a_wrong_setting(case: str, kdzoo: Callable[..., Any], tiny: Any, tmp_path: Path) -> None:
     override, *parts = SETTINGS[case]
     err = refused(kdzoo, tmp_path, "run", tiny, override)
     assert all(part in err for part in parts), err
 
 
-def test_an_unknown_recipe(kdzoo, tmp_path):
+def test_an_unknown_recipe(kdzoo: Callable[..., Any], tmp_path: Path) -> None:
     err = refused(kdzoo, tmp_path, "run", "teachr")
     assert "There is no recipe 'teachr', neither as a file nor as a name; did you mean 'teacher' or 'mean_teacher'" in err
 
@@ -101,17 +104,19 @@ def test_an_unknown_recipe(kdzoo, tmp_path):
         ("student: ${oc.env:HOME}\n", "refers to ${oc.env:HOME}"),
     ],
 )
-def test_a_malformed_recipe(text, part, kdzoo, tmp_path):
+def test_a_malformed_recipe(text: str, part: str, kdzoo: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text(text)
     assert part in refused(kdzoo, tmp_path, "run", "bad.yaml")
 
 
-def test_a_binary_file_as_recipe(kdzoo, tmp_path):
+def test_a_binary_file_as_recipe(kdzoo: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_bytes(b"\xff\xfe\x00\x01")
     assert "bad.yaml cannot be read" in refused(kdzoo, tmp_path, "run", "bad.yaml")
 
 
-def test_missing_data_is_3_with_the_command(kdzoo, tiny, tmp_path, monkeypatch):
+def test_missing_data_is_3_with_the_command(
+    kdzoo: Callable[..., Any], tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("KDZOO_DATA", raising=False)
     err = refused(kdzoo, tmp_path, "run", tiny, "task.data=cifar10", f"paths.data={tmp_path}", code=3)
@@ -119,7 +124,7 @@ def test_missing_data_is_3_with_the_command(kdzoo, tiny, tmp_path, monkeypatch):
     assert "curl " in err
 
 
-def test_truncated_data(kdzoo, tiny, tmp_path):
+def test_truncated_data(kdzoo: Callable[..., Any], tiny: Any, tmp_path: Path) -> None:
     folder = tmp_path / "data" / "cifar-10-batches-py"
     folder.mkdir(parents=True)
     for name in ["batches.meta", "test_batch", *(f"data_batch_{n}" for n in range(1, 6))]:
@@ -128,20 +133,20 @@ def test_truncated_data(kdzoo, tiny, tmp_path):
     assert str(folder) in err
 
 
-def test_a_missing_checkpoint(kdzoo, tiny, tmp_path):
+def test_a_missing_checkpoint(kdzoo: Callable[..., Any], tiny: Any, tmp_path: Path) -> None:
     teacher = "teacher={use: frozen, model: mlp, checkpoint: gone.safetensors}"
     err = refused(kdzoo, tmp_path, "run", tiny, teacher, "methods.kd={}", code=3)
     assert "there is no file gone.safetensors" in err
 
 
-def test_a_truncated_checkpoint(kdzoo, tiny, tmp_path):
+def test_a_truncated_checkpoint(kdzoo: Callable[..., Any], tiny: Any, tmp_path: Path) -> None:
     (tmp_path / "cut.safetensors").write_bytes(b"\x10\x00\x00\x00\x00\x00\x00\x00{")
     teacher = "teacher={use: frozen, model: mlp, checkpoint: cut.safetensors}"
     assert "cut.safetensors cannot be read as weights" in refused(kdzoo, tmp_path, "run", tiny, teacher, "methods.kd={}")
 
 
 @pytest.mark.parametrize("out", ["file", "file/below"])
-def test_an_output_folder_that_is_a_file(kdzoo, tiny, tmp_path, out):
+def test_an_output_folder_that_is_a_file(kdzoo: Callable[..., Any], tiny: Any, tmp_path: Path, out: str) -> None:
     (tmp_path / "file").write_text("mine")
     err = refused(kdzoo, tmp_path, "run", tiny, f"runtime.out={out}")
     assert "cannot write to file" in err
@@ -149,8 +154,10 @@ def test_an_output_folder_that_is_a_file(kdzoo, tiny, tmp_path, out):
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_an_output_folder_without_permission(kdzoo, tiny, tmp_path, monkeypatch):
-    def refuse(self, *args, **kwargs):
+def test_an_output_folder_without_permission(
+    kdzoo: Callable[..., Any], tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Any, *args: Any, **kwargs: Any) -> None:
         raise PermissionError(13, "Permission denied", str(self))
 
     monkeypatch.setattr("pathlib.Path.mkdir", refuse)
@@ -159,10 +166,10 @@ def test_an_output_folder_without_permission(kdzoo, tiny, tmp_path, monkeypatch)
     assert "Permission denied; set runtime.out elsewhere." in err
 
 
-def test_a_full_disk_fails_the_run_with_a_remedy(tiny, tmp_path):
+def test_a_full_disk_fails_the_run_with_a_remedy(tiny: Any, tmp_path: Path) -> None:
     """A limit on the size of files stands in for a full disk: it also stops root."""
 
-    def limit():
+    def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000))
 
     command = [sys.executable, "-m", "kdzoo.cli", "run", str(tiny), "--quiet"]
@@ -175,7 +182,9 @@ def test_a_full_disk_fails_the_run_with_a_remedy(tiny, tmp_path):
     assert (again.returncode, again.stderr) == (0, "")
 
 
-def test_a_plugin_that_raises_on_import(kdzoo, tiny, tmp_path, monkeypatch):
+def test_a_plugin_that_raises_on_import(
+    kdzoo: Callable[..., Any], tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     site = tmp_path / "site"
     (site / "strange-1.0.dist-info").mkdir(parents=True)
     (site / "strange-1.0.dist-info" / "entry_points.txt").write_text("[kdzoo.methods]\nodd = strange_plugin:Odd\n")
@@ -188,14 +197,14 @@ def test_a_plugin_that_raises_on_import(kdzoo, tiny, tmp_path, monkeypatch):
     assert kdzoo("run", tiny, "--quiet")[0] == 0
 
 
-def test_two_plugins_with_one_name(kdzoo, tiny, tmp_path):
+def test_two_plugins_with_one_name(kdzoo: Callable[..., Any], tiny: Any, tmp_path: Path) -> None:
     registry.register("methods", "hard_label", object)
     err = refused(kdzoo, tmp_path, "run", tiny)
     assert "kdzoo" in err
     assert "Write 'kdzoo:hard_label' or 'in-process:hard_label'." in err
 
 
-def test_a_warning_of_the_engine_is_one_line(kdzoo, tiny):
+def test_a_warning_of_the_engine_is_one_line(kdzoo: Callable[..., Any], tiny: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         code, _, err = kdzoo("run", tiny, "teacher={use: frozen, model: mlp}", "methods.kd={}")
@@ -204,6 +213,6 @@ def test_a_warning_of_the_engine_is_one_line(kdzoo, tiny):
     assert "check its checkpoint and its data set.\n" in err
 
 
-def test_a_schedule_of_nothing_is_named(kdzoo, tiny):
+def test_a_schedule_of_nothing_is_named(kdzoo: Callable[..., Any], tiny: Any) -> None:
     code, _, err = kdzoo("run", tiny, "schedules={methods.kd.temperature: constant}")
     assert (code, err) == (2, "error: schedules.methods.kd.temperature: there is no methods.kd; known: hard_label.\n")

@@ -1,5 +1,8 @@
 import json
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,17 +20,17 @@ bench:
 
 
 @pytest.fixture
-def bench(kdzoo, tiny, tmp_path):
+def bench(kdzoo: Callable[..., Any], tiny: Any, tmp_path: Path) -> Callable[..., Any]:
     """`bench(...)` runs the small bench in this process."""
     (tmp_path / "small.yaml").write_text(BENCH)
     return lambda *words: kdzoo("bench", "small.yaml", "--workers", "1", *words)
 
 
-def rows(out):
+def rows(out: Any) -> dict[str, Any]:
     return {line.split("\t")[0]: line.split("\t")[1:] for line in out.splitlines()}
 
 
-def test_a_bench_prints_its_leaderboard_and_names_its_report(bench, tmp_path):
+def test_a_bench_prints_its_leaderboard_and_names_its_report(bench: Callable[..., Any], tmp_path: Path) -> None:
     code, out, err = bench()
     assert code == 0
     assert set(rows(out)) == {"alone (baseline)", "low"}
@@ -37,13 +40,13 @@ def test_a_bench_prints_its_leaderboard_and_names_its_report(bench, tmp_path):
     assert (tmp_path / "runs" / "small" / "report.html").is_file()
 
 
-def test_progress_is_a_line_per_run(bench):
+def test_progress_is_a_line_per_run(bench: Callable[..., Any]) -> None:
     lines = [line.split("  ")[0] for line in bench()[2].splitlines() if line.startswith("[")]
     assert sorted(line.split("] ")[1] for line in lines) == ["alone, seed 0", "alone, seed 1", "low, seed 0", "low, seed 1"]
     assert [line.split("]")[0] for line in lines] == ["[1/4", "[2/4", "[3/4", "[4/4"]
 
 
-def test_what_is_finished_is_not_done_again(bench):
+def test_what_is_finished_is_not_done_again(bench: Callable[..., Any]) -> None:
     first = bench()
     code, out, err = bench()
     assert (code, out) == first[:2]
@@ -51,7 +54,7 @@ def test_what_is_finished_is_not_done_again(bench):
     assert not [line for line in err.splitlines() if line.startswith("[")]
 
 
-def test_seeds_and_rows_can_be_chosen(bench):
+def test_seeds_and_rows_can_be_chosen(bench: Callable[..., Any]) -> None:
     board = json.loads(bench("--seeds", "1", "--methods", "alone", "--json")[1])
     assert {row["label"]: list(row["values"]) for row in board["rows"]} == {"alone": ["0"]}
     board = json.loads(bench("--seeds", "5,7", "--methods", "low", "--json", "train.epochs=1")[1])
@@ -59,13 +62,13 @@ def test_seeds_and_rows_can_be_chosen(bench):
 
 
 @pytest.mark.parametrize("seeds", ["x", "1.5", "1,a"])
-def test_seeds_that_are_none_are_the_users_mistake(bench, seeds):
+def test_seeds_that_are_none_are_the_users_mistake(bench: Callable[..., Any], seeds: str) -> None:
     code, _, err = bench("--seeds", seeds)
     assert code == 2
     assert err.startswith(f"error: kdzoo bench: argument --seeds: expected how many (3) or which ones (0,1,2), got '{seeds}'.")
 
 
-def test_a_failed_run_is_1_and_the_others_are_there(bench, tmp_path):
+def test_a_failed_run_is_1_and_the_others_are_there(bench: Callable[..., Any], tmp_path: Path) -> None:
     huge = "bench.methods.broken={optimizers: {student: {lr: 1e30}}, methods: {hard_label: {targets: []}}, train: {epochs: 3}}"
     code, out, err = bench(huge, "--seeds", "1")
     assert code == 1
@@ -74,13 +77,13 @@ def test_a_failed_run_is_1_and_the_others_are_there(bench, tmp_path):
     assert "failed: a loss is no longer a number" in err
 
 
-def test_a_recipe_without_bench_is_the_users_mistake(kdzoo, tiny):
+def test_a_recipe_without_bench_is_the_users_mistake(kdzoo: Callable[..., Any], tiny: Any) -> None:
     code, _, err = kdzoo("bench", tiny)
     assert code == 2
     assert "is no bench recipe: it lacks `bench.methods`" in err
 
 
-def test_a_bench_recipe_is_not_run(kdzoo, tiny, tmp_path):
+def test_a_bench_recipe_is_not_run(kdzoo: Callable[..., Any], tiny: Any, tmp_path: Path) -> None:
     (tmp_path / "only.yaml").write_text(BENCH + "methods: null\n")
     code, _, err = kdzoo("run", "only.yaml")
     assert (code, err) == (
@@ -89,7 +92,9 @@ def test_a_bench_recipe_is_not_run(kdzoo, tiny, tmp_path):
     )
 
 
-def test_a_report_is_written_anew_from_what_is_there(bench, kdzoo, tmp_path):
+def test_a_report_is_written_anew_from_what_is_there(
+    bench: Callable[..., Any], kdzoo: Callable[..., Any], tmp_path: Path
+) -> None:
     out = bench()[1]
     (tmp_path / "runs" / "small" / "report.html").unlink()
     code, again, err = kdzoo("report", "runs/small")
@@ -99,13 +104,13 @@ def test_a_report_is_written_anew_from_what_is_there(bench, kdzoo, tmp_path):
     assert (tmp_path / "runs" / "small" / "report.html").is_file()
 
 
-def test_what_is_no_bench_is_named(kdzoo, tmp_path):
+def test_what_is_no_bench_is_named(kdzoo: Callable[..., Any], tmp_path: Path) -> None:
     code, _, err = kdzoo("report", tmp_path)
     assert code == 2
     assert "is not the folder of a bench" in err
 
 
-def test_on_a_terminal_each_run_has_a_bar_until_it_ends(capsys):
+def test_on_a_terminal_each_run_has_a_bar_until_it_ends(capsys: pytest.CaptureFixture[str]) -> None:
     from rich.console import Console
     from rich.progress import Progress
 

@@ -3,6 +3,9 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +17,7 @@ OWN = [(kind, name) for kind in card_index.KINDS for name, e in registry.discove
 
 
 @pytest.fixture(autouse=True)
-def fresh():
+def fresh() -> Iterator[None]:
     card_index._index.cache_clear()
     card_index._recipes.cache_clear()
     yield
@@ -23,7 +26,7 @@ def fresh():
 
 
 @pytest.fixture
-def made(tmp_path, monkeypatch):
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An index of two methods, written as docs/generate.py writes all."""
     plain = {
         kind: {n: e for n, e in registry.discover(kind).items() if n in ("kd", "srrl", "smooth")} for kind in card_index.KINDS
@@ -37,12 +40,12 @@ def made(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("kind", "name"), [("methods", "kd"), ("methods", "srrl"), ("transforms", "smooth")])
-def test_a_card_from_the_index_is_that_of_the_imported_method(made, kind, name):
+def test_a_card_from_the_index_is_that_of_the_imported_method(made: Any, kind: str, name: str) -> None:
     assert card_index.found(kind, name) == json.loads(json.dumps(card(kind, name)))
 
 
 @pytest.mark.parametrize("changed", ["sources", "recipes"])
-def test_a_card_counts_only_while_nothing_changed(made, changed):
+def test_a_card_counts_only_while_nothing_changed(made: Any, changed: str) -> None:
     index = json.loads(made.read_text())
     if changed == "sources":
         index["methods"]["kd"]["sources"] = dict.fromkeys(index["methods"]["kd"]["sources"], "0" * 16)
@@ -52,23 +55,23 @@ def test_a_card_counts_only_while_nothing_changed(made, changed):
     assert card_index.found("methods", "kd") is None
 
 
-def test_the_index_follows_the_files_of_base_classes(made):
+def test_the_index_follows_the_files_of_base_classes(made: Any) -> None:
     sources = json.loads(made.read_text())["methods"]["srrl"]["sources"]
     assert {"kdzoo_features.srrl", "kdzoo.protocol.method"} <= set(sources)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]"])
-def test_without_a_readable_index_methods_are_imported(made, content):
+def test_without_a_readable_index_methods_are_imported(made: Any, content: str) -> None:
     made.write_text(content)
     assert card_index.found("methods", "kd") is None
 
 
-def test_strangers_are_not_in_it(made):
+def test_strangers_are_not_in_it(made: Any) -> None:
     registry.register("methods", "own", object)
     assert card_index.found("methods", "own") is None
 
 
-def test_the_index_that_is_shipped_has_every_method_and_shows_it_without_torch():
+def test_the_index_that_is_shipped_has_every_method_and_shows_it_without_torch() -> None:
     shipped = json.loads(card_index.INDEX.read_text())
     assert {(kind, name) for kind in card_index.KINDS for name in shipped[kind]} == set(OWN)
     program = "import sys; from kdzoo.cli import main; main(['show', 'method', 'kd']); sys.exit('torch' in sys.modules)"

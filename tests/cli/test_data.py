@@ -1,9 +1,14 @@
 import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
 
 from kdzoo.data.status import status
 
 
-def test_each_data_set_has_a_line(kdzoo, tmp_path, monkeypatch):
+def test_each_data_set_has_a_line(kdzoo: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("KDZOO_DATA", raising=False)
     code, out, _ = kdzoo("data")
@@ -15,7 +20,7 @@ def test_each_data_set_has_a_line(kdzoo, tmp_path, monkeypatch):
     assert rows["image_folder"][0] == "you name the folder"
 
 
-def test_a_folder_is_looked_in_first(kdzoo, tmp_path, monkeypatch):
+def test_a_folder_is_looked_in_first(kdzoo: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     folder = tmp_path / "mine" / "cifar-10-batches-py"
     folder.mkdir(parents=True)
@@ -26,5 +31,5 @@ def test_a_folder_is_looked_in_first(kdzoo, tmp_path, monkeypatch):
     assert sets["cifar10"]["where"] == "mine/cifar-10-batches-py"
 
 
-def test_json_is_the_status(kdzoo):
+def test_json_is_the_status(kdzoo: Callable[..., Any]) -> None:
     assert json.loads(kdzoo("data", "--json")[1]) == status()

@@ -3,7 +3,9 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +29,7 @@ train: {epochs: 2}
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A run folder, read only."""
     folder = tmp_path_factory.mktemp("trained")
     (folder / "small.yaml").write_text(RECIPE)
@@ -36,32 +38,34 @@ def trained(tmp_path_factory):
 
 
 @pytest.fixture
-def run_folder(trained, tmp_path):
+def run_folder(trained: Any, tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained, tmp_path / "run"))
 
 
-def inputs():
+def inputs() -> Any:
     """The test images as the network sees them."""
     digits = Digits().load()
     mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (digits.mean, digits.std))
     return (digits.test.images.float() / 255 - mean) / std
 
 
-def said(folder):
+def said(folder: Path) -> Any:
     return json.loads((folder / "result.json").read_text())["test"]
 
 
-def test_eval_of_a_run_reproduces_its_result_exactly(kdzoo, run_folder):
+def test_eval_of_a_run_reproduces_its_result_exactly(kdzoo: Callable[..., Any], run_folder: Path) -> None:
     code, out, err = kdzoo("eval", run_folder, "--json")
     assert (code, json.loads(out)) == (0, said(run_folder)["last"])
     assert err == "exactly what the run said.\n"
 
 
-def test_eval_of_the_best_epochs_weights(kdzoo, run_folder):
+def test_eval_of_the_best_epochs_weights(kdzoo: Callable[..., Any], run_folder: Path) -> None:
     assert json.loads(kdzoo("eval", run_folder / "best.safetensors", "--json")[1]) == said(run_folder)["best"]
 
 
-def test_eval_of_the_exported_weights_needs_neither_run_nor_recipe(kdzoo, run_folder, tmp_path):
+def test_eval_of_the_exported_weights_needs_neither_run_nor_recipe(
+    kdzoo: Callable[..., Any], run_folder: Path, tmp_path: Path
+) -> None:
     code, out, _ = kdzoo("export", run_folder, "--out", "exported")
     test = said(run_folder)["last"]
     shutil.rmtree(run_folder)
@@ -71,7 +75,7 @@ def test_eval_of_the_exported_weights_needs_neither_run_nor_recipe(kdzoo, run_fo
     assert json.loads(kdzoo("eval", "elsewhere/model.pt2", "--json")[1]) == test
 
 
-def test_eval_of_weights_alone_needs_the_recipe(kdzoo, run_folder, tmp_path):
+def test_eval_of_weights_alone_needs_the_recipe(kdzoo: Callable[..., Any], run_folder: Path, tmp_path: Path) -> None:
     test = said(run_folder)["last"]
     shutil.copy(run_folder / "student.safetensors", tmp_path / "alone.safetensors")
     (tmp_path / "small.yaml").write_text(RECIPE)
@@ -83,7 +87,7 @@ def test_eval_of_weights_alone_needs_the_recipe(kdzoo, run_folder, tmp_path):
     assert json.loads(kdzoo("eval", "alone.safetensors", "--recipe", "small.yaml", "--json")[1]) == test
 
 
-def test_eval_says_what_differs(kdzoo, run_folder):
+def test_eval_says_what_differs(kdzoo: Callable[..., Any], run_folder: Path) -> None:
     result = json.loads((run_folder / "result.json").read_text())
     result["test"]["last"]["top1"] = 12.5
     (run_folder / "result.json").write_text(json.dumps(result))
@@ -93,7 +97,7 @@ def test_eval_says_what_differs(kdzoo, run_folder):
     assert "instead of 12.5" in err
 
 
-def test_model_json_says_what_the_model_is(kdzoo, run_folder):
+def test_model_json_says_what_the_model_is(kdzoo: Callable[..., Any], run_folder: Path) -> None:
     kdzoo("export", run_folder)
     card = json.loads((run_folder / "export" / "model.json").read_text())
     assert card["class_names"] == [str(digit) for digit in range(10)]
@@ -110,7 +114,7 @@ def test_model_json_says_what_the_model_is(kdzoo, run_folder):
 
 
 @pytest.mark.skipif(not ONNX, reason="needs the extra onnx")
-def test_onnx_gives_the_same_answers_at_any_batch_size(kdzoo, run_folder):
+def test_onnx_gives_the_same_answers_at_any_batch_size(kdzoo: Callable[..., Any], run_folder: Path) -> None:
     import onnxruntime
 
     code, out, _ = kdzoo("export", run_folder, "--format", "onnx", "--out", "graph")
@@ -124,7 +128,7 @@ def test_onnx_gives_the_same_answers_at_any_batch_size(kdzoo, run_folder):
 
 
 @pytest.mark.skipif(not ONNX, reason="needs the extra onnx")
-def test_eval_of_the_onnx_graph_reproduces_the_accuracy(kdzoo, run_folder):
+def test_eval_of_the_onnx_graph_reproduces_the_accuracy(kdzoo: Callable[..., Any], run_folder: Path) -> None:
     kdzoo("export", run_folder, "--format", "onnx", "--out", "graph")
     found = json.loads(kdzoo("eval", "graph/model.onnx", "--json")[1])
     assert found["top1"] == said(run_folder)["last"]["top1"]
@@ -132,13 +136,15 @@ def test_eval_of_the_onnx_graph_reproduces_the_accuracy(kdzoo, run_folder):
 
 
 @pytest.mark.skipif(not ONNX, reason="needs the extra onnx")
-def test_a_graph_is_not_exported_again(kdzoo, run_folder):
+def test_a_graph_is_not_exported_again(kdzoo: Callable[..., Any], run_folder: Path) -> None:
     kdzoo("export", run_folder, "--format", "onnx", "--out", "graph")
     code, _, err = kdzoo("export", "graph/model.onnx")
     assert (code, err) == (2, "error: graph/model.onnx is an export already; export the run folder, or its weights.\n")
 
 
-def test_onnx_without_its_extra_is_3_with_the_command(kdzoo, run_folder, monkeypatch, tmp_path):
+def test_onnx_without_its_extra_is_3_with_the_command(
+    kdzoo: Callable[..., Any], run_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setitem(__import__("sys").modules, "onnxscript", None)
     code, _, err = kdzoo("export", run_folder, "--format", "onnx", "--out", "graph")
     assert code == 3
@@ -147,7 +153,7 @@ def test_onnx_without_its_extra_is_3_with_the_command(kdzoo, run_folder, monkeyp
     assert not (tmp_path / "graph" / "model.json").exists()
 
 
-def test_an_unfinished_run_is_not_exported(kdzoo, run_folder):
+def test_an_unfinished_run_is_not_exported(kdzoo: Callable[..., Any], run_folder: Path) -> None:
     (run_folder / "result.json").unlink()
     code, _, err = kdzoo("export", run_folder)
     assert code == 2
@@ -155,20 +161,20 @@ def test_an_unfinished_run_is_not_exported(kdzoo, run_folder):
 
 
 @pytest.mark.parametrize("command", ["export", "eval"])
-def test_what_is_no_run_is_named(kdzoo, command):
+def test_what_is_no_run_is_named(kdzoo: Callable[..., Any], command: str) -> None:
     code, _, err = kdzoo(command, "nowhere")
     assert code == 2
     assert err == f"error: There is no file or folder nowhere; looked for {Path.cwd()}/nowhere.\n"
 
 
-def test_damaged_weights_are_named(kdzoo, run_folder):
+def test_damaged_weights_are_named(kdzoo: Callable[..., Any], run_folder: Path) -> None:
     (run_folder / "student.safetensors").write_bytes(b"\x10\x00\x00\x00\x00\x00\x00\x00{")
     code, _, err = kdzoo("eval", run_folder)
     assert code == 2
     assert "student.safetensors cannot be read as weights" in err
 
 
-def test_an_unwritable_place_is_one_sentence(kdzoo, run_folder, tmp_path):
+def test_an_unwritable_place_is_one_sentence(kdzoo: Callable[..., Any], run_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     code, _, err = kdzoo("export", run_folder, "--out", "file/below")
     assert code == 2
@@ -191,7 +197,7 @@ class Doubled(Method):
 
 
 @pytest.mark.parametrize("kind", ["safetensors", pytest.param("onnx", marks=pytest.mark.skipif(not ONNX, reason="needs onnx"))])
-def test_what_a_method_deploys_is_what_is_exported(kdzoo, tmp_path, kind):
+def test_what_a_method_deploys_is_what_is_exported(kdzoo: Callable[..., Any], tmp_path: Path, kind: str) -> None:
     registry.register("methods", "doubled", Doubled)
     (tmp_path / "small.yaml").write_text(RECIPE)
     result = json.loads(kdzoo("run", "small.yaml", "methods.doubled={}", "--json", "--quiet")[1])
@@ -211,7 +217,7 @@ exec(compile(open(__file__).read(), __file__, "exec"))
 """
 
 
-def example_of(folder, images):
+def example_of(folder: Path, images: Any) -> Any:
     """What the example prints of images, in a process that cannot import kdzoo."""
     command = [sys.executable, "-c", WITHOUT_KDZOO, folder / "example.py", *images]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
@@ -220,7 +226,9 @@ def example_of(folder, images):
 @pytest.mark.parametrize(
     "form", ["torch", pytest.param("onnx", marks=pytest.mark.skipif(not ONNX, reason="needs the extra onnx"))]
 )
-def test_the_example_answers_as_the_run_did_without_kdzoo(kdzoo, run_folder, tmp_path, form):
+def test_the_example_answers_as_the_run_did_without_kdzoo(
+    kdzoo: Callable[..., Any], run_folder: Path, tmp_path: Path, form: str
+) -> None:
     kdzoo("export", run_folder, "--out", "exported", "--format", form)
     files = []
     for index, image in enumerate(Digits().load().test.images[:12]):
@@ -233,7 +241,7 @@ def test_the_example_answers_as_the_run_did_without_kdzoo(kdzoo, run_folder, tmp
     assert answers[0].endswith(" %)")
 
 
-def test_the_example_of_safetensors_runs_with_kdzoo(kdzoo, run_folder, tmp_path):
+def test_the_example_of_safetensors_runs_with_kdzoo(kdzoo: Callable[..., Any], run_folder: Path, tmp_path: Path) -> None:
     kdzoo("export", run_folder, "--out", "exported", "--format", "safetensors")
     image = tmp_path / "0.png"
     Image.fromarray(Digits().load().test.images[0, 0].numpy()).save(image)
@@ -241,7 +249,7 @@ def test_the_example_of_safetensors_runs_with_kdzoo(kdzoo, run_folder, tmp_path)
     assert done.stdout.startswith(f"{image}: ")
 
 
-def test_the_example_reads_a_file_as_evaluation_did(tmp_path, monkeypatch):
+def test_the_example_reads_a_file_as_evaluation_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Photographs of other sizes, cut to their middle and scaled: the pixels are equal to the task's own."""
     generator = np.random.default_rng(0)
     for part in ("train", "test"):
@@ -261,7 +269,7 @@ def test_the_example_reads_a_file_as_evaluation_did(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("form", ["torch", "safetensors"])
-def test_an_export_is_never_written_over_silently(kdzoo, run_folder, form):
+def test_an_export_is_never_written_over_silently(kdzoo: Callable[..., Any], run_folder: Path, form: str) -> None:
     assert kdzoo("export", run_folder, "--format", form)[0] == 0
     card = run_folder / "export" / "model.json"
     card.write_text("{}")
@@ -273,7 +281,7 @@ def test_an_export_is_never_written_over_silently(kdzoo, run_folder, form):
     assert json.loads(card.read_text())["format"] == 1
 
 
-def test_a_damaged_graph_is_said(kdzoo, run_folder):
+def test_a_damaged_graph_is_said(kdzoo: Callable[..., Any], run_folder: Path) -> None:
     kdzoo("export", run_folder, "--out", "exported")
     Path("exported/model.pt2").write_bytes(b"no archive")
     code, _, err = kdzoo("eval", "exported")

@@ -1,12 +1,15 @@
 import ast
 import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kdzoo.registry import PROTOCOL
 
 
-def test_a_new_plugin_has_everything(kdzoo, tmp_path):
+def test_a_new_plugin_has_everything(kdzoo: Callable[..., Any], tmp_path: Path) -> None:
     code, out, err = kdzoo("new", "plugin", "kdzoo-my-own")
     files = {path.relative_to(tmp_path).as_posix() for path in (tmp_path / "kdzoo-my-own").rglob("*") if path.is_file()}
     assert (code, out) == (0, "kdzoo-my-own\n")
@@ -21,7 +24,7 @@ def test_a_new_plugin_has_everything(kdzoo, tmp_path):
     }
 
 
-def test_its_entry_points_name_what_is_there(kdzoo, tmp_path):
+def test_its_entry_points_name_what_is_there(kdzoo: Callable[..., Any], tmp_path: Path) -> None:
     kdzoo("new", "plugin", "another", "--out", "there")
     project = tomllib.loads((tmp_path / "there" / "another" / "pyproject.toml").read_text())["project"]
     module = ast.parse((tmp_path / "there" / "another" / "another" / "another.py").read_text())
@@ -31,13 +34,13 @@ def test_its_entry_points_name_what_is_there(kdzoo, tmp_path):
     assert "Another" in [node.name for node in module.body if isinstance(node, ast.ClassDef)]
 
 
-def test_no_placeholder_is_left(kdzoo, tmp_path):
+def test_no_placeholder_is_left(kdzoo: Callable[..., Any], tmp_path: Path) -> None:
     kdzoo("new", "plugin", "kdzoo-mine")
     texts = [path.read_text() for path in (tmp_path / "kdzoo-mine").rglob("*") if path.is_file()]
     assert not [text for text in texts if "@DIST" in text or "@PACK" in text or "@METHOD@" in text or "@CLASS@" in text]
 
 
-def test_the_contract_is_five_lines(kdzoo, tmp_path):
+def test_the_contract_is_five_lines(kdzoo: Callable[..., Any], tmp_path: Path) -> None:
     kdzoo("new", "plugin", "kdzoo-mine")
     lines = (tmp_path / "kdzoo-mine" / "tests" / "test_mine.py").read_text().splitlines()
     assert [line for line in lines if line] == [
@@ -58,21 +61,21 @@ def test_the_contract_is_five_lines(kdzoo, tmp_path):
         ("../up", "cannot be the name of a plugin"),
     ],
 )
-def test_a_name_that_cannot_be_is_refused(kdzoo, tmp_path, name, part):
+def test_a_name_that_cannot_be_is_refused(kdzoo: Callable[..., Any], tmp_path: Path, name: str, part: str) -> None:
     code, _, err = kdzoo("new", "plugin", name)
     assert code == 2
     assert part in err
     assert not list(tmp_path.iterdir())
 
 
-def test_an_existing_folder_is_not_touched(kdzoo, tmp_path):
+def test_an_existing_folder_is_not_touched(kdzoo: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "kdzoo-mine").mkdir()
     code, _, err = kdzoo("new", "plugin", "kdzoo-mine")
     assert (code, err) == (2, "error: kdzoo-mine exists already; choose another name, or remove it.\n")
     assert not list((tmp_path / "kdzoo-mine").iterdir())
 
 
-def test_an_unwritable_place_leaves_nothing(kdzoo, tmp_path):
+def test_an_unwritable_place_leaves_nothing(kdzoo: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     code, _, err = kdzoo("new", "plugin", "kdzoo-mine", "--out", "file/below")
     assert code == 2
@@ -80,8 +83,10 @@ def test_an_unwritable_place_leaves_nothing(kdzoo, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_disk_that_fills_up_leaves_nothing(kdzoo, tmp_path, monkeypatch):
-    def full(self, *args, **kwargs):
+def test_a_disk_that_fills_up_leaves_nothing(
+    kdzoo: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Any, *args: Any, **kwargs: Any) -> None:
         raise OSError(28, "No space left on device", str(self))
 
     monkeypatch.setattr("pathlib.Path.write_text", full)

@@ -3,7 +3,9 @@ import os
 import pty
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,24 +17,24 @@ class Killed(Exception):
     """Raised in the middle of a run, as a kill would end it."""
 
 
-def kill_at(event, epoch):
-    def listener(record):
+def kill_at(event: Any, epoch: Any) -> Callable[..., Any]:
+    def listener(record: Any) -> None:
         if record["event"] == event and record.get("epoch") == epoch:
             raise Killed
 
     return listener
 
 
-def epochs(err):
+def epochs(err: Any) -> list[Any]:
     """The lines of progress, by what they start with; what is said of data and folders left out."""
     return [line for line in err.splitlines() if line.startswith("epoch ")]
 
 
-def values(out):
+def values(out: Any) -> Any:
     return dict(line.split("\t") for line in out.splitlines())
 
 
-def test_a_run_prints_its_metrics_and_its_folder(kdzoo, tiny):
+def test_a_run_prints_its_metrics_and_its_folder(kdzoo: Callable[..., Any], tiny: Any) -> None:
     code, out, _ = kdzoo("run", tiny)
     shown = values(out)
     result = json.loads((Path(shown["run folder"]) / "result.json").read_text())
@@ -41,19 +43,19 @@ def test_a_run_prints_its_metrics_and_its_folder(kdzoo, tiny):
     assert shown["test top1, best epoch on validation, 2"] == f"{result['test']['best']['top1']:.4g}"
 
 
-def test_off_a_terminal_progress_is_a_line_per_epoch_on_standard_error(kdzoo, tiny):
+def test_off_a_terminal_progress_is_a_line_per_epoch_on_standard_error(kdzoo: Callable[..., Any], tiny: Any) -> None:
     lines = epochs(kdzoo("run", tiny, "train.epochs=3")[2])
     assert [line.split("  ")[0] for line in lines] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
     assert all("loss " in line and "top1 " in line and line.endswith(" images/s") for line in lines)
 
 
-def test_epochs_without_validation_have_their_line(kdzoo, tiny):
+def test_epochs_without_validation_have_their_line(kdzoo: Callable[..., Any], tiny: Any) -> None:
     lines = epochs(kdzoo("run", tiny, "train.epochs=4", "train.evaluate_every=2", "runtime.log_every=5")[2])
     assert [line.split("  ")[0] for line in lines] == ["epoch 1/4", "epoch 2/4", "epoch 3/4", "epoch 4/4"]
     assert ["top1" in line for line in lines] == [False, True, False, True]
 
 
-def test_on_a_terminal_progress_is_a_bar_with_remaining_time_and_speed(tiny):
+def test_on_a_terminal_progress_is_a_bar_with_remaining_time_and_speed(tiny: Any) -> None:
     ours, theirs = pty.openpty()
     env = {**os.environ, "TERM": "xterm", "COLUMNS": "160"}
     env.pop("NO_COLOR", None)
@@ -73,30 +75,30 @@ def test_on_a_terminal_progress_is_a_bar_with_remaining_time_and_speed(tiny):
     assert b"\x1b" not in out
 
 
-def _read(descriptor):
+def _read(descriptor: Any) -> Any:
     try:
         return os.read(descriptor, 4096)
     except OSError:  # the other end is closed
         return b""
 
 
-def test_quiet_shows_nothing_but_the_result(kdzoo, tiny):
+def test_quiet_shows_nothing_but_the_result(kdzoo: Callable[..., Any], tiny: Any) -> None:
     code, out, err = kdzoo("run", tiny, "--quiet")
     assert (code, err) == (0, "")
     assert "run folder" in values(out)
 
 
-def test_json_is_the_result_with_its_folder(kdzoo, tiny):
+def test_json_is_the_result_with_its_folder(kdzoo: Callable[..., Any], tiny: Any) -> None:
     result = json.loads(kdzoo("run", tiny, "--json", "--quiet")[1])
     assert json.loads((Path(result.pop("folder")) / "result.json").read_text()) == result
 
 
-def test_overrides_may_stand_anywhere_after_the_recipe(kdzoo, tiny):
+def test_overrides_may_stand_anywhere_after_the_recipe(kdzoo: Callable[..., Any], tiny: Any) -> None:
     result = json.loads(kdzoo("run", "--json", tiny, "train.epochs=1", "--quiet", "seed=3", "--force", "name=other")[1])
     assert (result["seed"], result["name"], result["validation"]["best_epoch"]) == (3, "other", 1)
 
 
-def test_a_finished_run_is_not_repeated_unless_forced(kdzoo, tiny):
+def test_a_finished_run_is_not_repeated_unless_forced(kdzoo: Callable[..., Any], tiny: Any) -> None:
     first = kdzoo("run", tiny)
     folder = Path(values(first[1])["run folder"])
     written = (folder / "result.json").stat().st_mtime_ns
@@ -109,7 +111,7 @@ def test_a_finished_run_is_not_repeated_unless_forced(kdzoo, tiny):
     assert (folder / "result.json").stat().st_mtime_ns > written
 
 
-def test_an_interrupted_run_goes_on_and_says_so(kdzoo, tiny):
+def test_an_interrupted_run_goes_on_and_says_so(kdzoo: Callable[..., Any], tiny: Any) -> None:
     with pytest.raises(Killed):
         launch(load(tiny), listeners=[kill_at("step", 1)])
     code, _, err = kdzoo("run", tiny)
@@ -118,7 +120,7 @@ def test_an_interrupted_run_goes_on_and_says_so(kdzoo, tiny):
     assert [line.split("  ")[0] for line in epochs(err)] == ["epoch 2/2"]
 
 
-def test_a_method_in_a_file_can_be_run(kdzoo, tiny, tmp_path):
+def test_a_method_in_a_file_can_be_run(kdzoo: Callable[..., Any], tiny: Any, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "from kdzoo import Method, Step, term\n\n\n"
         "class Quiet(Method):\n"
@@ -133,13 +135,15 @@ def test_a_method_in_a_file_can_be_run(kdzoo, tiny, tmp_path):
     assert "quiet.quiet" in next(line for line in losses if line["event"] == "step")["terms"]
 
 
-def test_under_torchrun_only_the_first_process_prints(kdzoo, tiny, monkeypatch):
+def test_under_torchrun_only_the_first_process_prints(
+    kdzoo: Callable[..., Any], tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kdzoo("run", tiny)
     monkeypatch.setenv("RANK", "1")
     assert kdzoo("run", tiny) == (0, "", "")
 
 
-def test_a_teacher_that_is_a_recipe_is_trained_first_and_seen(kdzoo, tiny, tmp_path):
+def test_a_teacher_that_is_a_recipe_is_trained_first_and_seen(kdzoo: Callable[..., Any], tiny: Any, tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text("extends: tiny.yaml\nteacher: {use: frozen, recipe: tiny.yaml}\nmethods: {kd: {}}\n")
     err = kdzoo("run", "own.yaml")[2]
     assert err.startswith("First the teacher tiny: runs/teachers/tiny-")

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,7 +57,7 @@ main(sys.argv[1:])
 
 
 @pytest.mark.parametrize("command", BUILT_IN)
-def test_something_is_said_before_torch_is_imported(command, tmp_path):
+def test_something_is_said_before_torch_is_imported(command: Any, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, command, *ARGUMENTS[command]], cwd=tmp_path, capture_output=True, text=True
     )

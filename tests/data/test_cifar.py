@@ -3,6 +3,9 @@ import pickle
 import struct
 import tarfile
 import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,13 +15,13 @@ from kdzoo.data.cifar import CIFAR10, CIFAR100
 from kdzoo.errors import MissingError, RecipeError
 
 
-def python2_pickle(data, key, labels):
+def python2_pickle(data: Any, key: Any, labels: Any) -> Any:
     """{'data': data, key: labels} in the opcodes of Python 2's cPickle (protocol 2), as in the official files."""
 
-    def text(value):
+    def text(value: Any) -> Any:
         return b"U" + bytes([len(value)]) + value.encode()
 
-    def integers(values):
+    def integers(values: Any) -> str:
         return b"".join(b"K" + bytes([value]) for value in values)
 
     shape = b"".join(b"M" + struct.pack("<H", length) for length in data.shape) + b"\x86"
@@ -33,12 +36,12 @@ def python2_pickle(data, key, labels):
     )  # fmt: skip
 
 
-def batch(images, labels):
+def batch(images: Any, labels: Any) -> tuple[Any, Any]:
     return images.flatten(1).numpy(), labels.tolist()
 
 
 @pytest.fixture
-def cifar10(tmp_path, numbers):
+def cifar10(tmp_path: Path, numbers: Callable[..., Any]) -> tuple[Any, Any, Any]:
     """The Python version of CIFAR-10 with ten images a batch; returns its folder and its images and labels."""
     folder = tmp_path / "cifar-10-batches-py"
     folder.mkdir()
@@ -51,7 +54,7 @@ def cifar10(tmp_path, numbers):
     return folder, images, labels
 
 
-def binary10(folder, images, labels):
+def binary10(folder: Path, images: Any, labels: Any) -> None:
     folder.mkdir()
     records = torch.cat([labels[:, None].to(torch.uint8), images.flatten(1)], 1)
     for number in range(6):
@@ -59,12 +62,12 @@ def binary10(folder, images, labels):
         (folder / name).write_bytes(records[10 * number : 10 * number + 10].numpy().tobytes())
 
 
-def pack(folder, archive):
+def pack(folder: Path, archive: Any) -> None:
     with tarfile.open(archive, "w:gz") as tar:
         tar.add(folder, folder.name)
 
 
-def test_python_batches_are_joined_in_order(tmp_path, cifar10):
+def test_python_batches_are_joined_in_order(tmp_path: Path, cifar10: tuple[Any, Any, Any]) -> None:
     _, images, labels = cifar10
     data = CIFAR10().load(tmp_path)
     assert torch.equal(data.train.images, images[:50])
@@ -74,7 +77,7 @@ def test_python_batches_are_joined_in_order(tmp_path, cifar10):
     assert data.mean == (0.4914, 0.4822, 0.4465)
 
 
-def test_all_official_forms_hold_the_same_data(tmp_path, cifar10):
+def test_all_official_forms_hold_the_same_data(tmp_path: Path, cifar10: tuple[Any, Any, Any]) -> None:
     folder, images, labels = cifar10
     expected = CIFAR10(folder=str(folder)).load().fingerprint
     for name in ("archive", "binary", "binary_archive"):
@@ -86,7 +89,7 @@ def test_all_official_forms_hold_the_same_data(tmp_path, cifar10):
         assert CIFAR10(folder=str(tmp_path / name)).load().fingerprint == expected, name
 
 
-def test_numpy_2_pickles_of_python_3_are_read_too(tmp_path, cifar10):
+def test_numpy_2_pickles_of_python_3_are_read_too(tmp_path: Path, cifar10: tuple[Any, Any, Any]) -> None:
     folder, images, labels = cifar10
     pixels, targets = batch(images[50:], labels[50:])
     (folder / "test_batch").write_bytes(pickle.dumps({"data": pixels, "labels": targets}, protocol=2))
@@ -94,7 +97,7 @@ def test_numpy_2_pickles_of_python_3_are_read_too(tmp_path, cifar10):
 
 
 @pytest.mark.parametrize("binary", [False, True])
-def test_cifar100_takes_the_fine_labels(tmp_path, numbers, binary):
+def test_cifar100_takes_the_fine_labels(tmp_path: Path, numbers: Callable[..., Any], binary: bool) -> None:
     images, labels = numbers(100, classes=100)
     coarse = labels // 5
     folder = tmp_path / ("cifar-100-binary" if binary else "cifar-100-python")
@@ -113,11 +116,13 @@ def test_cifar100_takes_the_fine_labels(tmp_path, numbers, binary):
 
 
 class Malicious:
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
         return (print, ("executed",))
 
 
-def test_a_pickle_that_wants_to_execute_something_is_refused(tmp_path, cifar10, capsys):
+def test_a_pickle_that_wants_to_execute_something_is_refused(
+    tmp_path: Path, cifar10: tuple[Any, Any, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
     folder, _, _ = cifar10
     (folder / "data_batch_2").write_bytes(pickle.dumps({"data": Malicious(), "labels": []}))
     with pytest.raises(RecipeError, match=r"data_batch_2 is damaged: it cannot be read \(it asks for builtins.print"):
@@ -126,14 +131,14 @@ def test_a_pickle_that_wants_to_execute_something_is_refused(tmp_path, cifar10, 
 
 
 @pytest.mark.parametrize("keep", [0, 1, 300, -1])
-def test_a_truncated_pickle_is_damaged(tmp_path, cifar10, keep):
+def test_a_truncated_pickle_is_damaged(tmp_path: Path, cifar10: tuple[Any, Any, Any], keep: int) -> None:
     path = cifar10[0] / "data_batch_3"
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(RecipeError, match=f"{path} is damaged: it cannot be read .*Fetch it again"):
         CIFAR10().load(tmp_path)
 
 
-def test_truncated_records_are_damaged(tmp_path, numbers):
+def test_truncated_records_are_damaged(tmp_path: Path, numbers: Callable[..., Any]) -> None:
     folder = tmp_path / "cifar-10-batches-bin"
     binary10(folder, *numbers(60))
     path = folder / "data_batch_1.bin"
@@ -143,7 +148,7 @@ def test_truncated_records_are_damaged(tmp_path, numbers):
 
 
 @pytest.mark.parametrize("keep", [20, 3000])
-def test_a_truncated_archive_is_damaged(tmp_path, cifar10, keep):
+def test_a_truncated_archive_is_damaged(tmp_path: Path, cifar10: tuple[Any, Any, Any], keep: int) -> None:
     archive = tmp_path / "archive" / "cifar-10-python.tar.gz"
     archive.parent.mkdir()
     pack(cifar10[0], archive)
@@ -152,7 +157,7 @@ def test_a_truncated_archive_is_damaged(tmp_path, cifar10, keep):
         CIFAR10(folder=str(archive.parent)).load()
 
 
-def test_an_archive_without_a_batch_is_not_complete(tmp_path, cifar10):
+def test_an_archive_without_a_batch_is_not_complete(tmp_path: Path, cifar10: tuple[Any, Any, Any]) -> None:
     folder, _, _ = cifar10
     (folder / "data_batch_4").unlink()
     (tmp_path / "archive").mkdir()
@@ -161,13 +166,13 @@ def test_an_archive_without_a_batch_is_not_complete(tmp_path, cifar10):
         CIFAR10(folder=str(tmp_path / "archive")).load()
 
 
-def test_a_folder_without_a_batch_is_not_complete(tmp_path, cifar10):
+def test_a_folder_without_a_batch_is_not_complete(tmp_path: Path, cifar10: tuple[Any, Any, Any]) -> None:
     (cifar10[0] / "data_batch_4").unlink()
     with pytest.raises(RecipeError, match=f"{cifar10[0]} is not complete: data_batch_4 is missing beside data_batch_1"):
         CIFAR10().load(tmp_path)
 
 
-def test_images_of_another_size_are_refused(tmp_path, cifar10):
+def test_images_of_another_size_are_refused(tmp_path: Path, cifar10: tuple[Any, Any, Any]) -> None:
     content = python2_pickle(np.zeros((10, 784), dtype=np.uint8), "labels", [0] * 10)
     (cifar10[0] / "data_batch_1").write_bytes(content)
     with pytest.raises(
@@ -176,28 +181,28 @@ def test_images_of_another_size_are_refused(tmp_path, cifar10):
         CIFAR10().load(tmp_path)
 
 
-def test_labels_under_another_name_are_refused(tmp_path, cifar10):
+def test_labels_under_another_name_are_refused(tmp_path: Path, cifar10: tuple[Any, Any, Any]) -> None:
     content = python2_pickle(np.zeros((10, 3072), dtype=np.uint8), "fine_labels", [0] * 10)
     (cifar10[0] / "data_batch_1").write_bytes(content)
     with pytest.raises(RecipeError, match="it has no list 'labels' with one label for each of its 10 images"):
         CIFAR10().load(tmp_path)
 
 
-def test_labels_beyond_the_classes_are_refused(tmp_path, cifar10):
+def test_labels_beyond_the_classes_are_refused(tmp_path: Path, cifar10: tuple[Any, Any, Any]) -> None:
     content = python2_pickle(np.zeros((10, 3072), dtype=np.uint8), "labels", [12] * 10)
     (cifar10[0] / "data_batch_1").write_bytes(content)
     with pytest.raises(RecipeError, match="train labels reach from 0 to 12, but the data set has 10 classes"):
         CIFAR10().load(tmp_path)
 
 
-def test_absent_files_are_missing_with_the_command(tmp_path):
+def test_absent_files_are_missing_with_the_command(tmp_path: Path) -> None:
     with pytest.raises(
         MissingError, match=r"CIFAR-100 was not found in .*curl -L -o ~/.cache/kdzoo/cifar-100-python.tar.gz https"
     ):
         CIFAR100().load(tmp_path)
 
 
-def test_old_pickles_raise_no_warning(recwarn):
+def test_old_pickles_raise_no_warning(recwarn: pytest.WarningsRecorder) -> None:
     from kdzoo.data.cifar_files import _unpickle
 
     content = python2_pickle(np.arange(3072, dtype=np.uint8)[None], "labels", [7])
@@ -205,7 +210,7 @@ def test_old_pickles_raise_no_warning(recwarn):
     assert not recwarn.list
 
 
-def test_the_handmade_pickle_is_what_ordinary_pickle_reads():
+def test_the_handmade_pickle_is_what_ordinary_pickle_reads() -> None:
     with warnings.catch_warnings(action="ignore"):
         value = pickle.load(io.BytesIO(python2_pickle(np.ones((2, 3), dtype=np.uint8), "labels", [1, 2])), encoding="latin1")
     assert value["data"].tolist() == [[1, 1, 1], [1, 1, 1]]

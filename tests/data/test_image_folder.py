@@ -1,3 +1,7 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 from PIL import Image
@@ -7,13 +11,13 @@ from kdzoo.data.image_folder import ImageFolder
 from kdzoo.errors import RecipeError
 
 
-def save(path, image):
+def save(path: Path, image: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(image.permute(1, 2, 0).numpy()).save(path)
 
 
 @pytest.fixture
-def folder(tmp_path, numbers):
+def folder(tmp_path: Path, numbers: Callable[..., Any]) -> Path:
     """Two classes, three parts, images of 16x16."""
     for seed, part in enumerate(("train", "val", "test")):
         for number, image in enumerate(numbers(6, 3, 16, 16, seed=seed)[0]):
@@ -21,7 +25,7 @@ def folder(tmp_path, numbers):
     return tmp_path
 
 
-def test_classes_are_numbered_alphabetically_and_pixels_kept(folder, numbers):
+def test_classes_are_numbered_alphabetically_and_pixels_kept(folder: Path, numbers: Callable[..., Any]) -> None:
     data = ImageFolder(folder=str(folder)).load()
     assert data.class_names == ("cat", "dog")
     assert data.train.labels.tolist() == [0, 0, 0, 1, 1, 1]
@@ -29,7 +33,7 @@ def test_classes_are_numbered_alphabetically_and_pixels_kept(folder, numbers):
     assert {name: len(part) for name, part in data.parts.items()} == {"train": 6, "validation": 6, "test": 6}
 
 
-def test_without_a_test_folder_val_is_the_test_part(folder):
+def test_without_a_test_folder_val_is_the_test_part(folder: Path) -> None:
     before = ImageFolder(folder=str(folder)).load()
     (folder / "test").rename(folder / "unused")
     data = ImageFolder(folder=str(folder)).load()
@@ -37,28 +41,28 @@ def test_without_a_test_folder_val_is_the_test_part(folder):
     assert data.validation is None
 
 
-def test_a_relative_folder_is_found_in_the_shared_places(folder):
+def test_a_relative_folder_is_found_in_the_shared_places(folder: Path) -> None:
     assert len(ImageFolder(folder=folder.name).load(folder.parent).train) == 6
 
 
-def test_gray_images_have_one_channel(folder):
+def test_gray_images_have_one_channel(folder: Path) -> None:
     data = ImageFolder(folder=str(folder), channels=1).load()
     assert data.shape == (1, 16, 16)
     assert len(data.mean) == 1
 
 
-def test_size_brings_differing_images_to_one_shape(folder, numbers):
+def test_size_brings_differing_images_to_one_shape(folder: Path, numbers: Callable[..., Any]) -> None:
     save(folder / "train" / "cat" / "wide.png", numbers(1, 3, 16, 40)[0][0])
     assert ImageFolder(folder=str(folder), size=12).load().shape == (3, 12, 12)
 
 
-def test_differing_shapes_name_the_file_and_both_shapes(folder, numbers):
+def test_differing_shapes_name_the_file_and_both_shapes(folder: Path, numbers: Callable[..., Any]) -> None:
     save(folder / "test" / "dog" / "wide.png", numbers(1, 3, 16, 40)[0][0])
     with pytest.raises(RecipeError, match=r"dog/wide.png has the shape \(3, 16, 40\), .*train/cat/0.png \(3, 16, 16\)"):
         ImageFolder(folder=str(folder)).load()
 
 
-def test_large_sets_are_streamed_and_hold_the_same_images(folder):
+def test_large_sets_are_streamed_and_hold_the_same_images(folder: Path) -> None:
     small = ImageFolder(folder=str(folder), size=12).load()
     large = ImageFolder(folder=str(folder), size=12, in_memory_mb=0).load()
     assert isinstance(large.train.images, Streamed)
@@ -71,7 +75,7 @@ def test_large_sets_are_streamed_and_hold_the_same_images(folder):
     assert small.augment.draws == large.augment.draws == 0
 
 
-def test_photographs_are_mirrored_and_cropped_where_one_says_so(folder):
+def test_photographs_are_mirrored_and_cropped_where_one_says_so(folder: Path) -> None:
     small = ImageFolder(folder=str(folder), size=12, augment=True).load()
     large = ImageFolder(folder=str(folder), size=12, in_memory_mb=0, augment=True).load()
     assert small.augment.draws == 3
@@ -79,8 +83,8 @@ def test_photographs_are_mirrored_and_cropped_where_one_says_so(folder):
     assert large.train.images.windows
 
 
-def test_the_fingerprint_of_a_streamed_set_follows_its_files(folder, numbers):
-    def current():
+def test_the_fingerprint_of_a_streamed_set_follows_its_files(folder: Path, numbers: Callable[..., Any]) -> None:
+    def current() -> Any:
         return ImageFolder(folder=str(folder), size=12, in_memory_mb=0).load().fingerprint
 
     before = current()
@@ -89,7 +93,7 @@ def test_the_fingerprint_of_a_streamed_set_follows_its_files(folder, numbers):
     assert current() != before
 
 
-def test_large_sets_without_size_say_how_large(folder, numbers):
+def test_large_sets_without_size_say_how_large(folder: Path, numbers: Callable[..., Any]) -> None:
     for number, image in enumerate(numbers(2, 3, 500, 500)[0]):
         for part in ("train", "test"):
             save(folder / part / "cat" / f"-{number}.png", image)
@@ -97,50 +101,50 @@ def test_large_sets_without_size_say_how_large(folder, numbers):
         ImageFolder(folder=str(folder), in_memory_mb=1).load()
 
 
-def test_a_class_that_training_lacks_is_refused_with_the_nearest(folder):
+def test_a_class_that_training_lacks_is_refused_with_the_nearest(folder: Path) -> None:
     (folder / "test" / "dog").rename(folder / "test" / "dogs")
     with pytest.raises(RecipeError, match=r"test/dogs is a class that the training folder does not have; did you mean 'dog'"):
         ImageFolder(folder=str(folder)).load()
 
 
-def test_an_absent_class_is_named(folder):
+def test_an_absent_class_is_named(folder: Path) -> None:
     (folder / "test" / "dog").rename(folder / "dog")
     with pytest.raises(RecipeError, match="test/dog is missing or holds no images"):
         ImageFolder(folder=str(folder)).load()
 
 
 @pytest.mark.parametrize("part", ["train", "test"])
-def test_an_absent_part_is_named(folder, part):
+def test_an_absent_part_is_named(folder: Path, part: str) -> None:
     (folder / part).rename(folder / "unused")
     (folder / "val").rename(folder / "unused2")
     with pytest.raises(RecipeError, match=f"has no folder {part}.*are expected"):
         ImageFolder(folder=str(folder)).load()
 
 
-def test_an_absent_folder_is_named(tmp_path):
+def test_an_absent_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"There is no folder nowhere, here or in .*set folder"):
         ImageFolder(folder="nowhere").load(tmp_path)
 
 
-def test_a_truncated_image_is_named(folder):
+def test_a_truncated_image_is_named(folder: Path) -> None:
     path = folder / "train" / "cat" / "2.png"
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(RecipeError, match=f"{path} cannot be read as an image .*replace or remove it"):
         ImageFolder(folder=str(folder)).load()
 
 
-def test_only_one_or_three_channels_are_possible():
+def test_only_one_or_three_channels_are_possible() -> None:
     with pytest.raises(ValueError, match="channels must be 3"):
         ImageFolder(folder="x", channels=4)
 
 
-def test_size_must_be_positive(folder):
+def test_size_must_be_positive(folder: Path) -> None:
     with pytest.raises(RecipeError, match="size must be at least 1 pixel, got 0"):
         ImageFolder(folder=str(folder), size=0).load()
 
 
 @pytest.mark.parametrize("in_memory_mb", [512, 0])
-def test_given_statistics_replace_the_measured_ones(folder, in_memory_mb):
+def test_given_statistics_replace_the_measured_ones(folder: Path, in_memory_mb: int) -> None:
     mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
     data = ImageFolder(folder=str(folder), size=12, in_memory_mb=in_memory_mb, mean=mean, std=std).load()
     assert (list(data.mean), list(data.std)) == (mean, std)

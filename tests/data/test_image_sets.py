@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from kdzoo.data.sets import channel_statistics
 from kdzoo.errors import RecipeError
 
 
-def source(**changes):
+def source(**changes: Any) -> Tensors:
     generator = torch.Generator().manual_seed(0)
     given = {
         "train_images": torch.randint(0, 256, (12, 3, 6, 5), dtype=torch.uint8, generator=generator),
@@ -18,7 +20,7 @@ def source(**changes):
     return Tensors(**{**given, **changes})
 
 
-def test_own_tensors_become_a_data_set():
+def test_own_tensors_become_a_data_set() -> None:
     data = source().load()
     assert (data.classes, data.shape, data.class_names) == (4, (3, 6, 5), ("0", "1", "2", "3"))
     pixels = data.train.images.double() / 255
@@ -26,7 +28,7 @@ def test_own_tensors_become_a_data_set():
     torch.testing.assert_close(torch.tensor(data.std).double(), pixels.std((0, 2, 3), correction=0), atol=1e-6, rtol=0)
 
 
-def test_numpy_arrays_gray_images_and_features_are_taken():
+def test_numpy_arrays_gray_images_and_features_are_taken() -> None:
     gray = source(train_images=np.zeros((12, 6, 5), np.uint8), test_images=np.zeros((8, 6, 5), np.uint8)).load()
     assert gray.shape == (1, 6, 5)
     features = source(train_images=torch.randn(12, 7, dtype=torch.float64), test_images=torch.randn(8, 7)).load()
@@ -34,18 +36,18 @@ def test_numpy_arrays_gray_images_and_features_are_taken():
     assert features.train.images.dtype == torch.float32
 
 
-def test_given_settings_are_kept():
+def test_given_settings_are_kept() -> None:
     data = source(mean=[0.1] * 3, std=[1] * 3, class_names=list("abcde"), augment=augmentation(flip=True)).load()
     assert (data.mean, data.std, data.classes, data.augment.draws) == ((0.1, 0.1, 0.1), (1, 1, 1), 5, 1)
 
 
-def test_a_constant_channel_is_not_divided_by_zero():
+def test_a_constant_channel_is_not_divided_by_zero() -> None:
     mean, std = channel_statistics(torch.full((3, 1, 2, 2), 51, dtype=torch.uint8))
     assert mean == pytest.approx((0.2,))
     assert std == (1.0,)
 
 
-def test_parts_move_to_a_device():
+def test_parts_move_to_a_device() -> None:
     part = source().load().train.to("meta")
     assert part.images.device.type == part.labels.device.type == "meta"
 
@@ -67,6 +69,6 @@ def test_parts_move_to_a_device():
         ),
     ],
 )
-def test_tensors_that_do_not_fit_together_are_refused(changes, sentence):
+def test_tensors_that_do_not_fit_together_are_refused(changes: Any, sentence: str) -> None:
     with pytest.raises(RecipeError, match=sentence):
         source(**changes).load()

@@ -1,5 +1,8 @@
 """mixup, CutMix, label noise and RandAugment as settings of the task; augmentation of folders, which is off by default."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -16,11 +19,11 @@ from kdzoo.recipe.load import load
 from kdzoo.tasks.image_classification import ImageClassification
 
 
-def numbers_for(count, mixing, seed=3):
+def numbers_for(count: Any, mixing: Any, seed: int = 3) -> Any:
     return Streams(seed).uniform(torch.arange(count), mixing.draws, "mixing")
 
 
-def opened_task(data="digits", **settings):
+def opened_task(data: str = "digits", **settings: Any) -> Any:
     mapping = {
         "task": {"use": "image_classification", "data": data, **settings},
         "student": "linear",
@@ -29,12 +32,12 @@ def opened_task(data="digits", **settings):
     return opened(load(mapping).settings)
 
 
-def batch_of(task, index, *, epoch=0, train=True):
+def batch_of(task: Any, index: Any, *, epoch: int = 0, train: bool = True) -> Any:
     return next(iter(task.batches("train", [torch.as_tensor(index)], epoch=epoch, train=train)))
 
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 4.0])
-def test_the_shares_of_mixup_are_betas(alpha):
+def test_the_shares_of_mixup_are_betas(alpha: float) -> None:
     mixing = Mixing(mixup=alpha)
     ones, zeros = torch.ones(4000, 1, 2, 2), torch.zeros(4000, 1, 2, 2)
     images, share = mixing(ones, zeros, numbers_for(4000, mixing))
@@ -42,7 +45,7 @@ def test_the_shares_of_mixup_are_betas(alpha):
     assert stats.kstest(share.numpy(), stats.beta(alpha, alpha).cdf).pvalue > 0.001
 
 
-def test_cutmix_takes_a_rectangle_and_its_share_is_that_of_the_pixels():
+def test_cutmix_takes_a_rectangle_and_its_share_is_that_of_the_pixels() -> None:
     mixing = Mixing(cutmix=1.0)
     images, share = mixing(torch.ones(500, 1, 20, 16), torch.zeros(500, 1, 20, 16), numbers_for(500, mixing))
     assert torch.allclose(images.mean((1, 2, 3)), share, atol=1e-6)
@@ -53,20 +56,20 @@ def test_cutmix_takes_a_rectangle_and_its_share_is_that_of_the_pixels():
     assert 0.2 < share.mean() < 0.8
 
 
-def test_with_both_each_sample_gets_one_of_them():
+def test_with_both_each_sample_gets_one_of_them() -> None:
     mixing = Mixing(mixup=1.0, cutmix=1.0)
     images, _ = mixing(torch.ones(2000, 1, 8, 8), torch.zeros(2000, 1, 8, 8), numbers_for(2000, mixing))
     cut = ((images == 0) | (images == 1)).flatten(1).all(1)
     assert 0.45 < cut.float().mean() < 0.55
 
 
-def test_mixed_labels_are_probabilities_in_the_same_shares():
+def test_mixed_labels_are_probabilities_in_the_same_shares() -> None:
     found = mixed_labels(torch.tensor([0, 1]), torch.tensor([2, 1]), torch.tensor([0.75, 0.3]), 3)
     assert torch.allclose(found, torch.tensor([[0.75, 0, 0.25], [0, 1.0, 0]]))
 
 
 @pytest.mark.parametrize("settings", [{"mixup": 0.4}, {"cutmix": 1.0}, {"mixup": 0.4, "cutmix": 1.0}])
-def test_a_mixed_sample_does_not_depend_on_its_batch(settings):
+def test_a_mixed_sample_does_not_depend_on_its_batch(settings: dict[str, float]) -> None:
     task = opened_task(**settings, rand_augment=2)
     whole = batch_of(task, range(32))
     parts = [batch_of(task, [index]) for index in range(32)]
@@ -77,7 +80,7 @@ def test_a_mixed_sample_does_not_depend_on_its_batch(settings):
     assert not torch.equal(whole.inputs, batch_of(task, range(32), epoch=1).inputs)
 
 
-def test_evaluation_and_held_out_parts_are_not_mixed():
+def test_evaluation_and_held_out_parts_are_not_mixed() -> None:
     plain, mixed = opened_task(), opened_task(mixup=1.0, cutmix=1.0, rand_augment=2)
     for split in ("train", "validation", "test"):
         found = [next(iter(t.batches(split, [torch.arange(8)], epoch=0, train=False))) for t in (plain, mixed)]
@@ -85,13 +88,13 @@ def test_evaluation_and_held_out_parts_are_not_mixed():
         assert torch.equal(found[0].target, found[1].target)
 
 
-def test_mixing_is_refused_beside_further_views():
+def test_mixing_is_refused_beside_further_views() -> None:
     task = ImageClassification(data=opened_task().data, mixup=0.2)
     with pytest.raises(CapabilityError, match=r"further views \(second\).*leave them out, or the method"):
         task.open(needs=Needs(views=frozenset({"second"})), streams=Streams(0), device=torch.device("cpu"), root=None)
 
 
-def test_label_noise_is_symmetric_and_as_frequent_as_it_says():
+def test_label_noise_is_symmetric_and_as_frequent_as_it_says() -> None:
     labels = torch.arange(10).repeat(2000)
     found = noisy(labels, 0.3, classes=10, seed=1)
     wrong = found != labels
@@ -103,7 +106,7 @@ def test_label_noise_is_symmetric_and_as_frequent_as_it_says():
     assert (noisy(labels, 1.0, classes=10, seed=1) != labels).all()
 
 
-def test_label_noise_leaves_validation_and_test_and_is_said():
+def test_label_noise_leaves_validation_and_test_and_is_said() -> None:
     plain, spoiled = opened_task(), opened_task(label_noise=0.5)
     for split, same in {"train": False, "validation": True, "test": True}.items():
         index = [torch.arange(plain.size(split))]
@@ -122,13 +125,13 @@ def test_label_noise_leaves_validation_and_test_and_is_said():
         ("rand_augment", -1, "rand_augment must be at least 0"),
     ],
 )
-def test_impossible_settings_are_refused(setting, value, said):
+def test_impossible_settings_are_refused(setting: str, value: Any, said: str) -> None:
     with pytest.raises(RecipeError, match=said):
         opened_task(**{setting: value})
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> Path:
     generator = np.random.default_rng(0)
     for part in ("train", "test"):
         for name in ("cats", "dogs"):
@@ -140,7 +143,7 @@ def folder(tmp_path):
 
 
 @pytest.mark.parametrize("in_memory_mb", [512, 0])
-def test_images_of_a_folder_are_not_changed_unless_one_says_so(folder, in_memory_mb):
+def test_images_of_a_folder_are_not_changed_unless_one_says_so(folder: Path, in_memory_mb: int) -> None:
     data = {"use": "image_folder", "folder": str(folder), "size": 16, "in_memory_mb": in_memory_mb}
     plain, photographs = opened_task(data, workers=0), opened_task(data | {"augment": True}, workers=0)
     still = batch_of(plain, range(8), train=False).inputs
@@ -151,7 +154,9 @@ def test_images_of_a_folder_are_not_changed_unless_one_says_so(folder, in_memory
 
 
 @pytest.mark.parametrize("settings", [{"mixup": 1.0}, {"label_noise": 0.5}, {"rand_augment": 2}])
-def test_streamed_images_are_mixed_and_spoiled_as_those_in_memory(folder, settings):
+def test_streamed_images_are_mixed_and_spoiled_as_those_in_memory(
+    folder: Path, settings: dict[str, float] | dict[str, int]
+) -> None:
     data = {"use": "image_folder", "folder": str(folder), "size": 16, "mean": [0.5] * 3, "std": [0.2] * 3}
     held, streamed = (opened_task(data | {"in_memory_mb": mb}, workers=0, **settings) for mb in (512, 0))
     for part in range(2):

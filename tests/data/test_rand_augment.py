@@ -1,6 +1,8 @@
 """RandAugment's operations against torchvision's, and its own laws."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +15,7 @@ from kdzoo.random import Streams
 NEAREST = {"interpolation": InterpolationMode.NEAREST, "fill": [0.0]}
 
 
-def expected(name, image, strength):
+def expected(name: str, image: Any, strength: Any) -> Any:
     """What torchvision makes of a uint8 image (C, H, W) at a signed strength."""
     height, width = image.shape[1:]
     slope = math.degrees(math.atan(strength))
@@ -39,7 +41,7 @@ def expected(name, image, strength):
 @pytest.mark.parametrize("name", OPERATIONS)
 @pytest.mark.parametrize("magnitude", [0, 9, 30])
 @pytest.mark.parametrize("sign", [-1, 1])
-def test_operations_are_torchvisions(numbers, name, magnitude, sign):
+def test_operations_are_torchvisions(numbers: Callable[..., Any], name: str, magnitude: int, sign: int) -> None:
     images = numbers(6, 3, 20, 20)[0]
     operation, most = OPERATIONS[name]
     strength = most * magnitude / STEPS * sign
@@ -49,7 +51,7 @@ def test_operations_are_torchvisions(numbers, name, magnitude, sign):
     assert near > (0.97 if name in ("ShearX", "ShearY", "Rotate") else 0.9999)
 
 
-def test_every_operation_is_as_likely_and_both_signs_are():
+def test_every_operation_is_as_likely_and_both_signs_are() -> None:
     step = RandAugment(operations=1, magnitude=30)
     uniform = Streams(0).uniform(torch.arange(5000), step.draws, "x")
     ramp = torch.linspace(0, 1, 64).view(1, 1, 8, 8).expand(5000, 1, 8, 8)
@@ -60,7 +62,7 @@ def test_every_operation_is_as_likely_and_both_signs_are():
 
 
 @pytest.mark.parametrize("floating", [False, True])
-def test_a_sample_does_not_depend_on_its_batch(numbers, floating):
+def test_a_sample_does_not_depend_on_its_batch(numbers: Callable[..., Any], floating: bool) -> None:
     images = numbers(24, 3, 16, 12)[0]
     images = images.float() / 255 if floating else images
     step = RandAugment(2, 15)
@@ -73,7 +75,7 @@ def test_a_sample_does_not_depend_on_its_batch(numbers, floating):
     assert not torch.equal(whole, images)
 
 
-def test_impossible_settings_are_refused():
+def test_impossible_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="magnitude must be between 0 and 30, got 31"):
         RandAugment(2, 31)
     with pytest.raises(ValueError, match="rand_augment must be at least 1, got 0"):

@@ -1,5 +1,7 @@
 """The view `same_class`: another training image of the class, whatever batch the sample is in."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -31,7 +33,7 @@ def test_a_sample_alone_in_its_class_is_its_own() -> None:
 
 
 @pytest.fixture
-def task():
+def task() -> ImageClassification:
     """Images whose pixels are their number; labels by number modulo 5. A third is held out."""
     labels = torch.arange(60) % 5
     images = torch.arange(60.0)[:, None, None, None].expand(60, 1, 2, 2).contiguous()
@@ -43,13 +45,13 @@ def task():
     return opened
 
 
-def seen(task, *batches, epoch=0):
+def seen(task: Any, *batches: Any, epoch: int = 0) -> Any:
     """Numbers of the images in the view, batch after batch."""
     given = task.batches("train", [torch.tensor(batch) for batch in batches], epoch=epoch, train=True)
     return torch.cat([batch.views[SAME_CLASS][:, 0, 0, 0] for batch in given]).long()
 
 
-def test_the_view_shows_training_images_of_the_same_class(task) -> None:
+def test_the_view_shows_training_images_of_the_same_class(task: ImageClassification) -> None:
     everything = list(range(task.size("train")))
     others = seen(task, everything)
     own = task.places["train"]
@@ -58,13 +60,13 @@ def test_the_view_shows_training_images_of_the_same_class(task) -> None:
     assert set(others.tolist()) <= set(own.tolist())
 
 
-def test_the_view_depends_on_the_sample_and_the_epoch_alone(task) -> None:
+def test_the_view_depends_on_the_sample_and_the_epoch_alone(task: ImageClassification) -> None:
     index = [7, 3, 20, 11, 0, 5]
     assert torch.equal(seen(task, index), seen(task, index[:2], index[2:]))
     assert torch.equal(seen(task, index), seen(task, index[::-1]).flip(0))
     assert not torch.equal(seen(task, index), seen(task, index, epoch=1))
 
 
-def test_evaluation_has_no_view(task) -> None:
+def test_evaluation_has_no_view(task: ImageClassification) -> None:
     (batch,) = task.batches("train", [torch.tensor([0, 1])], epoch=0, train=False)
     assert not batch.views

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -8,11 +10,11 @@ from kdzoo.data.splits import split, stratified
 LABELS = torch.arange(1000) % 7
 
 
-def share(part, labels=LABELS):
+def share(part: Any, labels: Any = LABELS) -> Any:
     return torch.bincount(labels[part], minlength=int(labels.max()) + 1)
 
 
-def test_parts_are_disjoint_and_leave_nothing_out():
+def test_parts_are_disjoint_and_leave_nothing_out() -> None:
     parts = split(LABELS, validation=0.1, parts={"quiz": 0.1, "pilot": 50})
     together = torch.cat(list(parts.values())).sort().values
     assert torch.equal(together, torch.arange(1000))
@@ -24,7 +26,7 @@ classes = st.lists(st.integers(1, 60), min_size=1, max_size=12).map(torch.tensor
 
 @settings(max_examples=60, deadline=None)
 @given(per_class=classes, fraction=st.floats(0, 1), seed=st.integers(0, 3))
-def test_class_counts_stay_within_one_of_their_share(per_class, fraction, seed):
+def test_class_counts_stay_within_one_of_their_share(per_class: Any, fraction: Any, seed: Any) -> None:
     labels = torch.repeat_interleave(torch.arange(len(per_class)), per_class)
     count = round(fraction * len(labels))
     part = stratified(labels, count, seed=seed, stream="x")
@@ -34,7 +36,7 @@ def test_class_counts_stay_within_one_of_their_share(per_class, fraction, seed):
 
 @settings(max_examples=60, deadline=None)
 @given(per_class=classes, fraction=st.floats(0, 1))
-def test_every_class_can_keep_one(per_class, fraction):
+def test_every_class_can_keep_one(per_class: Any, fraction: Any) -> None:
     labels = torch.repeat_interleave(torch.arange(len(per_class)), per_class)
     count = round(fraction * (len(labels) - len(per_class)))
     part = stratified(labels, count, seed=0, stream="x", keep=1)
@@ -42,20 +44,20 @@ def test_every_class_can_keep_one(per_class, fraction):
     assert (share(part, labels) < per_class).all()
 
 
-def test_validation_depends_on_no_seed_and_no_size():
+def test_validation_depends_on_no_seed_and_no_size() -> None:
     plain = split(LABELS)["validation"]
     other = split(LABELS, train_size=100, subset_seed=3, parts={"quiz": 0.2}, parts_seed=9)["validation"]
     assert torch.equal(plain, other)
 
 
-def test_the_subset_depends_on_its_seed():
+def test_the_subset_depends_on_its_seed() -> None:
     first, again, other = (split(LABELS, train_size=200, subset_seed=seed)["train"] for seed in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert ((share(first) - 200 / 7).abs() < 1).all()
 
 
-def test_the_quiz_depends_on_its_seed_and_comes_out_of_training():
+def test_the_quiz_depends_on_its_seed_and_comes_out_of_training() -> None:
     first, again, other = (split(LABELS, train_size=300, parts={"quiz": 0.1}, parts_seed=seed) for seed in (0, 0, 1))
     assert torch.equal(first["quiz"], again["quiz"])
     assert not torch.equal(first["quiz"], other["quiz"])
@@ -64,23 +66,23 @@ def test_the_quiz_depends_on_its_seed_and_comes_out_of_training():
     assert torch.equal(both, torch.cat([other["train"], other["quiz"]]).sort().values)
 
 
-def test_two_parts_of_one_size_differ():
+def test_two_parts_of_one_size_differ() -> None:
     parts = split(LABELS, parts={"a": 0.1, "b": 90})
     assert not set(parts["a"].tolist()) & set(parts["b"].tolist())
 
 
-def test_the_global_generator_is_left_alone():
+def test_the_global_generator_is_left_alone() -> None:
     torch.manual_seed(0)
     before = torch.get_rng_state()
     split(LABELS, train_size=100, parts={"quiz": 0.1})
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_no_validation_where_none_is_wanted():
+def test_no_validation_where_none_is_wanted() -> None:
     assert set(split(LABELS, validation=0)) == {"train"}
 
 
-def test_a_class_of_one_stays_in_training():
+def test_a_class_of_one_stays_in_training() -> None:
     labels = torch.tensor([0] * 50 + [1])
     parts = split(labels, validation=0.5, parts={"quiz": 0.5})
     assert 50 in parts["train"]
@@ -103,6 +105,6 @@ def test_a_class_of_one_stays_in_training():
         ({"parts": {"test": 0.1}}, "may not be called 'test'"),
     ],
 )
-def test_impossible_sizes_are_refused_with_a_sentence(settings, sentence):
+def test_impossible_sizes_are_refused_with_a_sentence(settings: Any, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         split(LABELS, **settings)

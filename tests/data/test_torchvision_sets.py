@@ -1,3 +1,7 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 from PIL import Image
@@ -6,7 +10,7 @@ from kdzoo.data.torchvision_sets import TorchvisionSet
 from kdzoo.errors import MissingError, RecipeError
 
 
-def test_a_set_with_a_train_argument_is_read(tmp_path, write_mnist):
+def test_a_set_with_a_train_argument_is_read(tmp_path: Path, write_mnist: Callable[..., Any]) -> None:
     images, labels = write_mnist(tmp_path / "KMNIST" / "raw")
     data = TorchvisionSet(name="KMNIST").load(tmp_path)
     assert torch.equal(data.train.images, images)
@@ -15,7 +19,7 @@ def test_a_set_with_a_train_argument_is_read(tmp_path, write_mnist):
     assert len(data.test) == 10
 
 
-def test_a_set_with_named_splits_is_read(tmp_path, numbers):
+def test_a_set_with_named_splits_is_read(tmp_path: Path, numbers: Callable[..., Any]) -> None:
     for seed, part in enumerate(("train", "valid", "test")):
         for number, image in enumerate(numbers(4, 3, 8, 8, seed=seed)[0]):
             path = tmp_path / "country211" / part / "ab"[number % 2] / f"{number}.png"
@@ -30,7 +34,7 @@ def test_a_set_with_named_splits_is_read(tmp_path, numbers):
     assert len(streamed.fingerprint) == 64
 
 
-def test_gray_images_among_color_ones_become_color(tmp_path, numbers):
+def test_gray_images_among_color_ones_become_color(tmp_path: Path, numbers: Callable[..., Any]) -> None:
     for part in ("train", "valid", "test"):
         for name, image in (("a/0", numbers(1, 3, 8, 8)[0][0].permute(1, 2, 0)), ("b/1", numbers(1, 1, 8, 8)[0][0, 0])):
             path = tmp_path / "country211" / part / f"{name}.png"
@@ -41,7 +45,7 @@ def test_gray_images_among_color_ones_become_color(tmp_path, numbers):
     assert TorchvisionSet(name="Country211", channels=1).load(tmp_path).shape == (1, 8, 8)
 
 
-def test_an_unknown_name_gets_the_nearest():
+def test_an_unknown_name_gets_the_nearest() -> None:
     with pytest.raises(RecipeError, match="no data set named 'FasionMNIST'; did you mean 'FashionMNIST'"):
         TorchvisionSet(name="FasionMNIST").load()
 
@@ -53,12 +57,12 @@ def test_an_unknown_name_gets_the_nearest():
         ("UCF101", "cannot be opened by name alone, it needs annotation_path"),
     ],
 )
-def test_a_set_without_known_test_images_is_refused(name, sentence):
+def test_a_set_without_known_test_images_is_refused(name: str, sentence: str) -> None:
     with pytest.raises(RecipeError, match=sentence):
         TorchvisionSet(name=name).load()
 
 
-def test_a_set_without_class_labels_is_refused(tmp_path):
+def test_a_set_without_class_labels_is_refused(tmp_path: Path) -> None:
     for part in ("train", "test"):
         for kind in ("image_2", "label_2"):
             path = tmp_path / "Kitti" / "raw" / ("training" if part == "train" else "testing") / kind
@@ -68,12 +72,12 @@ def test_a_set_without_class_labels_is_refused(tmp_path):
         TorchvisionSet(name="Kitti").load(tmp_path)
 
 
-def test_absent_files_are_missing_with_the_command(tmp_path):
+def test_absent_files_are_missing_with_the_command(tmp_path: Path) -> None:
     with pytest.raises(MissingError, match=r"cannot open SVHN .*d.SVHN\('.*', split=p, download=True\) for p in"):
         TorchvisionSet(name="SVHN").load(tmp_path)
 
 
-def test_a_set_that_cannot_be_downloaded_says_so(tmp_path):
+def test_a_set_that_cannot_be_downloaded_says_so(tmp_path: Path) -> None:
     with pytest.raises(MissingError, match=f"torchvision cannot download it: put its official files into {tmp_path}"):
         TorchvisionSet(name="ImageNet").load(tmp_path)
 
@@ -85,7 +89,9 @@ def test_a_set_that_cannot_be_downloaded_says_so(tmp_path):
         (4, None, RecipeError, "torchvision cannot read KMNIST in .*fetch the data again"),
     ],
 )
-def test_a_damaged_file_is_one_sentence(tmp_path, write_mnist, start, stop, error, sentence):
+def test_a_damaged_file_is_one_sentence(
+    tmp_path: Path, write_mnist: Callable[..., Any], start: int, stop: int | None, error: Any, sentence: str
+) -> None:
     write_mnist(tmp_path / "KMNIST" / "raw")
     path = tmp_path / "KMNIST" / "raw" / "train-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[start:stop])

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -58,7 +59,7 @@ def commands(document: Path) -> Iterator[list[str]]:
             yield from (shlex.split(found["command"])[1:] for found in COMMAND.finditer(line))
 
 
-def recipes_of(command: str, args) -> Iterator[str]:
+def recipes_of(command: str, args: Any) -> Iterator[str]:
     """The recipes that a command's arguments name."""
     if command in ("run", "bench", "cp"):
         yield args.recipe
@@ -82,7 +83,9 @@ def forgotten_afterwards() -> Iterator[None]:
 
 
 @pytest.fixture(params=[README, *sorted((ROOT / "docs").glob("*.md"))], ids=lambda path: path.name)
-def document(request, tmp_path, tmp_path_factory, monkeypatch):
+def document(
+    request: pytest.FixtureRequest, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Any]:
     """A document, inside a folder with the files that it shows; teachers are trained once for all documents."""
     monkeypatch.chdir(tmp_path)
     teachers = tmp_path_factory.getbasetemp() / "teachers"
@@ -97,13 +100,13 @@ def document(request, tmp_path, tmp_path_factory, monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore::kdzoo.errors.WeakTeacherWarning")
-def test_python_blocks_run(document):
+def test_python_blocks_run(document: Any) -> None:
     namespace = {"__name__": "__main__"}
     for block in blocks(document, "python"):
         exec(compile("\n" * (block.line - 1) + block.text, str(document), "exec"), namespace)
 
 
-def test_whole_recipes_load(document):
+def test_whole_recipes_load(document: Any) -> None:
     for block in blocks(document, "python"):
         if block.file and "kdzoo_kind" in block.text:  # what the page's `--plugin` names
             registry.load_file(block.file)
@@ -114,7 +117,7 @@ def test_whole_recipes_load(document):
             assert load(file).settings["methods"] or expand(file).cells
 
 
-def test_commands_are_known_and_so_are_their_recipes(document):
+def test_commands_are_known_and_so_are_their_recipes(document: Any) -> None:
     for words in commands(document):
         command, about = command_of(words[0])
         parser = Parser(prog=f"kdzoo {words[0]}", description=about)
@@ -123,19 +126,19 @@ def test_commands_are_known_and_so_are_their_recipes(document):
             find(recipe, folder=Path.cwd())
 
 
-def test_links_lead_to_files(document):
+def test_links_lead_to_files(document: Any) -> None:
     for found in LINK.finditer(document.read_text("utf-8")):
         assert (document.parent / found["path"]).exists(), found["path"]
 
 
-def test_the_methods_that_families_names_are_there():
+def test_the_methods_that_families_names_are_there() -> None:
     named = re.findall(r"`(?P<name>[a-z]\w*)`", (ROOT / "docs" / "families.md").read_text("utf-8"))
     kinds = ("methods", "transforms", "teachers", "tasks", "models", "data")
     known = {name for kind in kinds for name in registry.discover(kind)}
     assert [name for name in named if name not in known and not name.startswith("kdzoo_")] == []
 
 
-def test_the_readme_starts_with_the_two_lines():
+def test_the_readme_starts_with_the_two_lines() -> None:
     alone = {block.text.strip() for block in blocks(README, "")}
     fenced = [line for block in blocks(README, "", "sh", "python", "yaml") for line in block.text.splitlines()]
     first = {word: next(line for line in fenced if word in line) for word in ("kdzoo bench", "pytest")}
@@ -152,7 +155,7 @@ class TestTheCompleteMethod(MethodContract):
     method = "pooled_hint"
 
     @pytest.fixture(autouse=True)
-    def registered(self, tmp_path):
+    def registered(self, tmp_path: Path) -> Iterator[None]:
         file = tmp_path / "pooled_hint.py"
         file.write_text(next(b.text for b in blocks(ROOT / "docs" / "method.md", "python") if b.file == file.name))
         with forgotten_afterwards():

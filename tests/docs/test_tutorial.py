@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,13 +18,13 @@ PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
 ABSENT = 'raise ImportError("kdzoo is not here")\n'
 
 
-def commands():
+def commands() -> list[Any]:
     """The lines of the shell blocks, in order."""
     return [line for block in blocks(PAGE, "sh") for line in block.text.replace("\\\n", "").splitlines() if line]
 
 
 @pytest.fixture(scope="module")
-def carried_out(tmp_path_factory):
+def carried_out(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, dict[str, Any]]:
     """The folder after all of it, and what each command printed."""
     folder = tmp_path_factory.mktemp("tutorial")
     for block in blocks(PAGE, "python", "yaml"):
@@ -48,7 +49,7 @@ def carried_out(tmp_path_factory):
 pytestmark = pytest.mark.slow
 
 
-def test_a_table_of_three_methods_with_three_seeds(carried_out):
+def test_a_table_of_three_methods_with_three_seeds(carried_out: tuple[Any, dict[str, Any]]) -> None:
     folder, _ = carried_out
     board = json.loads((folder / "runs" / "compare" / "results.json").read_text())
     rows = {row["label"]: row for row in board["rows"]}
@@ -65,7 +66,7 @@ def test_a_table_of_three_methods_with_three_seeds(carried_out):
     assert (folder / "runs" / "compare" / "report.html").is_file()
 
 
-def test_the_exported_model_is_used_without_kdzoo(carried_out):
+def test_the_exported_model_is_used_without_kdzoo(carried_out: tuple[Any, dict[str, Any]]) -> None:
     folder, said = carried_out
     (command,) = [command for command in said if "exported/example.py" in command]
     answers = [
@@ -79,6 +80,6 @@ def test_the_exported_model_is_used_without_kdzoo(carried_out):
     assert {"mean", "std"} <= card["data"].keys()
 
 
-def test_the_example_has_no_kdzoo_in_it(carried_out):
+def test_the_example_has_no_kdzoo_in_it(carried_out: tuple[Any, dict[str, Any]]) -> None:
     text = (carried_out[0] / "exported" / "example.py").read_text()
     assert not re.search(r"^\s*(?:import|from) kdzoo", text, re.MULTILINE)

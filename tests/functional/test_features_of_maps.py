@@ -1,6 +1,7 @@
 """Losses between feature maps, in closed form and at their limits."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -211,7 +212,7 @@ def test_right_singular_vectors_are_the_librarys() -> None:
 
 
 @pytest.mark.parametrize("matrix", [positions_by_channels, rows_by_width])
-def test_the_singular_relation_does_not_see_the_students_signs(matrix, teacher: Tensor) -> None:
+def test_the_singular_relation_does_not_see_the_students_signs(matrix: Any, teacher: Tensor) -> None:
     layers = [matrix(teacher), matrix(maps(4, 3, 6, 6, seed=1))]
     close(singular_relation(layers, layers), torch.zeros(1))
     close(singular_relation([-layers[0], layers[1]], layers), torch.zeros(1))

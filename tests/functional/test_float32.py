@@ -1,5 +1,7 @@
 """Losses compute in float32 whatever comes in."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -8,12 +10,12 @@ from kdzoo.functional.float32 import in_float32
 
 
 @in_float32
-def product(a, b):
+def product(a: Any, b: Any) -> Any:
     return a @ b
 
 
 @in_float32
-def dtypes(things, *, more=None):
+def dtypes(things: Any, *, more: Any = None) -> Any:
     return [t.dtype for t in things] + [t.dtype for t in (more or {}).values()]
 
 
@@ -26,7 +28,7 @@ def test_a_matrix_product_stays_float32_under_autocast() -> None:
 
 
 @pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
-def test_half_tensors_are_raised_wherever_they_are(half) -> None:
+def test_half_tensors_are_raised_wherever_they_are(half: Any) -> None:
     low, index = torch.ones(2, dtype=half), torch.ones(2, dtype=torch.int64)
     assert dtypes([low, index], more={"x": low}) == [torch.float32, torch.int64, torch.float32]
 

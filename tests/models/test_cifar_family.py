@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -95,16 +96,16 @@ def described(values: list[Tensor]) -> list[float]:
 
 
 @pytest.mark.parametrize("name", list(FAMILY))
-def test_parameter_counts_are_the_published_ones(name):
+def test_parameter_counts_are_the_published_ones(name: str) -> None:
     assert sum(p.numel() for p in built(name).parameters()) == FAMILY[name][1]
 
 
-def test_mobilenet_v1_has_the_published_count_at_1000_classes():
+def test_mobilenet_v1_has_the_published_count_at_1000_classes() -> None:
     assert sum(p.numel() for p in built("mobilenet_v1", classes=1000).parameters()) == 4_231_976
 
 
 @pytest.mark.parametrize("name", list(FAMILY))
-def test_feature_shapes_at_32_pixels_are_the_published_ones(name, features):
+def test_feature_shapes_at_32_pixels_are_the_published_ones(name: str, features: Any) -> None:
     net = built(name)
     found = features(net, torch.empty(2, 3, 32, 32, device="meta"))
     tapped = ["stem", *expand(net, ["stages"]), "pooled"]
@@ -112,7 +113,7 @@ def test_feature_shapes_at_32_pixels_are_the_published_ones(name, features):
 
 
 @every_net
-def test_values_equal_those_of_the_reference_implementation(name, features):
+def test_values_equal_those_of_the_reference_implementation(name: str, features: Any) -> None:
     expected = REFERENCE[name]
     net = FACTORIES[name](classes=10, channels=3).double()
     fill(net)
@@ -126,7 +127,7 @@ def test_values_equal_those_of_the_reference_implementation(name, features):
 
 
 @every_net
-def test_the_tap_logits_is_what_the_model_returns(name, features):
+def test_the_tap_logits_is_what_the_model_returns(name: str, features: Any) -> None:
     net = FACTORIES[name](classes=4, channels=3).eval()
     with torch.no_grad():
         found = features(net, torch.randn(1, 3, 8, 8))
@@ -137,14 +138,14 @@ def test_the_tap_logits_is_what_the_model_returns(name, features):
 
 @pytest.mark.parametrize("size", [8, 9, 28, 64])
 @every_net
-def test_gray_images_of_every_size_from_8_up_work(name, size, features):
+def test_gray_images_of_every_size_from_8_up_work(name: str, size: int, features: Any) -> None:
     found = features(built(name, classes=7, channels=1), torch.empty(2, 1, size, size, device="meta"))
     assert found["answer"].shape == (2, 7)
     assert all(min(value.shape) >= 1 for value in found.values())
 
 
 @every_net
-def test_training_at_8_pixels_gives_every_parameter_a_finite_gradient(name):
+def test_training_at_8_pixels_gives_every_parameter_a_finite_gradient(name: str) -> None:
     torch.manual_seed(0)
     net = FACTORIES[name](classes=4, channels=1)
     nn.functional.cross_entropy(net(torch.randn(4, 1, 8, 8)), torch.tensor([0, 1, 2, 3])).backward()
@@ -152,12 +153,12 @@ def test_training_at_8_pixels_gives_every_parameter_a_finite_gradient(name):
 
 
 @every_net
-def test_nothing_works_in_place(name):
+def test_nothing_works_in_place(name: str) -> None:
     assert not any(getattr(layer, "inplace", False) for layer in built(name).modules())
 
 
 @pytest.mark.parametrize("name", ["resnet8", "vgg8", "shuffle_v1"])
-def test_a_stage_is_the_relu_of_its_preact(name, features):
+def test_a_stage_is_the_relu_of_its_preact(name: str, features: Any) -> None:
     net = FACTORIES[name](classes=4, channels=3)
     with torch.no_grad():
         found = features(net, torch.randn(2, 3, 16, 16))
@@ -165,7 +166,7 @@ def test_a_stage_is_the_relu_of_its_preact(name, features):
         assert torch.equal(found[stage], found[f"{stage}.preact"].relu())
 
 
-def test_a_wide_resnet_is_tapped_before_the_relu(features):
+def test_a_wide_resnet_is_tapped_before_the_relu(features: Any) -> None:
     net = wrn.wrn_16_1(classes=4)
     found = features(net, torch.randn(2, 3, 16, 16))
     assert bool((found["stage1"] < 0).any())
@@ -173,7 +174,7 @@ def test_a_wide_resnet_is_tapped_before_the_relu(features):
 
 
 @pytest.mark.parametrize("name", WITH_NORMS)
-def test_every_stage_names_the_batchnorm_before_its_relu(name, features):
+def test_every_stage_names_the_batchnorm_before_its_relu(name: str, features: Any) -> None:
     net = built(name)
     found = features(net, torch.empty(2, 3, 32, 32, device="meta"))
     for stage in expand(net, ["stages"]):
@@ -182,7 +183,7 @@ def test_every_stage_names_the_batchnorm_before_its_relu(name, features):
 
 
 @every_net
-def test_taps_are_listed_in_forward_order(name, features):
+def test_taps_are_listed_in_forward_order(name: str, features: Any) -> None:
     net, order = built(name), []
     plain = [tap for tap in named_taps(net) if not tap.endswith(".preact")]
     for tap in plain:
@@ -192,12 +193,12 @@ def test_taps_are_listed_in_forward_order(name, features):
 
 
 @every_net
-def test_every_parameter_of_a_factory_is_keyword_only_and_annotated(name):
+def test_every_parameter_of_a_factory_is_keyword_only_and_annotated(name: str) -> None:
     parameters = inspect.signature(FACTORIES[name], eval_str=True).parameters.values()
     assert all(p.kind is p.KEYWORD_ONLY and p.annotation is not p.empty for p in parameters)
 
 
-def test_convolutions_start_with_the_fan_out_variance():
+def test_convolutions_start_with_the_fan_out_variance() -> None:
     torch.manual_seed(0)
     net = vgg.vgg11(classes=10)
     weight = net.block4[0].weight
@@ -215,17 +216,17 @@ def test_convolutions_start_with_the_fan_out_variance():
     ("layer1.0.conv5.weight", "shuffle_v2"),
     ("model.13.3.weight", "mobilenet_v1"),
 ])  # fmt: skip
-def test_parameters_have_the_names_of_the_released_checkpoints(key, name):
+def test_parameters_have_the_names_of_the_released_checkpoints(key: str, name: str) -> None:
     assert key in built(name).state_dict()
 
 
 @pytest.mark.parametrize("depth", [7, 21, 2])
-def test_an_impossible_resnet_depth_is_refused(depth):
+def test_an_impossible_resnet_depth_is_refused(depth: int) -> None:
     with pytest.raises(RecipeError, match=rf"a resnet of depth {depth} does not exist: depth must be 6n \+ 2"):
         resnet.ResNet(classes=10, depth=depth)
 
 
-def test_an_impossible_wide_resnet_is_refused():
+def test_an_impossible_wide_resnet_is_refused() -> None:
     with pytest.raises(RecipeError, match=r"depth 20 does not exist: depth must be 6n \+ 4"):
         wrn.WideResNet(classes=10, depth=20)
     with pytest.raises(ValueError, match="widen must be at least 1, got 0"):
@@ -234,6 +235,6 @@ def test_an_impossible_wide_resnet_is_refused():
         wrn.WideResNet(classes=10, dropout=1.5)
 
 
-def test_a_resnet_needs_four_widths():
+def test_a_resnet_needs_four_widths() -> None:
     with pytest.raises(RecipeError, match=r"needs 4 widths .* got \[16, 32\]"):
         resnet.ResNet(classes=10, widths=(16, 32))

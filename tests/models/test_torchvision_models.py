@@ -3,6 +3,8 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -37,7 +39,7 @@ def built(name: str, *, classes: int = 5, channels: int = 3, size: int = 64) -> 
 
 
 @pytest.mark.parametrize("name", list(STAGES))
-def test_the_stages_of_a_known_family_are_tapped_at_each_resolution(name, features):
+def test_the_stages_of_a_known_family_are_tapped_at_each_resolution(name: str, features: Any) -> None:
     net = built(name)
     found = features(net, torch.empty(2, 3, 64, 64, device="meta"))
     maps = [found[tap] for tap in ["stem", *expand(net, ["stages"])]]
@@ -45,7 +47,7 @@ def test_the_stages_of_a_known_family_are_tapped_at_each_resolution(name, featur
     assert found["logits"].shape == (2, 5)
 
 
-def test_a_regnet_is_tapped_at_each_resolution(features):
+def test_a_regnet_is_tapped_at_each_resolution(features: Any) -> None:
     net = torchvision(name="regnet_x_400mf", classes=5)
     with torch.no_grad():
         found = features(net, torch.randn(2, 3, 64, 64))
@@ -60,7 +62,7 @@ def test_a_regnet_is_tapped_at_each_resolution(features):
 
 
 @pytest.mark.parametrize("name", list(POOLED_ONLY))
-def test_a_family_without_stages_still_has_pooled_and_logits(name, features):
+def test_a_family_without_stages_still_has_pooled_and_logits(name: str, features: Any) -> None:
     net = built(name)
     assert list(named_taps(net)) == ["pooled", "logits"]
     found = features(net, torch.empty(2, 3, 64, 64, device="meta"))
@@ -68,7 +70,7 @@ def test_a_family_without_stages_still_has_pooled_and_logits(name, features):
     assert found["answer"].shape == (2, 5)
 
 
-def test_the_taps_of_a_resnet_hold_what_the_forward_computed(features):
+def test_the_taps_of_a_resnet_hold_what_the_forward_computed(features: Any) -> None:
     torch.manual_seed(0)
     net = torchvision(name="resnet18", classes=5).eval()
     with torch.no_grad():
@@ -80,36 +82,36 @@ def test_the_taps_of_a_resnet_hold_what_the_forward_computed(features):
         assert norm_of(net, stage).num_features == found[stage].shape[1]
 
 
-def test_the_taps_of_a_vgg_hold_what_the_forward_computed(features):
+def test_the_taps_of_a_vgg_hold_what_the_forward_computed(features: Any) -> None:
     net = built("vgg11_bn")
     assert norm_of(net, "stage4").num_features == 512
     layers = dict(net.named_modules())
     assert isinstance(layers[named_taps(net)["stage4"]], nn.ReLU)
 
 
-def test_a_model_with_auxiliary_classifiers_returns_one_tensor_in_training():
+def test_a_model_with_auxiliary_classifiers_returns_one_tensor_in_training() -> None:
     answer = built("googlenet").train()(torch.empty(2, 3, 64, 64, device="meta"))
     assert answer.shape == (2, 5)
     answer = built("inception_v3", size=96).train()(torch.empty(2, 3, 96, 96, device="meta"))
     assert answer.shape == (2, 5)
 
 
-def test_a_vision_transformer_is_built_for_the_tasks_size():
+def test_a_vision_transformer_is_built_for_the_tasks_size() -> None:
     assert built("vit_b_32", size=96)(torch.empty(1, 3, 96, 96, device="meta")).shape == (1, 5)
 
 
-def test_a_size_that_a_transformer_cannot_cut_into_patches_is_refused():
+def test_a_size_that_a_transformer_cannot_cut_into_patches_is_refused() -> None:
     with pytest.raises(RecipeError, match=r"torchvision's vit_b_32 refuses images of size 65: .*Choose another size or model"):
         built("vit_b_32", size=65)
 
 
-def test_squeezenet_works_without_named_taps():
+def test_squeezenet_works_without_named_taps() -> None:
     net = built("squeezenet1_1")
     assert named_taps(net) == {}
     assert net(torch.empty(2, 3, 64, 64, device="meta")).shape == (2, 5)
 
 
-def test_a_gray_image_counts_as_three_equal_channels():
+def test_a_gray_image_counts_as_three_equal_channels() -> None:
     torch.manual_seed(0)
     color = torchvision(name="shufflenet_v2_x0_5", classes=5).eval()
     torch.manual_seed(0)
@@ -118,12 +120,12 @@ def test_a_gray_image_counts_as_three_equal_channels():
     torch.testing.assert_close(gray(images), color(images.expand(-1, 3, -1, -1)))
 
 
-def test_nothing_works_in_place():
+def test_nothing_works_in_place() -> None:
     assert not any(getattr(layer, "inplace", False) for layer in built("mobilenet_v3_small").modules())
 
 
 @pytest.fixture
-def trained(tmp_path) -> tuple[nn.Module, str]:
+def trained(tmp_path: Path) -> tuple[nn.Module, str]:
     """A model and the file of its weights, the way torch saves them."""
     torch.manual_seed(1)
     net = torchvision(name="shufflenet_v2_x0_5", classes=5).eval()
@@ -132,14 +134,14 @@ def trained(tmp_path) -> tuple[nn.Module, str]:
     return net, str(file)
 
 
-def test_weights_come_from_a_torch_file(trained):
+def test_weights_come_from_a_torch_file(trained: tuple[nn.Module, str]) -> None:
     net, file = trained
     loaded = torchvision(name="shufflenet_v2_x0_5", classes=5, weights=file).eval()
     images = torch.randn(2, 3, 32, 32)
     assert torch.equal(loaded(images), net(images))
 
 
-def test_weights_come_from_a_safetensors_file_and_fit_gray_images(trained, tmp_path):
+def test_weights_come_from_a_safetensors_file_and_fit_gray_images(trained: tuple[nn.Module, str], tmp_path: Path) -> None:
     net, _ = trained
     save_file(net.state_dict(), tmp_path / "net.safetensors")
     loaded = torchvision(name="shufflenet_v2_x0_5", classes=5, channels=1, weights=str(tmp_path / "net.safetensors")).eval()
@@ -147,7 +149,7 @@ def test_weights_come_from_a_safetensors_file_and_fit_gray_images(trained, tmp_p
     torch.testing.assert_close(loaded(images), net(images.expand(-1, 3, -1, -1)))
 
 
-def test_weights_for_other_classes_are_refused_unless_the_head_is_fresh(trained):
+def test_weights_for_other_classes_are_refused_unless_the_head_is_fresh(trained: tuple[nn.Module, str]) -> None:
     net, file = trained
     with pytest.raises(RecipeError, match=r"does not fit torchvision's ShuffleNetV2: size mismatch for fc.* set `head: fresh`"):
         torchvision(name="shufflenet_v2_x0_5", classes=7, weights=file)
@@ -156,17 +158,17 @@ def test_weights_for_other_classes_are_refused_unless_the_head_is_fresh(trained)
     assert torch.equal(loaded.conv1[0].weight, net.conv1[0].weight)
 
 
-def test_weights_of_another_architecture_are_refused(trained):
+def test_weights_of_another_architecture_are_refused(trained: tuple[nn.Module, str]) -> None:
     with pytest.raises(RecipeError, match="does not fit torchvision's MobileNetV3: Missing key"):
         torchvision(name="mobilenet_v3_small", classes=5, weights=trained[1])
 
 
-def test_weights_are_never_downloaded(tmp_path):
+def test_weights_are_never_downloaded(tmp_path: Path) -> None:
     with pytest.raises(MissingError, match=r"there is no file .*DEFAULT"):
         torchvision(name="shufflenet_v2_x0_5", classes=5, weights=str(tmp_path / "DEFAULT"))
 
 
-def test_published_files_with_older_names_and_auxiliary_classifiers_load(tmp_path):
+def test_published_files_with_older_names_and_auxiliary_classifiers_load(tmp_path: Path) -> None:
     net = torchvision(name="densenet121", classes=5)
     older = {re.sub(r"(denselayer\d+\.(?:norm|conv))(\d)", r"\1.\2", key): value for key, value in net.state_dict().items()}
     assert older.keys() != net.state_dict().keys()
@@ -175,7 +177,7 @@ def test_published_files_with_older_names_and_auxiliary_classifiers_load(tmp_pat
     assert torch.equal(classifier_of(loaded).weight, classifier_of(net).weight)
 
 
-def test_published_googlenet_weights_bring_their_input_scaling_and_refuse_gray_images(tmp_path):
+def test_published_googlenet_weights_bring_their_input_scaling_and_refuse_gray_images(tmp_path: Path) -> None:
     net = torchvision(name="googlenet", classes=5)
     assert net.transform_input is False
     torch.save(net.state_dict(), tmp_path / "net.pth")
@@ -184,23 +186,25 @@ def test_published_googlenet_weights_bring_their_input_scaling_and_refuse_gray_i
         torchvision(name="googlenet", classes=5, channels=1, weights=str(tmp_path / "net.pth"))
 
 
-def test_an_unknown_name_gets_the_nearest():
+def test_an_unknown_name_gets_the_nearest() -> None:
     with pytest.raises(RecipeError, match=r"torchvision has no classification model 'resnet19'; did you mean 'resnet18'"):
         torchvision(name="resnet19", classes=5)
 
 
-def test_a_segmentation_model_is_not_a_classification_model():
+def test_a_segmentation_model_is_not_a_classification_model() -> None:
     with pytest.raises(RecipeError, match="no classification model 'fcn_resnet50'"):
         torchvision(name="fcn_resnet50", classes=5)
 
 
-def test_other_channel_counts_are_refused():
+def test_other_channel_counts_are_refused() -> None:
     with pytest.raises(RecipeError, match="torchvision models take 1 or 3 channels, the task has 4"):
         torchvision(name="resnet18", classes=5, channels=4)
 
 
 @pytest.mark.parametrize("cause", [RuntimeError("operator torchvision::nms does not exist"), ImportError("no such library")])
-def test_a_torchvision_that_cannot_be_imported_is_one_sentence_with_the_remedy(cause, tmp_path, monkeypatch):
+def test_a_torchvision_that_cannot_be_imported_is_one_sentence_with_the_remedy(
+    cause: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "torchvision").mkdir()
     (tmp_path / "torchvision" / "__init__.py").write_text(f"raise {cause!r}\n")
     for module in [m for m in sys.modules if m.split(".")[0] == "torchvision"]:
@@ -212,6 +216,6 @@ def test_a_torchvision_that_cannot_be_imported_is_one_sentence_with_the_remedy(c
         torchvision(name="resnet18", classes=5)
 
 
-def test_the_plugin_module_does_not_import_torchvision():
+def test_the_plugin_module_does_not_import_torchvision() -> None:
     code = "import sys, kdzoo.models.torchvision; sys.exit('torchvision' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

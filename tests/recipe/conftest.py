@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -20,12 +21,12 @@ from kdzoo.registry.entries import LOCAL
 class Task:
     tells = frozenset({"classes", "channels", "size", "entities", "relations"})
 
-    def __init__(self, *, data: Data | None = None, folds: int = 1):
+    def __init__(self, *, data: Data | None = None, folds: int = 1) -> None:
         self.data, self.folds = data, folds
 
 
 class Source:
-    def __init__(self, *, images: Any = None, limit: int | None = None):
+    def __init__(self, *, images: Any = None, limit: int | None = None) -> None:
         self.images, self.limit = images, limit
 
 
@@ -118,7 +119,7 @@ Tracked = Tracker  # the protocol that `Log` keeps
 
 
 @pytest.fixture(autouse=True)
-def plugins(monkeypatch):
+def plugins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Only the plugins above exist."""
     before = dict(LOCAL)
     LOCAL.clear()
@@ -132,11 +133,11 @@ def plugins(monkeypatch):
 
 
 @pytest.fixture
-def write(tmp_path, monkeypatch):
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """`write("kd.yaml", text)`: a recipe file in the current folder."""
     monkeypatch.chdir(tmp_path)
 
-    def write(name, text):
+    def write(name: str, text: Any) -> Any:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(textwrap.dedent(text))

@@ -1,6 +1,8 @@
 """Loading: defaults, slots, layout, and the sentence for every mistake."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,13 +15,13 @@ from kdzoo.recipe.load import Recipe, load
 BASE = {"student": "net", "methods": {"soft": {}}}
 
 
-def refused(recipe, *overrides, error=RecipeError):
+def refused(recipe: Any, *overrides: Any, error: Any = RecipeError) -> str:
     with pytest.raises(error) as caught:
         load(recipe, overrides)
     return str(caught.value)
 
 
-def test_every_default_is_filled_in():
+def test_every_default_is_filled_in() -> None:
     settings = load(BASE).settings
     assert settings["task"] == {"use": "image_classification", "data": None, "folds": 1}
     assert settings["student"] == {"use": "net", "widths": [4, 8]}
@@ -42,54 +44,54 @@ def test_every_default_is_filled_in():
     assert (settings["seed"], settings["reference"], settings["bench"], settings["teachers"]) == (0, None, None, {})
 
 
-def test_a_loaded_recipe_loads_to_itself_as_settings_and_as_a_file(write):
+def test_a_loaded_recipe_loads_to_itself_as_settings_and_as_a_file(write: Callable[..., Any]) -> None:
     recipe = load(BASE | {"teacher": {"use": "reborn"}, "schedules": {"methods.soft.temperature": "ramp"}})
     assert load(recipe.settings).settings == recipe.settings
     write("again.yaml", recipe.yaml())
     assert load("again.yaml").settings == recipe.settings
 
 
-def test_one_method_can_stand_under_two_labels():
+def test_one_method_can_stand_under_two_labels() -> None:
     methods = load(BASE | {"methods": {"soft": {}, "softer": {"use": "soft", "temperature": 8}}}).settings["methods"]
     assert [spec["temperature"] for spec in methods.values()] == [4.0, 8.0]
 
 
-def test_a_slot_takes_a_name_or_a_mapping():
+def test_a_slot_takes_a_name_or_a_mapping() -> None:
     methods = {"soft": {"logits": ["scale", {"use": "scale", "factor": 2}], "head": "net"}}
     soft = load(BASE | {"methods": methods}).settings["methods"]["soft"]
     assert soft["logits"] == [{"use": "scale", "factor": 1.0}, {"use": "scale", "factor": 2.0}]
     assert soft["head"] == {"use": "net", "widths": [4, 8]}
 
 
-def test_a_slot_without_a_name_keeps_its_usual_plugin():
+def test_a_slot_without_a_name_keeps_its_usual_plugin() -> None:
     settings = load(BASE | {"task": {"folds": 2}, "optimizers": {"student": {"lr": 1}}}).settings
     assert settings["task"] == {"use": "image_classification", "data": None, "folds": 2}
     assert settings["optimizers"]["student"] == {"use": "sgd", "lr": 1.0, "betas": [0.9, 0.99]}
 
 
-def test_an_optimizer_for_another_role_leaves_the_students_in_place():
+def test_an_optimizer_for_another_role_leaves_the_students_in_place() -> None:
     assert load(BASE | {"optimizers": {"teacher": "other"}}).settings["optimizers"].keys() == {"student", "teacher"}
 
 
-def test_slots_may_be_sequences_and_mappings_of_plugins():
+def test_slots_may_be_sequences_and_mappings_of_plugins() -> None:
     teacher = {"use": "many", "members": ["net", {"use": "wide", "factor": 3}], "named": {"big": "wide"}}
     settings = load(BASE | {"teacher": teacher}).settings["teachers"]["teacher"]
     assert [spec["use"] for spec in settings["members"]] == ["net", "wide"]
     assert settings["named"] == {"big": {"use": "wide", "factor": 2}}
 
 
-def test_teacher_is_short_for_teachers():
+def test_teacher_is_short_for_teachers() -> None:
     short = load(BASE | {"teacher": "fixed"})
     assert short.settings["teachers"].keys() == {"teacher"}
     assert "teacher" not in short.settings
     assert short.provenance["teachers.teacher.use"] == "the given mapping"
 
 
-def test_teacher_and_teachers_together_are_refused():
+def test_teacher_and_teachers_together_are_refused() -> None:
     assert "both `teacher` and `teachers`" in refused(BASE | {"teacher": "fixed", "teachers": {"b": "fixed"}})
 
 
-def test_python_objects_pass_through_untouched():
+def test_python_objects_pass_through_untouched() -> None:
     net, images, model = nn.Linear(2, 2), torch.zeros(3), nn.Linear(1, 1)
     task = {"data": {"use": "source", "images": images}}
     settings = load(BASE | {"student": net, "task": task, "teacher": {"use": "fixed", "model": model}}).settings
@@ -98,7 +100,7 @@ def test_python_objects_pass_through_untouched():
     assert settings["teachers"]["teacher"]["model"] is model
 
 
-def test_python_objects_are_named_in_the_yaml():
+def test_python_objects_are_named_in_the_yaml() -> None:
     assert "student: <Linear>" in load(BASE | {"student": nn.Linear(2, 2)}).yaml()
 
 
@@ -151,33 +153,33 @@ def test_python_objects_are_named_in_the_yaml():
         ),
     ],
 )
-def test_a_mistake_is_named_with_path_origin_and_what_was_expected(recipe, sentence):
+def test_a_mistake_is_named_with_path_origin_and_what_was_expected(recipe: Any, sentence: str) -> None:
     message = refused(BASE | recipe)
     assert sentence in message
     assert message.endswith((".", "?"))
 
 
-def test_a_recipe_without_a_student_says_so():
+def test_a_recipe_without_a_student_says_so() -> None:
     assert refused({"methods": {}}) == "student is missing: it must be one of the models, by name or as {use: name, ...}."
 
 
-def test_an_object_is_wanted_where_only_python_can_give_one():
-    def plugin(*, image: torch.Tensor): ...
+def test_an_object_is_wanted_where_only_python_can_give_one() -> None:
+    def plugin(*, image: torch.Tensor) -> None: ...
 
     registry.register("data", "own", plugin)
     recipe = BASE | {"task": {"data": {"use": "own", "image": "cat"}}}
     assert 'task.data.image must be a Tensor, which only Python can give, got "cat"' in refused(recipe)
 
 
-def test_a_broken_plugin_is_named_with_the_path_that_wants_it():
-    def plugin(*, rate): ...
+def test_a_broken_plugin_is_named_with_the_path_that_wants_it() -> None:
+    def plugin(*, rate: Any) -> None: ...
 
     registry.register("models", "broken", plugin)
     message = refused(BASE | {"student": "broken"}, error=PluginError)
     assert message.startswith("student (from the given mapping): The parameter 'rate' of broken (in-process) has no annotation")
 
 
-def test_get_finds_settings_by_path():
+def test_get_finds_settings_by_path() -> None:
     recipe = load(BASE | {"methods": {"soft": {"logits": ["scale"]}}, "schedules": {"methods.soft.temperature": "ramp"}})
     assert recipe.get("train.epochs") == 10
     assert recipe.get("methods.soft.logits[0].factor") == 1.0
@@ -186,7 +188,7 @@ def test_get_finds_settings_by_path():
         recipe.get("train.epoch")
 
 
-def test_provenance_tells_file_override_and_default(write):
+def test_provenance_tells_file_override_and_default(write: Callable[..., Any]) -> None:
     write("_base.yaml", "student: net\ntrain: {epochs: 3}\n")
     write("kd.yaml", "extends: _base.yaml\nmethods: {soft: {logits: [scale]}}\n")
     provenance = load("kd.yaml", ["seed=4"]).provenance
@@ -196,20 +198,20 @@ def test_provenance_tells_file_override_and_default(write):
     assert provenance["train.batch_size"] == provenance["methods.soft.temperature"] == "default"
 
 
-def test_every_leaf_has_a_provenance():
+def test_every_leaf_has_a_provenance() -> None:
     from kdzoo.recipe.paths import leaves
 
     recipe = load(BASE | {"teacher": {"use": "reborn"}})
     assert [path for path, _ in leaves(recipe.settings)] == list(recipe.provenance)
 
 
-def test_a_recipe_is_frozen():
+def test_a_recipe_is_frozen() -> None:
     with pytest.raises(AttributeError):
         load(BASE).settings = {}
     assert isinstance(load(BASE), Recipe)
 
 
-def test_the_home_folder_is_written_out_in_paths():
+def test_the_home_folder_is_written_out_in_paths() -> None:
     settings = load(
         BASE | {"teacher": {"use": "fixed", "checkpoint": "${paths.teachers}/a.st"}}, ["paths.data=~/data"]
     ).settings

@@ -1,5 +1,7 @@
 """Overrides: `a.b=1`, `~a.b`, items of lists, and keys that contain dots."""
 
+from typing import Any
+
 import pytest
 
 from kdzoo.errors import RecipeError
@@ -13,11 +15,11 @@ RECIPE = {
 }
 
 
-def settings(*overrides):
+def settings(*overrides: Any) -> Any:
     return load(RECIPE, overrides).settings
 
 
-def refused(*overrides):
+def refused(*overrides: Any) -> str:
     with pytest.raises(RecipeError) as error:
         load(RECIPE, overrides)
     return str(error.value)
@@ -40,38 +42,38 @@ def refused(*overrides):
         ("a b", "a b"),
     ],
 )
-def test_a_value_is_read_as_in_a_recipe_file(text, value):
+def test_a_value_is_read_as_in_a_recipe_file(text: str, value: bool | dict[str, int] | float | list[int] | str | None) -> None:
     assert settings(f"bench.it={text}")["bench"]["it"] == value
 
 
-def test_a_value_is_set_and_later_ones_win():
+def test_a_value_is_set_and_later_ones_win() -> None:
     assert settings("train.epochs=3", "train.epochs=4")["train"]["epochs"] == 4
 
 
-def test_a_mapping_is_merged_and_another_plugin_replaces():
+def test_a_mapping_is_merged_and_another_plugin_replaces() -> None:
     changed = settings("train={epochs: 2}", "train={batch_size: 3}", "optimizers.student={use: other}")
     assert (changed["train"]["epochs"], changed["train"]["batch_size"]) == (2, 3)
     assert changed["optimizers"]["student"]["lr"] == 0.1
 
 
-def test_a_plugin_that_is_only_named_takes_settings():
+def test_a_plugin_that_is_only_named_takes_settings() -> None:
     changed = settings("student.widths=[7]", "methods.soft.logits[0].factor=5")
     assert changed["student"] == {"use": "net", "widths": [7]}
     assert [spec["factor"] for spec in changed["methods"]["soft"]["logits"]] == [5.0, 3.0]
 
 
-def test_an_item_of_a_list_is_replaced():
+def test_an_item_of_a_list_is_replaced() -> None:
     assert settings("methods.soft.logits[1]=scale")["methods"]["soft"]["logits"][1]["factor"] == 1.0
 
 
-def test_null_sets_null_and_a_tilde_removes():
+def test_null_sets_null_and_a_tilde_removes() -> None:
     assert settings("train.clip=1", "train.clip=null")["train"]["clip"] is None
     assert settings("~methods.plain")["methods"].keys() == {"soft"}
     assert settings("~optimizers.student.lr")["optimizers"]["student"]["lr"] == 0.1
     assert len(settings("~methods.soft.logits[0]")["methods"]["soft"]["logits"]) == 1
 
 
-def test_items_behind_a_removed_one_can_be_changed_and_keep_their_origin():
+def test_items_behind_a_removed_one_can_be_changed_and_keep_their_origin() -> None:
     recipe = load(RECIPE, ["~methods.soft.logits[1]", "~methods.soft.logits[0]", "methods.soft.logits=[scale, scale]"])
     assert recipe.provenance["methods.soft.logits[0].use"] == "override methods.soft.logits=[scale, scale]"
     recipe = load(RECIPE, ["~methods.soft.logits[0]", "methods.soft.logits[0].factor=7"])
@@ -79,7 +81,7 @@ def test_items_behind_a_removed_one_can_be_changed_and_keep_their_origin():
     assert recipe.provenance["methods.soft.logits[0].use"] == "the given mapping"
 
 
-def test_a_key_with_dots_is_matched_whole_the_longest_first():
+def test_a_key_with_dots_is_matched_whole_the_longest_first() -> None:
     changed = settings(
         "schedules.methods.soft=ramp", "schedules.methods.soft.temperature.until=5", "schedules.methods.soft.until=6"
     )
@@ -89,12 +91,12 @@ def test_a_key_with_dots_is_matched_whole_the_longest_first():
     }
 
 
-def test_a_new_schedule_takes_the_whole_rest_as_its_key():
+def test_a_new_schedule_takes_the_whole_rest_as_its_key() -> None:
     added = settings("schedules.optimizers.student.lr={use: ramp}", "schedules.methods.soft.weights.soft=ramp")["schedules"]
     assert added["optimizers.student.lr"] == added["methods.soft.weights.soft"] == {"use": "ramp", "until": 1}
 
 
-def test_a_schedule_is_removed_by_its_path():
+def test_a_schedule_is_removed_by_its_path() -> None:
     assert settings("~schedules.methods.soft.temperature")["schedules"] == {}
 
 
@@ -121,5 +123,5 @@ def test_a_schedule_is_removed_by_its_path():
         ("methods.soft.temperature=-1x", 'methods.soft.temperature must be a number, got "-1x"'),
     ],
 )
-def test_a_useless_override_is_refused_with_a_sentence(override, sentence):
+def test_a_useless_override_is_refused_with_a_sentence(override: str, sentence: str) -> None:
     assert sentence in refused(override)

@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from collections import OrderedDict
 
 
-def field_of(annotation, default=REQUIRED):
-    def plugin(*, it): ...
+def field_of(annotation: Any, default: Any = REQUIRED) -> Any:
+    def plugin(*, it: Any) -> None: ...
 
     plugin.__annotations__ = {"it": annotation}
     plugin.__kwdefaults__ = None if default is REQUIRED else {"it": default}
     return schema_of(plugin).fields["it"]
 
 
-def test_the_settings_are_the_keyword_only_signature():
+def test_the_settings_are_the_keyword_only_signature() -> None:
     class Plugin:
         def __init__(self, *, required: int, rate: float = 1, name: str | None = None) -> None: ...
 
@@ -42,7 +42,7 @@ def test_the_settings_are_the_keyword_only_signature():
     assert fields["name"].optional
 
 
-def test_a_function_and_a_dataclass_have_schemas_too():
+def test_a_function_and_a_dataclass_have_schemas_too() -> None:
     @dataclass
     class Section:
         at: Sequence[int] = (1, 2)
@@ -51,13 +51,13 @@ def test_a_function_and_a_dataclass_have_schemas_too():
     assert schema_of(Section).fields["at"].default == [1, 2]
     assert schema_of(Section).fields["by"].default == {}
 
-    def plugin(rate: float = 0.1): ...
+    def plugin(rate: float = 0.1) -> None: ...
 
     assert schema_of(plugin).fields["rate"].default == 0.1
 
 
 @pytest.mark.parametrize("base", [object, nn.Module, Method, Teacher, Transform, Data])
-def test_a_class_without_a_constructor_of_its_own_has_no_settings(base):
+def test_a_class_without_a_constructor_of_its_own_has_no_settings(base: Any) -> None:
     assert not schema_of(type("Plugin", (base,), {})).fields
 
 
@@ -90,7 +90,7 @@ def test_a_class_without_a_constructor_of_its_own_has_no_settings(base):
         (Path, "a/b", "a/b"),
     ],
 )
-def test_values_are_converted_to_their_types(annotation, written, value):
+def test_values_are_converted_to_their_types(annotation: Any, written: Any, value: Any) -> None:
     parsed = field_of(annotation).parse(written)
     assert (parsed, type(parsed)) == (value, type(value))
 
@@ -113,7 +113,7 @@ def test_values_are_converted_to_their_types(annotation, written, value):
         (list[dict[str, Any]], 3, "a list of values"),
     ],
 )
-def test_unfit_values_are_refused_and_the_field_says_what_it_expects(annotation, written, expected):
+def test_unfit_values_are_refused_and_the_field_says_what_it_expects(annotation: Any, written: Any, expected: str) -> None:
     made = field_of(annotation)
     with pytest.raises(ValueError):  # noqa: PT011 - the caller writes the sentence
         made.parse(written)
@@ -121,7 +121,7 @@ def test_unfit_values_are_refused_and_the_field_says_what_it_expects(annotation,
 
 
 @pytest.mark.parametrize("annotation", [Tensor, Tensor | None, nn.Module, Sequence[Tensor], Callable[[int], int]])
-def test_a_foreign_class_can_only_be_given_from_python(annotation):
+def test_a_foreign_class_can_only_be_given_from_python(annotation: Any) -> None:
     made = field_of(annotation)
     assert "which only Python can give" in made.expected
     with pytest.raises(ValueError, match="only Python"):
@@ -129,20 +129,20 @@ def test_a_foreign_class_can_only_be_given_from_python(annotation):
 
 
 @pytest.mark.parametrize("union", [float | list[float], str | Sequence[str], Tensor | float, list[int] | dict[str, int]])
-def test_a_union_that_would_need_guessing_is_refused_with_plugin_and_parameter(union):
+def test_a_union_that_would_need_guessing_is_refused_with_plugin_and_parameter(union: Any) -> None:
     with pytest.raises(PluginError, match=r"The parameter 'it' of plugin is annotated .*, a union that no recipe can hold"):
         field_of(union)
 
 
-def test_a_default_that_does_not_fit_its_annotation_is_refused():
+def test_a_default_that_does_not_fit_its_annotation_is_refused() -> None:
     with pytest.raises(PluginError, match="The default 'x' of 'it' of plugin does not fit its annotation"):
         field_of(float, "x")
 
 
-def plugin_with_args(*rates: float): ...
-def plugin_with_kwargs(**rates: float): ...
-def plugin_without_annotation(*, rate=1): ...
-def plugin_unresolved(*, order: OrderedDict[str, int]): ...
+def plugin_with_args(*rates: float) -> None: ...
+def plugin_with_kwargs(**rates: float) -> None: ...
+def plugin_without_annotation(*, rate: int = 1) -> None: ...
+def plugin_unresolved(*, order: OrderedDict[str, int]) -> None: ...
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def plugin_unresolved(*, order: OrderedDict[str, int]): ...
         (plugin_unresolved, r"cannot be resolved \(name 'OrderedDict' is not defined\): import what they name at run time"),
     ],
 )
-def test_a_signature_that_cannot_be_checked_is_refused(plugin, sentence):
+def test_a_signature_that_cannot_be_checked_is_refused(plugin: Any, sentence: str) -> None:
     with pytest.raises(PluginError, match=sentence):
         schema_of(plugin)
 
@@ -172,36 +172,36 @@ def test_a_signature_that_cannot_be_checked_is_refused(plugin, sentence):
         (RecipeRef, "recipe", "one"),
     ],
 )
-def test_a_role_makes_a_slot(annotation, kind, shape):
+def test_a_role_makes_a_slot(annotation: Any, kind: str, shape: str) -> None:
     made = field_of(annotation)
     assert (made.slot, made.shape) == (kind, shape)
 
 
-def test_what_the_task_tells_a_model_is_no_setting():
+def test_what_the_task_tells_a_model_is_no_setting() -> None:
     assert list(schema_for("models", "net").fields) == ["widths"]
     assert list(schema_for("models", "wide").fields) == ["factor"]
 
 
-def test_a_method_also_takes_the_reserved_settings():
+def test_a_method_also_takes_the_reserved_settings() -> None:
     assert list(schema_for("methods", "plain").fields) == ["teacher", "reads", "logits", "targets", "weights"]
 
 
-def named_weights(*, weights: str = ""): ...
-def named_teacher(*, teacher: str = ""): ...
-def named_use(*, use: str = ""): ...
+def named_weights(*, weights: str = "") -> None: ...
+def named_teacher(*, teacher: str = "") -> None: ...
+def named_use(*, use: str = "") -> None: ...
 
 
 @pytest.mark.parametrize(
     ("kind", "plugin", "name"),
     [("methods", named_weights, "weights"), ("methods", named_teacher, "teacher"), ("models", named_use, "use")],
 )
-def test_a_parameter_with_a_reserved_name_is_refused(kind, plugin, name):
+def test_a_parameter_with_a_reserved_name_is_refused(kind: str, plugin: Any, name: str) -> None:
     registry.register(kind, "clash", plugin)
     with pytest.raises(PluginError, match=rf"The parameter '{name}' of clash \(in-process\) has a name that recipes reserve"):
         schema_for(kind, "clash")
 
 
-def test_the_schema_is_an_omegaconf_structured_config():
+def test_the_schema_is_an_omegaconf_structured_config() -> None:
     config = schema_for("methods", "soft").structured()
     assert config.temperature == 4.0
     with pytest.raises(Exception, match="could not be converted to Float"):

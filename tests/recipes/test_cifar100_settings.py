@@ -1,5 +1,7 @@
 """The settings behind published numbers, by recipe and pair; a number whose settings cannot be had does not stand there."""
 
+from typing import Any
+
 import pytest
 
 from kdzoo.benchmark.report.published import published
@@ -28,19 +30,21 @@ MISSING = object()
         ("cat_kd", ("student", "bias"), False),
     ],
 )
-def test_a_recipe_has_the_settings_of_the_authors_trainer(recipe, where, value):
+def test_a_recipe_has_the_settings_of_the_authors_trainer(
+    recipe: str, where: tuple[str, str, str] | tuple[str, str], value: Any
+) -> None:
     found = load(f"cifar100/{recipe}").settings
     for key in where:
         found = found.get(key, MISSING)
     assert found == value
 
 
-def test_sskd_augments_as_the_others_do():
+def test_sskd_augments_as_the_others_do() -> None:
     assert load("cifar100/sskd").settings["task"] == load("cifar100/kd").settings["task"]
 
 
 @pytest.mark.parametrize("pair", NAMES)
-def test_review_kd_trains_with_its_own_batch_and_rate_in_every_pair(pair, cells):
+def test_review_kd_trains_with_its_own_batch_and_rate_in_every_pair(pair: Any, cells: Any) -> None:
     rows = {cell.label: cell.recipe.settings for cell in cells(PAIRS + pair)}
     if "review_kd" in rows:
         settings = rows["review_kd"]
@@ -50,13 +54,13 @@ def test_review_kd_trains_with_its_own_batch_and_rate_in_every_pair(pair, cells)
 
 
 @pytest.mark.parametrize("pair", NAMES)
-def test_class_attention_students_have_no_bias_in_every_pair(pair, cells):
+def test_class_attention_students_have_no_bias_in_every_pair(pair: Any, cells: Any) -> None:
     rows = {cell.label: cell.recipe.settings for cell in cells(PAIRS + pair)}
     if "cat_kd" in rows:
         assert rows["cat_kd"]["student"]["bias"] is False
 
 
-def test_pairs_have_their_own_settings(cells):
+def test_pairs_have_their_own_settings(cells: Any) -> None:
     wide = {cell.label: cell.recipe.settings for cell in cells(PAIRS + "wrn_40_2_shuffle_v1")}["wkd_logit"]["methods"][
         "wkd_logit"
     ]
@@ -65,7 +69,7 @@ def test_pairs_have_their_own_settings(cells):
     assert deep["train"]["epochs"] == 480
 
 
-def test_numbers_of_other_settings_are_not_quoted():
+def test_numbers_of_other_settings_are_not_quoted() -> None:
     names = set(published())
     assert not {name for name in names if name.endswith("/sskd")}, "the authors crop each rotation by itself"
     assert "wrn_40_2_shuffle_v1/wkd_feature" not in names, "it needs a grid of cells"

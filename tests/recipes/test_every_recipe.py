@@ -2,7 +2,9 @@
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +20,7 @@ SHORT = ["cifar100/dkd", "cifar100/mlkd", "cifar100/ofd", "fashion_mnist/sim_kd"
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_every_recipe_loads_with_all_its_rows(name, cells):
+def test_every_recipe_loads_with_all_its_rows(name: str, cells: Any) -> None:
     recipe = load(name)
     make(recipe.settings)
     if recipe.settings["bench"]:
@@ -26,22 +28,24 @@ def test_every_recipe_loads_with_all_its_rows(name, cells):
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_every_recipe_says_in_a_line_what_it_is(name):
+def test_every_recipe_says_in_a_line_what_it_is(name: str) -> None:
     assert describe(BUILTIN[name]).endswith(".")
 
 
-def test_there_are_recipes_of_plain_distillation():
+def test_there_are_recipes_of_plain_distillation() -> None:
     assert {"cifar100/kd", "fashion_mnist/kd", "digits/kd"} <= set(VANILLA)
 
 
 @pytest.mark.parametrize("name", VANILLA)
-def test_plain_distillation_takes_no_more_than_25_lines(name):
+def test_plain_distillation_takes_no_more_than_25_lines(name: str) -> None:
     assert len(BUILTIN[name].read_text().splitlines()) <= 25
 
 
 @pytest.mark.filterwarnings("ignore::kdzoo.errors.WeakTeacherWarning")
 @pytest.mark.parametrize("name", SHORT)
-def test_two_steps_of_a_recipe_give_finite_losses_for_all_its_terms(name, miniature, tmp_path):
+def test_two_steps_of_a_recipe_give_finite_losses_for_all_its_terms(
+    name: str, miniature: Callable[..., Any], tmp_path: Path
+) -> None:
     recipe = miniature(load(name), tmp_path)
     result = launch(recipe)
     log = [json.loads(line) for line in (result.folder / "metrics.jsonl").read_text().splitlines()]
@@ -59,11 +63,11 @@ def repeated_share(folder: Path) -> float:
     return 1 - len(set(lines)) / len(lines)
 
 
-def test_recipes_point_instead_of_repeating():
+def test_recipes_point_instead_of_repeating() -> None:
     assert repeated_share(builtin_folder()) <= 0.23, "say it once: `_defaults.yaml`, `extends`, `recipe`"
 
 
-def test_a_line_counts_as_repeated_wherever_it_is_indented(tmp_path):
+def test_a_line_counts_as_repeated_wherever_it_is_indented(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("x: 1\n\ny:\n  x: 1\n")
     (tmp_path / "b.yaml").write_text("y:\n")
     assert repeated_share(tmp_path) == 0.5

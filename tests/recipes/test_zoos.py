@@ -1,5 +1,8 @@
 """The benches that run many methods."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 import kdzoo
@@ -10,35 +13,35 @@ DIGITS, FASHION = "bench/zoo_digits", "bench/fashion_mnist_zoo"
 OF_OTHER_TASKS = ("kdzoo_graph", "kdzoo_text", "kdzoo_knowledge")
 
 
-def built_in(kind):
+def built_in(kind: Any) -> set[Any]:
     """The plugins of a kind that kdzoo brings for images."""
     found = registry.discover(kind).items()
     return {name for name, e in found if e.distribution == "kdzoo" and not e.target.startswith(OF_OTHER_TASKS)}
 
 
 @pytest.fixture
-def specs(cells):
+def specs(cells: Any) -> list[Any]:
     """The settings of every method in every row of the digits zoo."""
     return [spec for cell in cells(DIGITS) for spec in cell.recipe.settings["methods"].values()]
 
 
-def test_the_digits_zoo_runs_every_method(specs):
+def test_the_digits_zoo_runs_every_method(specs: list[Any]) -> None:
     assert built_in("methods") - {spec["use"] for spec in specs} == set(), f"add a row to recipes/{DIGITS}.yaml"
 
 
-def test_the_digits_zoo_runs_every_transform(specs):
+def test_the_digits_zoo_runs_every_transform(specs: list[Any]) -> None:
     used = {transform["use"] for spec in specs for transform in (*spec["logits"], *spec["targets"])}
     assert built_in("transforms") - used == set(), f"add a row to recipes/{DIGITS}.yaml"
 
 
 @pytest.mark.slow
-def test_no_method_of_the_digits_zoo_fails(tmp_path):
+def test_no_method_of_the_digits_zoo_fails(tmp_path: Path) -> None:
     board = kdzoo.bench(DIGITS, out=tmp_path, workers=1)
     assert board.failures == {}
     assert all(row.last.n == row.expected for row in board.rows)
 
 
-def test_the_fashion_zoo_has_about_twenty_methods_at_one_budget(cells):
+def test_the_fashion_zoo_has_about_twenty_methods_at_one_budget(cells: Any) -> None:
     rows = [cell.recipe for cell in cells(FASHION)]
     assert 20 <= len(rows) <= 25
     assert load(FASHION).get("bench.seeds") == [0, 1, 2]
@@ -49,7 +52,7 @@ def test_the_fashion_zoo_has_about_twenty_methods_at_one_budget(cells):
     assert all(recipe.get("task.validation") for recipe in rows), "epochs are chosen on validation, not on test"
 
 
-def test_every_row_of_the_fashion_zoo_is_the_recipe_of_its_method(cells):
+def test_every_row_of_the_fashion_zoo_is_the_recipe_of_its_method(cells: Any) -> None:
     said = ("name", "description", "bench")
     for cell in cells(FASHION):
         if cell.label == "student alone":

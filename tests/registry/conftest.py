@@ -2,6 +2,9 @@
 
 import sys
 import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +13,7 @@ from kdzoo.registry.entries import LOCAL
 
 
 @pytest.fixture(autouse=True)
-def clean():
+def clean() -> Iterator[None]:
     """A test starts without local plugins, and leaves neither plugins nor modules nor folders on the path."""
     local, path, modules = dict(LOCAL), list(sys.path), set(sys.modules)
     LOCAL.clear()
@@ -26,10 +29,10 @@ def clean():
 
 
 @pytest.fixture
-def install(tmp_path):
+def install(tmp_path: Path) -> Callable[..., Any]:
     """`install("kdzoo-example", entry_points, plugin_a="source")`: what pip would leave behind, in a folder on the path."""
 
-    def install(name, entry_points, *, version="1.0", folder=None, **modules):
+    def install(name: str, entry_points: Any, *, version: str = "1.0", folder: Path | None = None, **modules: Any) -> Path:
         folder = folder or tmp_path / "site"
         info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
         info.mkdir(parents=True)

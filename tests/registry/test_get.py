@@ -1,6 +1,9 @@
 """Getting plugins: imported on demand, and every mistake answered with a sentence."""
 
 import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,13 +11,13 @@ from kdzoo import registry
 from kdzoo.errors import PluginError
 
 
-def refused(kind, name):
+def refused(kind: Any, name: str) -> str:
     with pytest.raises(PluginError) as error:
         registry.get(kind, name)
     return str(error.value)
 
 
-def test_get_imports_the_plugin(install):
+def test_get_imports_the_plugin(install: Callable[..., Any]) -> None:
     install("kdzoo-example", "[kdzoo.methods]\nmine = plugin_one:Outer.Mine\n", plugin_one="class Outer:\n  Mine = 'found'")
     assert registry.get("methods", "mine") == "found"
     assert registry.get("methods", "kdzoo-example:mine") == registry.get("methods", "kdzoo_example:mine") == "found"
@@ -30,7 +33,9 @@ def test_get_imports_the_plugin(install):
         ("Other = 1", "AttributeError: module 'plugin_one' has no attribute 'Mine'"),
     ],
 )
-def test_a_plugin_that_fails_to_import_is_named_with_distribution_version_and_cause(install, source, cause):
+def test_a_plugin_that_fails_to_import_is_named_with_distribution_version_and_cause(
+    install: Callable[..., Any], source: str, cause: str
+) -> None:
     install("kdzoo-example", "[kdzoo.methods]\nmine = plugin_one:Mine\n", version="1.4", plugin_one=source)
     message = refused("methods", "mine")
     assert message.startswith("'mine' among the methods, from kdzoo-example 1.4, is broken: importing plugin_one:Mine failed")
@@ -40,7 +45,7 @@ def test_a_plugin_that_fails_to_import_is_named_with_distribution_version_and_ca
     assert refused("methods", "mine") == message
 
 
-def test_a_repaired_plugin_works_after_a_refresh(install):
+def test_a_repaired_plugin_works_after_a_refresh(install: Callable[..., Any]) -> None:
     folder = install("kdzoo-example", "[kdzoo.methods]\nmine = plugin_one:Mine\n", plugin_one="1 / 0")
     refused("methods", "mine")
     (folder / "plugin_one.py").write_text("Mine = 'repaired'")
@@ -48,7 +53,7 @@ def test_a_repaired_plugin_works_after_a_refresh(install):
     assert registry.get("methods", "mine") == "repaired"
 
 
-def test_two_distributions_with_one_name_are_told_apart_by_the_qualified_form(install):
+def test_two_distributions_with_one_name_are_told_apart_by_the_qualified_form(install: Callable[..., Any]) -> None:
     install("kdzoo-one", "[kdzoo.methods]\nmine = plugin_one:Mine\n", plugin_one="Mine = 1")
     install("kdzoo-two", "[kdzoo.methods]\nmine = plugin_two:Mine\n", plugin_two="Mine = 2", version="3.0")
     assert refused("methods", "mine") == (
@@ -60,20 +65,20 @@ def test_two_distributions_with_one_name_are_told_apart_by_the_qualified_form(in
     assert registry.get("methods", "kdzoo-two:mine") == 2
 
 
-def test_an_unknown_name_is_answered_with_the_nearest(install):
+def test_an_unknown_name_is_answered_with_the_nearest(install: Callable[..., Any]) -> None:
     install("kdzoo-example", "[kdzoo.methods]\nmy_distiller = plugin_one:Mine\n")
     assert refused("methods", "my_destiller").startswith("There is no 'my_destiller' among the methods: did you mean 'my_dist")
 
 
-def test_an_unknown_name_that_another_kind_has_says_so(install):
+def test_an_unknown_name_that_another_kind_has_says_so(install: Callable[..., Any]) -> None:
     install("kdzoo-example", "[kdzoo.transforms]\nmine = plugin_one:Mine\n[kdzoo.teachers]\nmine = plugin_one:Mine\n")
     assert refused("methods", "mine") == (
         "There is no 'mine' among the methods, but there is among the transforms and the teachers."
     )
 
 
-def test_a_registered_object_is_found_and_known_to_be_local():
-    def mine():
+def test_a_registered_object_is_found_and_known_to_be_local() -> None:
+    def mine() -> None:
         """What it does. And how."""
 
     registry.register("models", "mine", mine)
@@ -83,13 +88,13 @@ def test_a_registered_object_is_found_and_known_to_be_local():
     assert registry.is_local(found)
 
 
-def test_registering_a_name_again_replaces_the_object():
+def test_registering_a_name_again_replaces_the_object() -> None:
     registry.register("models", "mine", int)
     registry.register("models", "mine", float)
     assert registry.get("models", "mine") is float
 
 
-def test_a_registered_name_does_not_shadow_an_installed_one(install):
+def test_a_registered_name_does_not_shadow_an_installed_one(install: Callable[..., Any]) -> None:
     install("kdzoo-example", "[kdzoo.models]\nmine = plugin_one:Mine\n", plugin_one="Mine = 1")
     registry.register("models", "mine", float)
     assert "'kdzoo-example:mine' or 'in-process:mine'" in refused("models", "mine")
@@ -97,7 +102,7 @@ def test_a_registered_name_does_not_shadow_an_installed_one(install):
     assert not registry.is_local(registry.entry("models", "kdzoo-example:mine"))
 
 
-def test_registering_an_unknown_kind_is_refused():
+def test_registering_an_unknown_kind_is_refused() -> None:
     with pytest.raises(PluginError, match=r"there is no kind of plugin called 'task'; did you mean 'tasks'"):
         registry.register("task", "mine", int)
 
@@ -122,7 +127,7 @@ class Unrelated:
 '''
 
 
-def test_a_plugin_file_registers_the_classes_that_say_their_kind(tmp_path):
+def test_a_plugin_file_registers_the_classes_that_say_their_kind(tmp_path: Path) -> None:
     file = tmp_path / "my_kd.py"
     file.write_text(PLUGIN_FILE)
     found = registry.load_file(file)
@@ -134,14 +139,14 @@ def test_a_plugin_file_registers_the_classes_that_say_their_kind(tmp_path):
     assert all(registry.is_local(entry) for entry in found)
 
 
-def test_a_plugin_file_may_list_its_plugins_in_a_table(tmp_path):
+def test_a_plugin_file_may_list_its_plugins_in_a_table(tmp_path: Path) -> None:
     file = tmp_path / "my_kd.py"
     file.write_text("def net(): ...\nKDZOO = {'models': {'tiny': net}}\n")
     assert [(entry.kind, entry.name) for entry in registry.load_file(str(file))] == [("models", "tiny")]
     assert registry.get("models", "my_kd.py:tiny").__name__ == "net"
 
 
-def test_loading_a_plugin_file_again_replaces_what_it_brought(tmp_path):
+def test_loading_a_plugin_file_again_replaces_what_it_brought(tmp_path: Path) -> None:
     file = tmp_path / "my_kd.py"
     file.write_text("KDZOO = {'models': {'one': int, 'two': int}}")
     registry.load_file(file)
@@ -162,18 +167,18 @@ def test_loading_a_plugin_file_again_replaces_what_it_brought(tmp_path):
         ("class (:", "failed with SyntaxError: .*my_kd.py, line 1"),
     ],
 )
-def test_a_useless_plugin_file_is_refused_with_a_sentence(tmp_path, source, sentence):
+def test_a_useless_plugin_file_is_refused_with_a_sentence(tmp_path: Path, source: str, sentence: str) -> None:
     (tmp_path / "my_kd.py").write_text(source)
     with pytest.raises(PluginError, match=sentence):
         registry.load_file(tmp_path / "my_kd.py")
 
 
-def test_a_missing_plugin_file_is_refused(tmp_path):
+def test_a_missing_plugin_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PluginError, match=r"no plugin file .*nowhere.py"):
         registry.load_file(tmp_path / "nowhere.py")
 
 
-def test_two_plugin_files_of_one_name_are_refused(tmp_path):
+def test_two_plugin_files_of_one_name_are_refused(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "my_kd.py").write_text("KDZOO = {'models': {'one': int}}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -52,61 +53,61 @@ def weighted(module: nn.Module, weights: Mapping[str, Tensor], prefix: str, *inp
     return functional_call(module.to(values[0].dtype), dict(zip(names, values, strict=True)), inputs)
 
 
-def stages(loss, case, name="per_stage", student="feat_s", teacher="feat_t") -> Given:
+def stages(loss: Any, case: Any, name: str = "per_stage", student: str = "feat_s", teacher: str = "feat_t") -> Given:
     """A loss per pair of maps, their sum and its gradients."""
     each = [loss(s, t) for s, t in zip(case.series(student), case.series(teacher), strict=True)]
     return {"out.loss": sum(each), f"out.{name}": torch.stack(each), **case.gradients(sum(each))}
 
 
-def single(loss, case) -> Given:
+def single(loss: Any, case: Any) -> Given:
     value = loss(case.inputs["feat_s"], case.inputs["feat_t"])
     return {"out.loss": value, **case.gradients(value)}
 
 
-def at(case):
+def at(case: Any) -> Any:
     return stages(lambda s, t: attention_transfer(s, t, power=case.hyper["p"]), case)
 
 
-def at_paper(case):
+def at_paper(case: Any) -> Any:
     return stages(attention_transfer_norm, case)
 
 
-def nst(case):
+def nst(case: Any) -> Any:
     return stages(neuron_selectivity, case)
 
 
-def pkd(case):
+def pkd(case: Any) -> Any:
     return stages(pearson_features, case)
 
 
-def ickd(case):
+def ickd(case: Any) -> Any:
     batch = case.inputs["feat_s0"].shape[0]  # torchdistill's second division by the batch size
     return stages(lambda s, t: channel_correlation(s, t) / batch, case)
 
 
-def ft_repdistiller(case):
+def ft_repdistiller(case: Any) -> Any:
     case.holds(p1=2, p2=1)
     return stages(factor_attention, case, "per_pair", "factor_s", "factor_t")
 
 
-def catkd(case):
+def catkd(case: Any) -> Any:
     case.holds(normalize=1)
     return stages(
         lambda s, t: class_attention_unit(s, t, resolution=case.hyper["resolution"]), case, "per_pair", "cam_s", "cam_t"
     )
 
 
-def reviewkd_hcl(case):
+def reviewkd_hcl(case: Any) -> Any:
     return stages(hierarchical_context, case, "per_level")
 
 
-def ft_paper(case):
+def ft_paper(case: Any) -> dict[str, Any]:
     one, two = (f(case.inputs["factor_s"], case.inputs["factor_t"]) for f in (factor_transfer, factor_transfer_norm))
     return {"out.loss_p1": one, "out.loss_p2": two, **case.gradients(one, "_p1"), **case.gradients(two, "_p2")}
 
 
-def sp(case):
-    def rows_of_sum_one(s, t):
+def sp(case: Any) -> dict[str, Any]:
+    def rows_of_sum_one(s: Any, t: Any) -> Any:
         return (F.normalize(gram(s.flatten(1)), 1) - F.normalize(gram(t.flatten(1)), 1)).square().mean()
 
     pairs = list(zip(case.series("feat_s"), case.series("feat_t"), strict=True))
@@ -116,20 +117,20 @@ def sp(case):
     }
 
 
-def pkt(case):
+def pkt(case: Any) -> Any:
     return single(lambda s, t: probability_transfer(s, t, eps=case.hyper["eps"]), case)
 
 
-def cwd(case):
+def cwd(case: Any) -> Any:
     return single(lambda s, t: channel_distribution(s, t, temperature=case.hyper["tau"]), case)
 
 
-def norm(case):
+def norm(case: Any) -> Any:
     case.holds(N=case.inputs["feat_s"].shape[1] // case.inputs["feat_t"].shape[1])
     return single(many_to_one, case)
 
 
-def rkd(case):
+def rkd(case: Any) -> dict[str, Any]:
     case.holds(eps=1e-12)
     s, t = case.inputs["feat_s"], case.inputs["feat_t"]
     distance, angle = distance_relation(s, t), angle_relation(s, t)
@@ -144,7 +145,7 @@ def rkd(case):
     }
 
 
-def cc(case):
+def cc(case: Any) -> dict[str, Any]:
     case.holds(feat_dim=len(case.weights["embed_s.linear.weight"]))
     embedded = [
         weighted(nn.Linear(*reversed(case.weights[f"embed_{n}.linear.weight"].shape)), case.weights, f"embed_{n}.", x)
@@ -154,11 +155,11 @@ def cc(case):
     return {"out.loss": loss, **case.gradients(loss)}
 
 
-def cc_kernel(case):
+def cc_kernel(case: Any) -> Any:
     s, t = case.inputs["emb_s"], case.inputs["emb_t"]
     kernel = {"gamma": case.hyper["gamma"], "order": case.hyper["max_p"]}
 
-    def frobenius(k_s, k_t):  # torchdistill: the norm itself, over B^2, of embeddings that are not normalized
+    def frobenius(k_s: Any, k_t: Any) -> Any:  # torchdistill: the norm itself, over B^2, of embeddings that are not normalized
         return length((k_s - k_t).flatten(), 0) / s.shape[0] ** 2
 
     losses = {
@@ -170,7 +171,7 @@ def cc_kernel(case):
     return given | {k: v for name, loss in losses.items() for k, v in case.gradients(loss, f"_{name}").items()}
 
 
-def vid(case):
+def vid(case: Any) -> dict[str, Any]:
     each = []
     for i, (s, t) in enumerate(zip(case.series("feat_s"), case.series("feat_t"), strict=True)):
         head = connectors.VariationalHead(s.shape[1], t.shape[1], initial=case.hyper["init_pred_var"])
@@ -179,7 +180,7 @@ def vid(case):
     return {"out.loss": sum(each), "out.per_stage": torch.stack(each), **case.gradients(sum(each))}
 
 
-def ab(case):
+def ab(case: Any) -> dict[str, Any]:
     raw = [
         activation_boundary(s, t, margin=case.hyper["margin"])
         for s, t in zip(case.series("feat_s"), case.series("feat_t"), strict=True)
@@ -194,7 +195,7 @@ def ab(case):
     }
 
 
-def ft_modules(case):
+def ft_modules(case: Any) -> dict[str, Any]:
     case.holds(p1=2, p2=1)
     s, t = case.inputs["feat_s"], case.inputs["feat_t"]
     paraphraser = connectors.Paraphraser(t.shape[1], rate=case.hyper["k"])
@@ -212,12 +213,12 @@ def ft_modules(case):
     }
 
 
-def fsp(case):
+def fsp(case: Any) -> dict[str, Any]:
     case.holds(weight=50.0)  # not used where the flows are learned: a stage of its own without other losses
     s, t = case.series("feat_s"), case.series("feat_t")
     each = [(flow_matrix(*a) - flow_matrix(*b)).square().mean() for a, b in zip(pairwise(s), pairwise(t), strict=True)]
 
-    def max_pooled(first, second):  # torchdistill shrinks the larger map by its maxima
+    def max_pooled(first: Any, second: Any) -> Any:  # torchdistill shrinks the larger map by its maxima
         return flow_matrix(F.adaptive_max_pool2d(first, second.shape[-2:]), second)
 
     gaps = [max_pooled(*a) - max_pooled(*b) for a, b in zip(pairwise(s), pairwise(t), strict=True)]
@@ -229,22 +230,22 @@ def fsp(case):
     }
 
 
-def kdsvd(matrix, case) -> Tensor:
+def kdsvd(matrix: Any, case: Any) -> Tensor:
     pairs = [[matrix(x) for x in case.series(name)] for name in ("feat_s", "feat_t")]
     return singular_relation(*pairs, rank=case.hyper["k"])
 
 
-def kdsvd_repdistiller(case):
+def kdsvd_repdistiller(case: Any) -> dict[str, Any]:
     each = kdsvd(positions_by_channels, case)
     return {"out.loss": each.sum(), "out.per_pair": each, **case.gradients(each.sum())}
 
 
-def kdsvd_mdistiller(case):
+def kdsvd_mdistiller(case: Any) -> dict[str, Any]:
     loss = kdsvd(rows_by_width, case).sum()
     return {"out.loss": loss, **case.gradients(loss)}
 
 
-def fitnet(case):
+def fitnet(case: Any) -> Any:
     case.holds(bn_eps=nn.BatchNorm2d(1).eps)
     given: Given = {}
     losses = []
@@ -255,7 +256,7 @@ def fitnet(case):
     return given | case.gradients(sum(losses))
 
 
-def ofd(case):
+def ofd(case: Any) -> Any:
     case.holds(bn_eps=nn.BatchNorm2d(1).eps)
     given: Given = {}
     each = []
@@ -269,7 +270,7 @@ def ofd(case):
     return given | {"out.loss": loss, "out.per_stage_unweighted": torch.stack(each), **case.gradients(loss)}
 
 
-def reviewkd_full(case):
+def reviewkd_full(case: Any) -> dict[str, Any]:
     s, t = case.series("feat_s"), case.series("feat_t")
     case.holds(in_channels=[x.shape[1] for x in s], out_channels=[y.shape[1] for y in t])
     case.holds(shapes=[x.shape[-1] for x in reversed(s)], out_shapes=[y.shape[-1] for y in reversed(t)])
@@ -282,7 +283,7 @@ def reviewkd_full(case):
     return {"out.loss": loss, **{f"out.fused{i}": f for i, f in enumerate(fused)}, **case.gradients(loss)}
 
 
-def srrl(case):
+def srrl(case: Any) -> dict[str, Any]:
     s, t = case.inputs["feat_s"], case.inputs["feat_t"]
     connector = connectors.RectifiedConnector(s.shape[1], t.shape[1])
     projected = pooled(weighted(connector, case.weights, "connector.", s))
@@ -293,7 +294,7 @@ def srrl(case):
     return {"out.loss": loss, "out.fm": matched, "out.sr": regressed, **case.gradients(loss)}
 
 
-def simkd(case):
+def simkd(case: Any) -> dict[str, Any]:
     s, t = same_size(case.inputs["feat_s"], case.inputs["feat_t"])
     projector = connectors.ClassifierProjector(s.shape[1], t.shape[1], factor=case.hyper["factor"])
     projected = weighted(projector, case.weights, "transfer.", s)
@@ -302,7 +303,7 @@ def simkd(case):
     return {"out.loss": loss, "out.student_logits": logits, "out.projected": projected, **case.gradients(loss)}
 
 
-def mgd(case):
+def mgd(case: Any) -> dict[str, Any]:
     s, t = case.inputs["feat_s"], case.inputs["feat_t"]
     keep = (case.inputs["uniform"] >= case.hyper["lambda_"]).to(s.dtype)
     assert keep.bool().equal(case.inputs["keep_mask"])
@@ -311,7 +312,7 @@ def mgd(case):
     return {"out.loss": loss, **case.gradients(loss)}
 
 
-def itrd(case):
+def itrd(case: Any) -> dict[str, Any]:
     embedded = weighted(nn.Linear(24, 32), case.weights, "embed.", case.inputs["feat_s"])
     teacher = case.inputs["feat_t"]
     corr = correlation_information(embedded, teacher, alpha=case.hyper["alpha_it"])
@@ -320,7 +321,7 @@ def itrd(case):
     return {"out.loss": loss, "out.corr": corr, "out.mutual": mutual, **case.gradients(loss)}
 
 
-def wkd_feat(case):
+def wkd_feat(case: Any) -> dict[str, Any]:
     hp = case.hyper
     case.holds(grid=1)
     mean, deviation = channel_moments(
@@ -335,7 +336,7 @@ def wkd_feat(case):
     }
 
 
-def crd(case):
+def crd(case: Any) -> Any:
     """Two steps: the constants Z come from the first, and each step's scores are read before its memory moves."""
     hp, given = case.hyper, {}
     case.holds(nce_k=case.inputs["contrast_idx_step0"].shape[1] - 1)
@@ -361,7 +362,7 @@ def crd(case):
     return given | {"out.Z_v1": z["s"], "out.Z_v2": z["t"]}
 
 
-def sskd(case):
+def sskd(case: Any) -> dict[str, Any]:
     hp, y = case.hyper, case.inputs["target"]
     logits = {n: case.inputs[f"logit_{n}"].unflatten(0, (-1, 4)) for n in "st"}
     embeddings = {n: case.inputs[f"ss_{n}"].unflatten(0, (-1, 4)) for n in "st"}

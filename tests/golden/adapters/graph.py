@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from kdzoo_graph.auto_distill import Projection
 from kdzoo_graph.entity_identification import apart, identify, identify_in_batch, identify_sampled
@@ -20,13 +22,13 @@ from kdzoo.functional.labels import cross_entropy
 COMBINE = {"*": "multiply", "+": "add"}
 
 
-def graph_of(case):
+def graph_of(case: Any) -> Graph:
     sizes = {"n": "x", "nr": "rel"}
     entities, relations = (case.hyper[n] if n in case.hyper else len(case.inputs[table]) for n, table in sizes.items())
     return Graph(case.inputs["triples"], entities=entities, relations=relations)
 
 
-def dan_graph(case):
+def dan_graph(case: Any) -> dict[str, Any]:
     graph = graph_of(case)
     given = {}
     for name, edges in (("edge", graph.edges), ("er", graph.incidence)):
@@ -34,23 +36,23 @@ def dan_graph(case):
     return given
 
 
-def norm(own, name, prefix):
+def norm(own: Any, name: str, prefix: Any) -> dict[str, Any]:
     return {f"{name}.weight": own[f"{prefix}g"], f"{name}.bias": own[f"{prefix}b"]}
 
 
-def dense(own, name, key):
+def dense(own: Any, name: str, key: Any) -> dict[str, Any]:
     return {f"{name}.weight": own[key], f"{name}.bias": own[f"{key}b"]}
 
 
-def summed(own, name, key):
+def summed(own: Any, name: str, key: Any) -> dict[str, Any]:
     return {f"{name}.weight": own[key].sum(0, keepdim=True), f"{name}.bias": own[f"{key}b"].sum()[None]}
 
 
-def part(case, prefix):
+def part(case: Any, prefix: Any) -> dict[str, Any]:
     return {key.removeprefix(prefix): value for key, value in case.inputs.items() if key.startswith(prefix)}
 
 
-def attention(own, *, first):
+def attention(own: Any, *, first: Any) -> Any:
     value, out = dense(own, "value", "w"), norm(own, "norm_out", "l2")
     if first:
         return norm(own, "norm_key", "l1") | value | out
@@ -58,16 +60,16 @@ def attention(own, *, first):
     return norm(own, "norm_query", "l1") | norm(own, "norm_key", "lk") | value | out | scored
 
 
-def relation_attention(own):
+def relation_attention(own: Any) -> Any:
     scored = dense(own, "score_query", "w1") | dense(own, "score_key", "w2")
     return norm(own, "norm_key", "l1") | dense(own, "value", "w") | norm(own, "norm_out", "l2") | scored
 
 
-def under(prefix, own):
+def under(prefix: Any, own: Any) -> dict[str, Any]:
     return {f"{prefix}.{key}": value for key, value in own.items()}
 
 
-def encoder(case, depth=None, layer_norm=False):
+def encoder(case: Any, depth: Any = None, layer_norm: bool = False) -> tuple[Any, dict[str, Any]]:
     depth = depth or case.hyper["depth"]
     module = DANEncoder(
         relations=len(case.inputs["rel"]),
@@ -88,14 +90,14 @@ def encoder(case, depth=None, layer_norm=False):
     return module, {key.replace("..", "."): value for key, value in own.items()}
 
 
-def dan_forward(case):
+def dan_forward(case: Any) -> Any:
     module, own = encoder(case, layer_norm="ln0_g" in case.inputs)
     _, *layers = functional_call(module, own, (case.inputs["x"], graph_of(case)))
     total = (layers[-1] * case.inputs["cotangent"]).sum()
     return {f"out.out{k}": layer for k, layer in enumerate(layers)} | case.gradients(total)
 
 
-def dan_attention(case):
+def dan_attention(case: Any) -> dict[str, Any]:
     graph, entities = graph_of(case), case.hyper["n"]
     module, own = encoder(case)
     module.load_state_dict(own)
@@ -113,7 +115,7 @@ def dan_attention(case):
     }
 
 
-def dan_unseen(case):
+def dan_unseen(case: Any) -> dict[str, Any]:
     """The entity that is not in the table gets a row of its own here; what stands in it must not matter."""
     known = case.inputs["x"]
     entities = len(known) + 1
@@ -126,7 +128,7 @@ def dan_unseen(case):
     return {"out.out_unseen_layer0": found[0][-1]}
 
 
-def auto_distiller(case):
+def auto_distiller(case: Any) -> dict[str, Any]:
     given = case.inputs
     table, labels, bias = given["teacher"], given["labels"], given["bias"]
     project = Projection(given["z"].shape[1], table.shape[1], head="layer_norm").to(case.dtype)
@@ -149,7 +151,7 @@ def auto_distiller(case):
     }
 
 
-def align_loss(case):
+def align_loss(case: Any) -> Any:
     layers = case.inputs["layers"]
     found = vectors(list(layers.unbind(1)), part_by_part=True)
     squared = {name: (found[pairs[:, 0]] - found[pairs[:, 1]]).square().sum(1) for name, pairs in pairs_of(case).items()}
@@ -160,15 +162,15 @@ def align_loss(case):
     return given | case.gradients(loss)
 
 
-def pairs_of(case):
+def pairs_of(case: Any) -> dict[str, Any]:
     return {name: case.inputs[name] for name in ("pos", "neg")}
 
 
-def number(value):
+def number(value: Any) -> torch.Tensor:
     return torch.tensor(value, dtype=torch.float64)
 
 
-def align_eval(case):
+def align_eval(case: Any) -> dict[str, Any]:
     similarity = case.inputs["e1"] @ case.inputs["e2"].T
     scaled = csls(similarity, neighbors=case.hyper["csls_k"])
     target = torch.arange(len(similarity))
@@ -182,7 +184,7 @@ def align_eval(case):
     return given
 
 
-def link_pred(case):
+def link_pred(case: Any) -> Any:
     head, relation = (F.normalize(case.inputs[name], dim=-1) for name in ("h", "r"))
     target, known = case.inputs["target"], case.inputs["known_mask"]
     predictions = {"distmult": distmult, "transe": transe, "complex": complex_product}

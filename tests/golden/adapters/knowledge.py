@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from typing import Any
 
 import torch
 from kdzoo_knowledge.declaration.expressions import And, Or, at_least, at_most, exactly, iff
@@ -25,15 +26,15 @@ LETTERS = {"L": Lukasiewicz, "G": Godel, "P": Product}
 IMPLICATIONS = {"R": "residuum", "S": "strong"}
 
 
-def gradient(loss, of):
+def gradient(loss: Any, of: Any) -> Any:
     return torch.autograd.grad(loss.sum(), of, retain_graph=True)[0]
 
 
-def fresh(tensor):
+def fresh(tensor: Any) -> Any:
     return tensor.detach().clone().requires_grad_()
 
 
-def tnorm(case):
+def tnorm(case: Any) -> dict[str, Any]:
     given = {"out.pmf4": count_distribution(case.inputs["x4"])}
     a, b = torch.meshgrid(case.inputs["grid"], case.inputs["grid"], indexing="ij")
     for letter, kind in LETTERS.items():
@@ -58,19 +59,19 @@ def tnorm(case):
     return given
 
 
-def hierarchy_knowledge(parent):
+def hierarchy_knowledge(parent: Any) -> Any:
     fine = Head("fine", tuple(f"f{i}" for i in range(len(parent))))
     coarse = Head("coarse", tuple(f"c{i}" for i in range(max(parent) + 1)))
     return Knowledge.of(fine, coarse, rules=[is_a(fine[f], coarse[c]) for f, c in enumerate(parent)])
 
 
-def one_hot_states(theory, states, fine, coarse):
+def one_hot_states(theory: Any, states: Any, fine: Any, coarse: Any) -> tuple[Any, Any]:
     """Which fine and coarse class each state has."""
     chosen = states[:, theory.positive].view(len(states), -1)
     return chosen[:, :fine].argmax(1), chosen[:, fine : fine + coarse].argmax(1)
 
 
-def hierarchy(case):
+def hierarchy(case: Any) -> Any:
     z_f, z_c = fresh(case.inputs["logits_fine"]), fresh(case.inputs["logits_coarse"])
     parent = case.inputs["parent"]
     log_f, log_c = z_f.log_softmax(1), z_c.log_softmax(1)
@@ -106,7 +107,7 @@ def hierarchy(case):
     return given | inferred(case, theory, literals) | taught(case, theory, literals, z_f, z_c) | sampled(case, z_f, z_c)
 
 
-def inferred(case, theory, literals):
+def inferred(case: Any, theory: Any, literals: Any) -> dict[str, Any]:
     """By enumeration and by integer programming, of log-probabilities and of probabilities."""
     widths = case.inputs["logits_fine"].shape[1], case.inputs["logits_coarse"].shape[1]
     (component,) = theory.components
@@ -123,7 +124,7 @@ def inferred(case, theory, literals):
     return given
 
 
-def taught(case, theory, literals, z_f, z_c):
+def taught(case: Any, theory: Any, literals: Any, z_f: Any, z_c: Any) -> dict[str, Any]:
     (component,) = theory.components
     made = States(component, "golden")
     joint = projected(literals, made.states, case.hyper["rule_lambda"] * made.broken.sum(1), strength=case.hyper["rule_C"])
@@ -155,11 +156,11 @@ def taught(case, theory, literals, z_f, z_c):
     }
 
 
-def times(case, key, **settings):
+def times(case: Any, key: Any, **settings: Any) -> torch.Tensor:
     return torch.tensor([imitation(t, **settings) for t in range(len(case.expected[f"out.{key}"]))], dtype=torch.float64)
 
 
-def sampled(case, z_f, z_c):
+def sampled(case: Any, z_f: Any, z_c: Any) -> dict[str, Any]:
     drawn = torch.stack([case.inputs["samples_fine"], case.inputs["samples_coarse"]], -1)
     log_weights = z_f.log_softmax(1).gather(1, drawn[..., 0]) + z_c.log_softmax(1).gather(1, drawn[..., 1])
     satisfied = case.inputs["parent"][drawn[..., 0]] == drawn[..., 1]
@@ -172,7 +173,7 @@ def sampled(case, z_f, z_c):
     }
 
 
-def semantic_loss(case):
+def semantic_loss(case: Any) -> dict[str, Any]:
     x = Head("x", ("x0", "x1", "x2", "x3"), binary=True)
     x0, x1, x2, x3 = x.atoms
     rows = [And(tuple(x[i] if on else ~x[i] for i, on in enumerate(row))) for row in case.inputs["models_mixed"].tolist()]
@@ -193,7 +194,7 @@ def semantic_loss(case):
     return given
 
 
-def primal_dual(case):
+def primal_dual(case: Any) -> dict[str, Any]:
     violations, hyper = case.inputs["violations"].detach(), case.hyper
     projected_, value = [torch.zeros_like(violations[0])], []
     for step, violation in enumerate(violations):
@@ -219,7 +220,7 @@ def primal_dual(case):
     }
 
 
-def map_csp(case):
+def map_csp(case: Any) -> dict[str, Any]:
     y = Head("y", tuple(f"y{i}" for i in range(8)), binary=True)
     a = y.atoms
     rules = {
@@ -244,7 +245,7 @@ def map_csp(case):
     }
 
 
-def domiknows_library(case):
+def domiknows_library(case: Any) -> Any:
     parent = case.inputs["parent"]
     theory = hierarchy_knowledge(parent.tolist()).theories["sample"]
     z_f, z_c = case.inputs["logits_fine"], case.inputs["logits_coarse"]
@@ -272,10 +273,10 @@ CONNECTIVES = {
 }
 
 
-def domiknows_ops(case):
+def domiknows_ops(case: Any) -> dict[str, Any]:
     """Truth degrees; of counts the losses."""
 
-    def value(key):
+    def value(key: Any) -> Any:
         letter, name, inputs = key.split("|")
         logic, x = LETTERS[letter](), torch.tensor(ast.literal_eval(inputs), dtype=case.dtype)
         if name in CONNECTIVES:

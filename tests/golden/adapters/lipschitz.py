@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import torch
 
@@ -15,17 +16,17 @@ EVERY = ("out_*", "grad_*")
 CIFAR_STEPS = 10
 
 
-def maps(case, name):
+def maps(case: Any, name: str) -> list[Any]:
     return [case.inputs[f"in_feat_{name}_{i}"].detach().requires_grad_() for i in range(3)]
 
 
-def sigma(kind, matrix, start, case):
+def sigma(kind: Any, matrix: Any, start: Any, case: Any) -> Any:
     if kind == "exact":
         return spectral_norm(matrix, start, most=10_000, tolerance=1e-14)[0]
     return power_iteration(matrix, start, steps=case.hyper["hp_n_power_iterations"])[0]
 
 
-def gaps(case, pairing, kind, teacher, starts):
+def gaps(case: Any, pairing: Any, kind: Any, teacher: Any, starts: Any) -> Any:
     """One pairing and one kind of norm: matrices, norms, the loss and its gradients."""
     raw, connected = maps(case, "s_raw"), maps(case, "s_conn")
     after = raw if pairing == "official" else connected
@@ -42,7 +43,7 @@ def gaps(case, pairing, kind, teacher, starts):
     return given | dict(zip(wanted, torch.autograd.grad(loss, list(wanted.values())), strict=True))
 
 
-def teachers_part(case, matrices, starts):
+def teachers_part(case: Any, matrices: Any, starts: Any) -> dict[str, Any]:
     given = {}
     for i, (m, v) in enumerate(zip(matrices, starts, strict=True)):
         given |= {f"out.out_tm_t_{i}": m, f"out.out_gram_t_{i}": m @ m.transpose(1, 2)}
@@ -51,7 +52,7 @@ def teachers_part(case, matrices, starts):
     return given
 
 
-def ofd_part(case):
+def ofd_part(case: Any) -> Any:
     connected, teacher = maps(case, "s_conn"), [x.detach() for x in maps(case, "t")]
     margins = [negative_margin(case.inputs[f"in_bn_bias_{i}"], case.inputs[f"in_bn_weight_{i}"]) for i in range(3)]
     batch = len(teacher[0])
@@ -63,7 +64,7 @@ def ofd_part(case):
     return given | {f"grad.ofd_s_conn_{i}": g for i, g in enumerate(gradients)}
 
 
-def london(case):
+def london(case: Any) -> Any:
     teacher = [flow_matrix(a, b).detach() for a, b in pairwise(maps(case, "t"))]
     starts = [case.inputs[f"in_v0_{i}"].squeeze(2) for i in range(2)]
     given = teachers_part(case, teacher, starts) | ofd_part(case)
@@ -79,7 +80,7 @@ def london(case):
     return given | {"out.out_ce": labels, "out.out_total": total}
 
 
-def power(case):
+def power(case: Any) -> dict[str, Any]:
     matrix, start = case.inputs["in_matrix"].requires_grad_(), case.inputs["in_v0"].squeeze(2)
     norm = spectral_norm(matrix, start, most=10_000, tolerance=0)[0]
     estimates = [power_iteration(matrix, start, steps=int(n))[0] for n in case.inputs["hp_iterations"]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from kdzoo_features.sdd import region_kl
 from kdzoo_logits.curriculum_temperature import learned_temperature, reversal
@@ -26,17 +28,17 @@ from kdzoo.protocol.outputs import Progress
 from kdzoo.schedules import Warmup
 
 
-def logits(case, *names):
+def logits(case: Any, *names: Any) -> list[Any]:
     """The named inputs; by default student, teacher and, where there is one, the target."""
     names = names or [n for n in ("logit_s", "logit_t", "target") if n in case.inputs]
     return [case.inputs[name] for name in names]
 
 
-def with_gradient(case, loss, **outputs):
+def with_gradient(case: Any, loss: Any, **outputs: Any) -> dict[str, Any]:
     return {"out.loss": loss, **{f"out.{name}": value for name, value in outputs.items()}, **case.gradients(loss)}
 
 
-def kd(case):
+def kd(case: Any) -> dict[str, Any]:
     (s, t, y), hp = logits(case), case.hyper
     kl, ce = softened_kl(s, t, temperature=hp["T"]), cross_entropy(s, y)
     total = hp["ce_weight"] * ce + hp["kd_weight"] * kl
@@ -50,12 +52,12 @@ def kd(case):
     }
 
 
-def kd_torchdistill(case):
+def kd_torchdistill(case: Any) -> Any:
     (s, t, y), hp = logits(case), case.hyper
     return with_gradient(case, hp["alpha"] * cross_entropy(s, y) + hp["beta"] * softened_kl(s, t, temperature=hp["T"]))
 
 
-def dkd(case):
+def dkd(case: Any) -> dict[str, Any]:
     given, hp = logits(case), case.hyper
     tckd, nckd = target_class_kl(*given, temperature=hp["T"]), non_target_kl(*given, temperature=hp["T"])
     warmup = Warmup(until=hp["warmup"])
@@ -68,21 +70,21 @@ def dkd(case):
     }
 
 
-def nkd(case):
+def nkd(case: Any) -> Any:
     given, hp = logits(case), case.hyper
     label = confident_label_loss(*given)
     others = hp["gamma"] * non_target_cross_entropy(*given, temperature=hp["temp"])
     return with_gradient(case, label + others, loss_target_part=label, loss_nontarget_part_weighted=others)
 
 
-def dist(case):
+def dist(case: Any) -> Any:
     given, hp = logits(case), case.hyper
     case.holds(eps=1e-8)
     inter, intra = inter_class(*given, temperature=hp["tau"]), intra_class(*given, temperature=hp["tau"])
     return with_gradient(case, hp["beta"] * inter + hp["gamma"] * intra, inter=inter, intra=intra)
 
 
-def lskd(case):
+def lskd(case: Any) -> Any:
     (s, t, _), hp = logits(case), case.hyper
     case.holds(ce_weight=0.1)  # of the hard term, which no output holds
     z_s, z_t = standardize(s, eps=hp["eps"]), standardize(t, eps=hp["eps"])
@@ -90,14 +92,14 @@ def lskd(case):
     return with_gradient(case, loss, weighted=hp["kd_weight"] * loss, z_s=z_s, z_t=z_t)
 
 
-def lskd_dkd(case):
+def lskd_dkd(case: Any) -> Any:
     (s, t, y), hp = logits(case), case.hyper
     given = standardize(s, eps=hp["eps"]), standardize(t, eps=hp["eps"]), y
     tckd, nckd = target_class_kl(*given, temperature=hp["T"]), non_target_kl(*given, temperature=hp["T"])
     return with_gradient(case, hp["alpha"] * tckd + hp["beta"] * nckd)
 
 
-def ctkd(case):
+def ctkd(case: Any) -> dict[str, Any]:
     (s, t, theta), hp = logits(case, "logit_s", "logit_t", "theta"), case.hyper
     curve = {"loops": hp["decay_loops"], "first": hp["decay_max"], "last": hp["decay_min"]}
     factor = reversal(hp["epoch"], **curve)
@@ -111,53 +113,53 @@ def ctkd(case):
     }
 
 
-def ttm(case):
+def ttm(case: Any) -> Any:
     return with_gradient(case, transformed_kl_rows(*logits(case), power=case.hyper["power"]).mean())
 
 
-def wttm(case):
+def wttm(case: Any) -> Any:
     (s, t), power = logits(case), case.hyper["power"]
     weight = flatness(t, power=power)
     return with_gradient(case, (weight * transformed_kl_rows(s, t, power=power)).mean(), sample_weight=weight)
 
 
-def tfkd_self(case):
+def tfkd_self(case: Any) -> Any:
     (s, t, y), hp = logits(case), case.hyper
     kl = hp["multiplier"] * softened_kl(s, t, temperature=hp["T"]) / s.shape[-1]
     return with_gradient(case, (1 - hp["alpha"]) * cross_entropy(s, y) + hp["alpha"] * kl)
 
 
-def tfkd_reg(case):
+def tfkd_reg(case: Any) -> Any:
     (s, y), hp = logits(case), case.hyper
     kl = hp["multiplier"] * virtual_teacher_kl(s, y, correct=hp["correct_prob"], temperature=hp["T"])
     return with_gradient(case, (1 - hp["alpha"]) * cross_entropy(s, y) + hp["alpha"] * kl)
 
 
-def tfkd_ls(case):
+def tfkd_ls(case: Any) -> Any:
     s, y = logits(case)
     return with_gradient(case, cross_entropy(s, smooth_off_label(y, s, case.hyper["alpha"])))
 
 
-def takd(case):
+def takd(case: Any) -> Any:
     (s, t, y), hp = logits(case), case.hyper
     kl = kl_divergence(s, t, temperature=hp["T"]) / s.shape[-1]
     loss = (1 - hp["lambda_"]) * cross_entropy(s, y) + hp["lambda_"] * hp["T"] ** 2 * kl
     return with_gradient(case, loss, kl_mean_reduction=kl)
 
 
-def pskd(case):
+def pskd(case: Any) -> Any:
     (s, past, y), hp = logits(case, "logit_s", "logit_prev", "target"), case.hyper
     share = share_at(Progress(hp["epoch_zero_based"], hp["end_epoch"], 0, 1), hp["alpha_T"])
     aim = progressive_targets(y, past.softmax(-1), share=share)
     return with_gradient(case, cross_entropy(s, aim), soft_target=aim, alpha_t=torch.tensor(share, dtype=case.dtype))
 
 
-def wsld(case):
+def wsld(case: Any) -> Any:
     hp = case.hyper
     return with_gradient(case, hp["alpha"] * weighted_soft_labels(*logits(case), temperature=hp["T"]))
 
 
-def rld(case):
+def rld(case: Any) -> Any:
     given, hp = logits(case), case.hyper
     case.holds(logit_stand=0)
     scd = sample_confidence_kl(*given, temperature=hp["alpha_T"])
@@ -165,7 +167,7 @@ def rld(case):
     return with_gradient(case, hp["alpha"] * scd + hp["beta"] * mcd, scd=scd, mcd=mcd)
 
 
-def dml(case):
+def dml(case: Any) -> dict[str, Any]:
     (one, two, y), hp = logits(case, "logit_1", "logit_2", "target"), case.hyper
     kl_one, kl_two = kl_divergence(one, two.detach()), kl_divergence(two, one.detach())
     loss_one = cross_entropy(one, y) + hp["lambda_kd"] * kl_one
@@ -179,7 +181,7 @@ def dml(case):
     }
 
 
-def mlkd(case):
+def mlkd(case: Any) -> dict[str, Any]:
     names = ("logit_s_weak", "logit_t_weak", "logit_s_strong", "logit_t_strong", "target")
     (s_weak, t_weak, s_strong, t_strong, y), hp = logits(case, *names), case.hyper
     first, second, third, *weak_only = (hp["T"], *hp["extra_temperatures"])
@@ -200,12 +202,12 @@ def mlkd(case):
     }
 
 
-def sdd_kd(case):
+def sdd_kd(case: Any) -> Any:
     given = logits(case, "logit_s_multi", "logit_t_multi", "target")
     return with_gradient(case, region_kl(*given, temperature=case.hyper["T"]))
 
 
-def wkd_logit(case):
+def wkd_logit(case: Any) -> Any:
     given, hp = logits(case), case.hyper
     label = confident_label_loss(*given)
     settings = {"regularization": hp["sinkhorn_lambda"], "iterations": hp["sinkhorn_iter"]}
@@ -213,7 +215,7 @@ def wkd_logit(case):
     return with_gradient(case, label + hp["gamma"] * wd, loss_target_part=label, wd=wd)
 
 
-def uskd(case):
+def uskd(case: Any) -> dict[str, Any]:
     (s, feature, y), hp, w = logits(case, "logit_s", "feat_mid", "target"), case.hyper, case.weights
     weak = torch.nn.functional.linear(feature, w["fc.weight"], w["fc.bias"])
     loss = self_distillation(s, weak, y, alpha=hp["alpha"], beta=hp["beta"], mu=hp["mu"])
@@ -221,7 +223,7 @@ def uskd(case):
     return {**with_gradient(case, loss), **case.gradients(loss, of=head)}
 
 
-def dot_optimizer(case):
+def dot_optimizer(case: Any) -> dict[str, Any]:
     hp, given = case.hyper, case.inputs
     momentum = (hp["momentum_task"] + hp["momentum_kd"]) / 2
     settings = {"lr": hp["lr"], "momentum": momentum, "delta": hp["delta"], "weight_decay": hp["weight_decay"]}

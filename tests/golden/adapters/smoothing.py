@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 from kdzoo_logits.tf_kd import virtual_teacher_kl
@@ -20,16 +21,16 @@ EVERY = ("out_*", "grad_*")
 STARTS = ("uniform", "zeros")
 
 
-def student(case):
+def student(case: Any) -> Any:
     """The student's logits, with a gradient."""
     return case.inputs.get("in_logits_s", case.inputs.get("in_logits")).detach().requires_grad_()
 
 
-def gradient(loss, of, suffix=""):
+def gradient(loss: Any, of: Any, suffix: str = "") -> dict[str, Any]:
     return {f"grad.logits{suffix}": torch.autograd.grad(loss, of, retain_graph=True)[0]}
 
 
-def both_conventions(case, s, rho):
+def both_conventions(case: Any, s: Any, rho: Any) -> Any:
     """Losses on a target rho as they are usually written: cross-entropy without T^2, and T^2 KL."""
     hp, y = case.hyper, case.inputs["in_targets"]
     share, t = hp["hp_lambda"], hp["hp_T"]
@@ -41,15 +42,15 @@ def both_conventions(case, s, rho):
     return outputs | gradient(tang, s, "_tang") | gradient(hinton, s, "_t2kl")
 
 
-def log_teacher(case):
+def log_teacher(case: Any) -> Any:
     return (case.inputs["in_logits_t"] / case.hyper["hp_T"]).log_softmax(-1)
 
 
-def kd_pt(case):
+def kd_pt(case: Any) -> Any:
     return both_conventions(case, student(case), keep_label(log_teacher(case), case.inputs["in_targets"]).exp())
 
 
-def kd_topk(case):
+def kd_topk(case: Any) -> Any:
     log_q, k = log_teacher(case), int(case.hyper["hp_k"])
     return both_conventions(case, student(case), keep_top(log_q, k).exp()) | {
         "out.out_mask": top_mask(log_q, k),
@@ -58,7 +59,7 @@ def kd_topk(case):
     }
 
 
-def kd_sim(case):
+def kd_sim(case: Any) -> dict[str, Any]:
     s, y, weight, hp = student(case), case.inputs["in_targets"], case.inputs["in_weight_t"], case.hyper
     given = {"out.out_cosine": class_cosines(weight)}
     for negatives in ("signed", "clamp", "shift"):
@@ -76,7 +77,7 @@ def kd_sim(case):
     return given
 
 
-def kd_vanilla(case):
+def kd_vanilla(case: Any) -> dict[str, Any]:
     s, t, y, hp = student(case), case.inputs["in_logits_t"], case.inputs["in_targets"], case.hyper
     share, temperature = hp["hp_lambda"], hp["hp_T"]
     labels, soft = cross_entropy(s, y), soft_cross_entropy(s, t, temperature=temperature)
@@ -95,7 +96,7 @@ def kd_vanilla(case):
     }
 
 
-def label_smoothing(case):
+def label_smoothing(case: Any) -> dict[str, Any]:
     s, y, eps = student(case), case.inputs["in_targets"], case.hyper["hp_eps"]
     uniform = torch.full_like(s, 1 / s.shape[-1])
     given = {
@@ -115,7 +116,7 @@ def label_smoothing(case):
     return given
 
 
-def ls_as_uniform_kd(case):
+def ls_as_uniform_kd(case: Any) -> dict[str, Any]:
     s, y, eps = student(case), case.inputs["in_targets"], case.hyper["hp_eps"]
     teacher = case.inputs["in_teacher_logits"]
     labels, smoothed = (1 - eps) * cross_entropy(s, y), cross_entropy(s, smooth_labels(y, s, eps))
@@ -129,7 +130,7 @@ def ls_as_uniform_kd(case):
     }
 
 
-def online_ls(case):
+def online_ls(case: Any) -> dict[str, Any]:
     """The method's own term and hook, batch by batch, on a run that only says where it stands."""
     given = {}
     for start in STARTS:
@@ -143,7 +144,7 @@ def online_ls(case):
     return given
 
 
-def _epochs(case, start):
+def _epochs(case: Any, start: Any) -> tuple[Any, Any, Any, Any]:
     logits, targets, alpha = case.inputs["in_logits"], case.inputs["in_targets"], case.hyper["hp_alpha"]
     epochs, batches, _, classes = logits.shape
     method = OnlineLS(start=start)
@@ -167,7 +168,7 @@ def _epochs(case, start):
     return history, losses, soft_losses, gradients
 
 
-def tf_kd(case):
+def tf_kd(case: Any) -> dict[str, Any]:
     s, t, y, hp = student(case), case.inputs["in_logits_t"], case.inputs["in_targets"], case.hyper
     correct, temperature, classes = hp["hp_correct_prob"], hp["hp_reg_T"], s.shape[-1]
     made_up = smooth_off_label(y, s, 1 - correct)
@@ -190,7 +191,7 @@ def tf_kd(case):
     }
 
 
-def wsl(case):
+def wsl(case: Any) -> dict[str, Any]:
     s, t, y, hp = student(case), case.inputs["in_logits_t"], case.inputs["in_targets"], case.hyper
     case.holds(hp_eps=1e-7)
     soft = weighted_soft_labels(s, t, y, temperature=hp["hp_T"])

@@ -1,5 +1,8 @@
 """What a method cannot serve is refused before training, by a sentence with method, taps and shapes."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from kdzoo_features.ab import AB
@@ -107,6 +110,6 @@ def test_expansions_that_do_not_fit_the_teacher_are_refused_with_the_width_to_se
         (lambda: SSKD(keep_similarity=-1), "keep_similarity must be at least 0"),
     ],
 )
-def test_values_out_of_range_are_named(build, message: str) -> None:
+def test_values_out_of_range_are_named(build: Callable[..., Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build()

@@ -1,5 +1,7 @@
 """SDD: logits of many regions."""
 
+from typing import Any
+
 import pytest
 import torch
 from kdzoo_features.sdd import SDD, region_kl, region_weights, regions
@@ -14,14 +16,14 @@ MAPS = {"use": "class_maps", "base": NET}
 
 
 @pytest.fixture
-def rows():
+def rows() -> tuple[Any, Any, torch.Tensor]:
     """Student logits, teacher logits and labels: (6, 5), (6, 5), (6,)."""
     generator = torch.Generator().manual_seed(0)
     student, teacher = (3 * torch.randn(6, 5, dtype=torch.float64, generator=generator) for _ in range(2))
     return student, teacher, torch.tensor([0, 1, 2, 3, 4, 0])
 
 
-def test_one_region_is_kd(rows) -> None:
+def test_one_region_is_kd(rows: tuple[Any, Any, torch.Tensor]) -> None:
     student, teacher, target = rows
     torch.testing.assert_close(region_kl(student.unsqueeze(-1), teacher.unsqueeze(-1), target), softened_kl(student, teacher))
 

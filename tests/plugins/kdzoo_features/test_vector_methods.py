@@ -1,6 +1,7 @@
 """PAD and SRD: pooled vectors, with an expected error or a soft maximum."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -15,19 +16,19 @@ from .conftest import WIDER, Running, seen
 
 
 @pytest.fixture
-def vectors():
+def vectors() -> Any:
     """Three tensors (6, 4)."""
     generator = torch.Generator().manual_seed(1)
     return tuple(torch.randn(6, 4, dtype=torch.float64, generator=generator) for _ in range(3))
 
 
-def test_an_expected_variance_of_one_is_the_squared_error(vectors) -> None:
+def test_an_expected_variance_of_one_is_the_squared_error(vectors: Any) -> None:
     student, teacher, _ = vectors
     found = uncertain_gap(student, teacher, torch.zeros_like(student), eps=0.0)
     torch.testing.assert_close(found, functional.mse_loss(student, teacher))
 
 
-def test_the_best_variance_is_the_squared_gap(vectors) -> None:
+def test_the_best_variance_is_the_squared_gap(vectors: Any) -> None:
     student, teacher, _ = vectors
     best = (student - teacher).square().log().requires_grad_()
     loss = uncertain_gap(student, teacher, best, eps=0.0)
@@ -35,7 +36,7 @@ def test_the_best_variance_is_the_squared_gap(vectors) -> None:
     torch.testing.assert_close(torch.autograd.grad(loss, best)[0], torch.zeros_like(best))
 
 
-def test_an_entry_that_is_expected_to_be_far_pulls_less(vectors) -> None:
+def test_an_entry_that_is_expected_to_be_far_pulls_less(vectors: Any) -> None:
     student, teacher, variance = vectors
     student = student.requires_grad_()
     (found,) = torch.autograd.grad(uncertain_gap(student, teacher, variance, eps=0.0), student)
@@ -56,12 +57,12 @@ def test_pad_refuses_unequal_widths(running: Running) -> None:
         running("pad")
 
 
-def test_normalization_is_batchnorm_without_scale_and_shift(vectors) -> None:
+def test_normalization_is_batchnorm_without_scale_and_shift(vectors: Any) -> None:
     expected = functional.batch_norm(vectors[0], None, None, training=True, eps=1e-4)
     torch.testing.assert_close(normalized(vectors[0]), expected)
 
 
-def test_the_scale_and_the_shift_of_a_column_do_not_matter(vectors) -> None:
+def test_the_scale_and_the_shift_of_a_column_do_not_matter(vectors: Any) -> None:
     student, teacher, _ = (1e3 * x for x in vectors)  # so that eps is nothing beside the variance
     found = log_power_gap(3 * student + 5, teacher)
     torch.testing.assert_close(found, log_power_gap(student, teacher), rtol=1e-6, atol=0)
@@ -74,7 +75,7 @@ def test_two_samples_in_opposite_order_have_a_closed_form() -> None:
     assert log_power_gap(student, teacher, exponent=2.0).item() == pytest.approx(math.log(2 * 2**2))
 
 
-def test_identical_features_stay_finite(vectors) -> None:
+def test_identical_features_stay_finite(vectors: Any) -> None:
     student = vectors[0].clone().requires_grad_()
     loss = log_power_gap(student, vectors[0])
     loss.backward()
@@ -91,7 +92,7 @@ def test_srd_compares_the_projected_with_the_teachers_vector(running: Running) -
 
 
 @pytest.mark.parametrize("loss", [log_power_gap, lambda s, t: uncertain_gap(s, t, (s * t).sin())])
-def test_derivatives_are_those_of_finite_differences_to_second_order(loss, vectors) -> None:
+def test_derivatives_are_those_of_finite_differences_to_second_order(loss: Any, vectors: Any) -> None:
     pair = tuple(x.requires_grad_() for x in vectors[:2])
     assert gradcheck(loss, pair, check_forward_ad=True)
     assert gradgradcheck(loss, pair)

@@ -1,6 +1,7 @@
 """The auto-distiller: what it learns from, what it leaves alone, its negatives, and its teacher."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ RECIPE = {"task": {"use": "link_prediction", "data": "blocks"}, "student": STUDE
 OWN = {"use": "self_table"}
 
 
-def given(rows=6, table=9, width=4):
+def given(rows: int = 6, table: int = 9, width: int = 4) -> tuple[Any, Any, torch.Tensor, Any]:
     draw = torch.Generator().manual_seed(0)
     student, rows_, bias = (
         torch.randn(*s, dtype=torch.float64, generator=draw) for s in ((rows, width), (table, width), (table,))
@@ -26,7 +27,7 @@ def given(rows=6, table=9, width=4):
     return student, rows_, torch.tensor([0, 4, 4, 8, 1, 2]), bias
 
 
-def recipe(method="auto_distill", settings=None, **sections):
+def recipe(method: str = "auto_distill", settings: Any = None, **sections: Any) -> Any:
     return tiny_recipe(method, settings or {}, recipe={**RECIPE, "teacher": OWN, **sections})
 
 
@@ -79,7 +80,7 @@ def test_log_uniform_probabilities_fall_with_the_number_and_sum_to_one() -> None
 @pytest.mark.parametrize(
     "settings", [{"count": 4}, {"negatives": "full"}, {"negatives": "in_batch"}, {"count": 4, "head": "unit"}]
 )
-def test_the_table_gets_no_gradient_as_a_teacher(settings) -> None:
+def test_the_table_gets_no_gradient_as_a_teacher(settings: dict[str, int | str] | dict[str, int] | dict[str, str]) -> None:
     """Whatever reaches the table comes through the encoder: with the encoder's input cut off nothing is left."""
     with tiny_run(recipe(settings=settings)) as run:
         method, table = run.methods["auto_distill"], run.student.table.weight
@@ -92,7 +93,7 @@ def test_the_table_gets_no_gradient_as_a_teacher(settings) -> None:
 
 
 @pytest.mark.parametrize("method", ["auto_distill_infonce", "auto_distill_l2"])
-def test_in_the_ablations_the_table_does_get_a_gradient(method) -> None:
+def test_in_the_ablations_the_table_does_get_a_gradient(method: str) -> None:
     settings = {"count": 4} if method.endswith("infonce") else {}
     with tiny_run(recipe(method, settings, teacher=None)) as run:
         step = run.view(run.step(first_window(run)[0]), run.methods[method])
@@ -150,11 +151,11 @@ def test_the_moving_average_follows_by_its_momentum() -> None:
 class Words(nn.Module):
     """A model of text, as far as its table goes."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.embeddings, self.out = nn.Embedding(5, 3), nn.Linear(3, 2)
 
-    def get_input_embeddings(self):
+    def get_input_embeddings(self) -> Any:
         return self.embeddings
 
 

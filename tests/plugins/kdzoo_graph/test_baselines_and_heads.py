@@ -1,5 +1,7 @@
 """GCN, GAT and the plain table; decoders; what is read out of an encoder; models."""
 
+from typing import Any
+
 import pytest
 import torch
 from kdzoo_graph.models.baselines import GATEncoder, GCNEncoder, TableEncoder
@@ -16,7 +18,7 @@ SIZES = {"entities": 4, "relations": 2, "classes": 4}
 QUERIES = torch.tensor([[0, 0], [3, 1]])
 
 
-def graph(**settings):
+def graph(**settings: Any) -> Graph:
     return Graph(FACTS, entities=4, relations=2, **settings)
 
 
@@ -67,7 +69,7 @@ def test_decoders_refuse_widths_they_cannot_fold() -> None:
     ("readout", "read"),
     [("last", [2]), ("input_and_last", [0, 2]), ("layers", [1, 2]), ("input_and_layers", [0, 1, 2])],
 )
-def test_the_readout_says_what_a_vector_is_made_of(readout, read) -> None:
+def test_the_readout_says_what_a_vector_is_made_of(readout: str, read: list[int]) -> None:
     assert parts([0, 1, 2], readout) == read
     assert parts([0], readout) == [0], "a table has nothing else"
     assert width_of(8, layers=2, readout=readout) == 8 * len(read)
@@ -75,7 +77,7 @@ def test_the_readout_says_what_a_vector_is_made_of(readout, read) -> None:
 
 @pytest.mark.parametrize("make", [dan, gcn, gat, entity_table])
 @pytest.mark.parametrize("decoder", ["transe", "distmult", "complex", "conve"])
-def test_every_model_scores_every_entity_with_every_decoder(make, decoder) -> None:
+def test_every_model_scores_every_entity_with_every_decoder(make: Any, decoder: str) -> None:
     model = make(**SIZES, width=12, decoder=decoder).eval()
     scores = model(graph(), QUERIES)
     assert scores.shape == (2, 4)
@@ -102,6 +104,6 @@ def test_an_aligner_gives_cosines() -> None:
         ({"decoder_dropout": -0.1}, r"decoder_dropout must be at least 0 and below 1, got -0\.1"),
     ],
 )
-def test_settings_out_of_range_are_refused_in_words(settings, sentence) -> None:
+def test_settings_out_of_range_are_refused_in_words(settings: dict[str, float] | dict[str, int], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         dan(**SIZES, **settings)

@@ -1,5 +1,7 @@
 """The decentralized attention network: what must hold whatever its parameters are."""
 
+from typing import Any
+
 import pytest
 import torch
 from kdzoo_graph.models.dan import DANEncoder, RelationAttention, weights
@@ -9,13 +11,13 @@ from torch import nn
 N, R, D = 9, 3, 6
 
 
-def triples(seed=0, count=16, entities=N):
+def triples(seed: int = 0, count: int = 16, entities: Any = N) -> torch.Tensor:
     draw = torch.Generator().manual_seed(seed)
     heads, tails = (torch.randint(0, entities, (count,), generator=draw) for _ in range(2))
     return torch.stack([heads, torch.randint(0, R, (count,), generator=draw), tails], 1)
 
 
-def encoder(**settings):
+def encoder(**settings: Any) -> Any:
     torch.manual_seed(0)
     given = {"layers": 3, "dropout": 0.0, "combine": "multiply", "layer_norm": False, "hops": 1, "self_loop": False} | settings
     made = DANEncoder(relations=R, width=D, **given).double()
@@ -24,12 +26,12 @@ def encoder(**settings):
     return made
 
 
-def table(entities=N):
+def table(entities: Any = N) -> torch.Tensor:
     return torch.randn(entities, D, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 
 
 @pytest.mark.parametrize("combine", ["multiply", "add"])
-def test_renaming_the_entities_renames_their_encodings_and_no_more(combine) -> None:
+def test_renaming_the_entities_renames_their_encodings_and_no_more(combine: str) -> None:
     renamed = torch.randperm(N, generator=torch.Generator().manual_seed(2))
     module, facts, rows = encoder(combine=combine, layer_norm=True), triples(), table()
     there = torch.stack([renamed[facts[:, 0]], facts[:, 1], renamed[facts[:, 2]]], 1)
@@ -57,7 +59,7 @@ def test_the_self_loop_of_the_released_code_does_read_it() -> None:
 
 
 @pytest.mark.parametrize("self_loop", [False, True])
-def test_what_stands_in_the_row_of_an_unknown_entity_matters_to_nobody(self_loop) -> None:
+def test_what_stands_in_the_row_of_an_unknown_entity_matters_to_nobody(self_loop: bool) -> None:
     known = torch.ones(N, dtype=torch.bool)
     known[3] = False
     module, graph = encoder(self_loop=self_loop), Graph(triples(), entities=N, relations=R, known=known)
@@ -94,7 +96,7 @@ def test_no_gradient_reaches_an_entity_through_its_question_to_the_relations() -
     incidence = Graph(triples(), entities=N, relations=R).incidence
 
     class Given(nn.Module):
-        def forward(self, given, edges):
+        def forward(self, given: Any, edges: Any) -> Any:
             return given
 
     layer.attention, layer.combine = Given(), "add"

@@ -5,6 +5,7 @@ import tarfile
 import zipfile
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -27,7 +28,7 @@ def folder(place: Path, **changes: str) -> Path:
     return place
 
 
-def packed(place: Path, names) -> Path:
+def packed(place: Path, names: Any) -> Path:
     if place.suffix == ".zip":
         with zipfile.ZipFile(place, "w") as archive:
             for name, text in names.items():
@@ -41,7 +42,7 @@ def packed(place: Path, names) -> Path:
     return place
 
 
-def test_a_folder_is_read_with_the_most_frequent_names_first(tmp_path) -> None:
+def test_a_folder_is_read_with_the_most_frequent_names_first(tmp_path: Path) -> None:
     triples = TriplesFolder(folder=str(folder(tmp_path / "own"))).load()
     assert list(triples.entities) == ["a", "b", "c"]
     assert list(triples.relations) == ["likes", "knows"]
@@ -51,14 +52,14 @@ def test_a_folder_is_read_with_the_most_frequent_names_first(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("name", ["own.tar.gz", "own.tar.xz", "own.zip"])
-def test_an_archive_is_the_same_as_its_folder(tmp_path, name) -> None:
+def test_an_archive_is_the_same_as_its_folder(tmp_path: Path, name: str) -> None:
     hidden = {"._train.txt": "junk", "Release/.DS_Store": "junk"}
     place = packed(tmp_path / name, {f"Release/{part}": text for part, text in PARTS.items()} | hidden)
     own = TriplesFolder(folder=str(place)).load()
     assert own.fingerprint == TriplesFolder(folder=str(folder(tmp_path / "own"))).load().fingerprint
 
 
-def test_a_relative_folder_is_looked_for_in_the_data_folder(tmp_path) -> None:
+def test_a_relative_folder_is_looked_for_in_the_data_folder(tmp_path: Path) -> None:
     folder(tmp_path / "own")
     assert len(TriplesFolder(folder="own").load(tmp_path).train) == 3
 
@@ -73,12 +74,12 @@ def test_a_relative_folder_is_looked_for_in_the_data_folder(tmp_path) -> None:
         ({"test": "\n"}, "no triples to test on"),
     ],
 )
-def test_malformed_triples_are_named_by_file_and_line(tmp_path, changes, sentence) -> None:
+def test_malformed_triples_are_named_by_file_and_line(tmp_path: Path, changes: dict[str, str], sentence: str) -> None:
     with pytest.raises(RecipeError, match=sentence):
         TriplesFolder(folder=str(folder(tmp_path, **changes))).load()
 
 
-def test_text_that_is_not_utf8_and_broken_archives_are_sentences(tmp_path) -> None:
+def test_text_that_is_not_utf8_and_broken_archives_are_sentences(tmp_path: Path) -> None:
     (folder(tmp_path) / "train.txt").write_bytes(b"a\tlikes\t\xff\n")
     with pytest.raises(RecipeError, match=r"train\.txt is not UTF-8 text"):
         TriplesFolder(folder=str(tmp_path)).load()
@@ -88,7 +89,7 @@ def test_text_that_is_not_utf8_and_broken_archives_are_sentences(tmp_path) -> No
             TriplesFolder(folder=str(tmp_path / name)).load()
 
 
-def test_missing_places_and_parts_are_sentences(tmp_path) -> None:
+def test_missing_places_and_parts_are_sentences(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"no folder or archive .*nowhere"):
         TriplesFolder(folder=str(tmp_path / "nowhere")).load()
     (folder(tmp_path) / "test.txt").unlink()
@@ -96,14 +97,14 @@ def test_missing_places_and_parts_are_sentences(tmp_path) -> None:
         TriplesFolder(folder=str(tmp_path)).load()
 
 
-def test_a_published_set_that_is_nowhere_says_how_to_get_it(tmp_path, monkeypatch) -> None:
+def test_a_published_set_that_is_nowhere_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KDZOO_DATA", str(tmp_path))
     with pytest.raises(MissingError, match=r"fb15k237 was not found in .* put FB15k-237\.tar\.gz"):
         FB15k237().load(tmp_path)
     assert not FB15k237.available(tmp_path).found
 
 
-def test_other_data_under_a_published_name_are_refused(tmp_path) -> None:
+def test_other_data_under_a_published_name_are_refused(tmp_path: Path) -> None:
     folder(tmp_path / "umls")
     with pytest.raises(RecipeError, match="is not umls: it has 3 entities and 3 training triples, expected 135 and 5216"):
         UMLS().load(tmp_path)
@@ -114,7 +115,7 @@ def test_other_data_under_a_published_name_are_refused(tmp_path) -> None:
     ("source", "sizes"),
     [(UMLS, (135, 46, 5216, 652, 661)), (Kinships, (104, 25, 8544, 1068, 1074)), (Nations, (14, 55, 1592, 199, 201))],
 )
-def test_the_sets_in_pykeens_wheel_have_their_published_sizes(source, sizes) -> None:
+def test_the_sets_in_pykeens_wheel_have_their_published_sizes(source: Any, sizes: tuple[int, ...]) -> None:
     triples = source().load()
     parts = triples.train, triples.validation, triples.test
     assert (len(triples.entities), len(triples.relations), *map(len, parts)) == sizes
@@ -124,11 +125,11 @@ def test_the_sets_in_pykeens_wheel_have_their_published_sizes(source, sizes) -> 
 # -- aligned graphs ------------------------------------------------------------------------------------------------------
 
 
-def text(rows) -> str:
+def text(rows: Any) -> str:
     return "".join("\t".join(map(str, row)) + "\n" for row in rows)
 
 
-def layout(graphs, known=None, names=("sup_pairs", "ref_pairs")):
+def layout(graphs: Any, known: Any = None, names: tuple[str, str] = ("sup_pairs", "ref_pairs")) -> dict[str, Any]:
     """The files of a pair in DBP15K's layout; those of the open-world copy have the triples `known`."""
     files = {key: text(graphs[key].tolist()) for key in ("triples_1", "triples_2")}
     files |= {names[0]: text(graphs["seeds"].tolist()), names[1]: text(graphs["test"].tolist())}
@@ -138,7 +139,7 @@ def layout(graphs, known=None, names=("sup_pairs", "ref_pairs")):
     return found
 
 
-def test_dbp15ks_layout_is_read_from_an_archive_under_both_names_of_the_pairs(tmp_path, copied_graphs) -> None:
+def test_dbp15ks_layout_is_read_from_an_archive_under_both_names_of_the_pairs(tmp_path: Path, copied_graphs: Any) -> None:
     packed(tmp_path / "dbp15k.tar.xz", layout(copied_graphs))
     first = DBP15K().load(tmp_path)
     assert (first.entities, first.relations) == (20, 6)
@@ -149,7 +150,7 @@ def test_dbp15ks_layout_is_read_from_an_archive_under_both_names_of_the_pairs(tm
     assert DBP15K.available(tmp_path).found
 
 
-def test_the_open_world_tests_on_the_pairs_that_training_does_not_have(tmp_path, copied_graphs) -> None:
+def test_the_open_world_tests_on_the_pairs_that_training_does_not_have(tmp_path: Path, copied_graphs: Any) -> None:
     hidden = copied_graphs["test"][:2]
     keys = ("triples_1", "triples_2")
     known = {k: copied_graphs[k][~torch.isin(copied_graphs[k][:, ::2], hidden).any(1)] for k in keys}
@@ -160,8 +161,8 @@ def test_the_open_world_tests_on_the_pairs_that_training_does_not_have(tmp_path,
     assert [len(side) for side in found.known_sides] == [len(known[key]) for key in keys]
 
 
-def test_what_is_wrong_with_aligned_graphs_is_a_sentence(tmp_path, copied_graphs) -> None:
-    def load(name="own", open_world=False, **changes):
+def test_what_is_wrong_with_aligned_graphs_is_a_sentence(tmp_path: Path, copied_graphs: Any) -> None:
+    def load(name: str = "own", open_world: bool = False, **changes: Any) -> Any:
         place = packed(tmp_path / f"{name}.tar.gz", layout({**copied_graphs, **changes}))
         return DBP15K(folder=str(place), open_world=open_world).load()
 

@@ -1,5 +1,8 @@
 """The alignment task: its loss, its negatives, what the seeds add to the graphs, and open worlds."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from kdzoo_graph.data.aligned import aligned
@@ -14,19 +17,19 @@ from kdzoo.protocol.outputs import MAIN, Output, Rows
 class Given:
     """A data source of given graphs."""
 
-    def __init__(self, graphs, known=None):
+    def __init__(self, graphs: Any, known: Any = None) -> None:
         self.graphs, self.known = graphs, known
 
-    def load(self, root=None):
+    def load(self, root: Any = None) -> Any:
         return aligned("given", self.graphs, self.known)
 
 
-def built(task, **settings):
+def built(task: Any, **settings: Any) -> Any:
     sizes = {"entities": task.graphs.entities, "relations": task.graphs.relations, "classes": 0}
     return dan(**sizes, **{"width": 4, "readout": "layers"} | settings).eval()
 
 
-def all_of(task, split, train=False):
+def all_of(task: Any, split: Any, train: bool = False) -> Any:
     return next(task.batches(split, [torch.arange(task.size(split))], epoch=0, train=train))
 
 
@@ -36,7 +39,7 @@ def test_the_loss_pulls_seeds_together_and_pushes_others_to_the_margin() -> None
     torch.testing.assert_close(loss, torch.tensor((0.5 + 1.5 + 0.1 * (1.0 + 0.5)) / 2))
 
 
-def test_the_task_computes_it_from_cosines(make_task) -> None:
+def test_the_task_computes_it_from_cosines(make_task: Callable[..., Any]) -> None:
     task = make_task(EntityAlignment, "copies", negatives=2, negative_weight=0.5)
     vectors = torch.nn.functional.normalize(torch.randn(4, 3, generator=torch.Generator().manual_seed(0)), dim=1)
     output = Output(
@@ -57,7 +60,7 @@ def test_seeds_say_of_each_graph_what_the_other_one_knows() -> None:
     assert [1, 0, 2] not in enriched((first, second), seeds, linked).tolist(), "triples of unlinked entities are left out"
 
 
-def test_negatives_cross_the_graphs_are_never_seeds_and_belong_to_their_sample(make_task) -> None:
+def test_negatives_cross_the_graphs_are_never_seeds_and_belong_to_their_sample(make_task: Callable[..., Any]) -> None:
     task = make_task(EntityAlignment, "copies", validation=0.0, negatives=4)
     (batch,) = task.batches("train", [torch.arange(5)], epoch=0, train=True)
     others = batch.extra["others"]
@@ -72,7 +75,7 @@ def test_negatives_cross_the_graphs_are_never_seeds_and_belong_to_their_sample(m
     assert not torch.equal(later.extra["others"], others)
 
 
-def test_micro_batches_keep_the_negatives_of_their_samples_and_all_candidates(make_task) -> None:
+def test_micro_batches_keep_the_negatives_of_their_samples_and_all_candidates(make_task: Callable[..., Any]) -> None:
     task = make_task(EntityAlignment, "copies", validation=0.0, negatives=4)
     (batch,) = task.batches("train", [torch.arange(5)], epoch=0, train=True)
     pieces = task.split(batch, 2)
@@ -80,7 +83,9 @@ def test_micro_batches_keep_the_negatives_of_their_samples_and_all_candidates(ma
     assert all(torch.equal(piece.extra["candidates"], batch.extra["candidates"]) for piece in pieces)
 
 
-def test_the_validation_seeds_are_the_same_whatever_the_seed_and_add_nothing_to_the_graph(make_task) -> None:
+def test_the_validation_seeds_are_the_same_whatever_the_seed_and_add_nothing_to_the_graph(
+    make_task: Callable[..., Any],
+) -> None:
     task = make_task(EntityAlignment, "copies", negatives=2, validation=0.4)
     assert [task.size(split) for split in ("train", "validation", "test")] == [3, 2, 5]
     graphs = task.graphs
@@ -90,7 +95,7 @@ def test_the_validation_seeds_are_the_same_whatever_the_seed_and_add_nothing_to_
     assert set(graphs.candidates.tolist()) < set(batch.extra["candidates"].tolist())
 
 
-def test_two_copies_that_share_all_rows_align_perfectly(make_task, copied_graphs) -> None:
+def test_two_copies_that_share_all_rows_align_perfectly(make_task: Callable[..., Any], copied_graphs: Any) -> None:
     """With equal rows for equal entities and relations, an encoder cannot tell a graph from its copy."""
     task = make_task(EntityAlignment, Given(copied_graphs), negatives=2, validation=0.0)
     model = built(task, layers=2, hops=2)
@@ -104,7 +109,9 @@ def test_two_copies_that_share_all_rows_align_perfectly(make_task, copied_graphs
     assert meter.result()["hits1"] == meter.result()["csls_hits1"] == 1.0
 
 
-def test_in_an_open_world_hidden_pairs_are_embedded_from_the_whole_graphs(make_task, copied_graphs) -> None:
+def test_in_an_open_world_hidden_pairs_are_embedded_from_the_whole_graphs(
+    make_task: Callable[..., Any], copied_graphs: Any
+) -> None:
     hidden = copied_graphs["test"][:2]
     keys = ("triples_1", "triples_2")
     known = {k: copied_graphs[k][~torch.isin(copied_graphs[k][:, ::2], hidden).any(1)] for k in keys}
@@ -118,7 +125,7 @@ def test_in_an_open_world_hidden_pairs_are_embedded_from_the_whole_graphs(make_t
     assert torch.equal(task.forward(model, batch, MAIN).rows.logits, before)
 
 
-def test_what_cannot_be_done_is_refused_in_words(make_task) -> None:
+def test_what_cannot_be_done_is_refused_in_words(make_task: Callable[..., Any]) -> None:
     with pytest.raises(RecipeError, match=r"task\.validation=0\.95 leaves no seed to train on"):
         make_task(EntityAlignment, "copies", validation=0.95)
     with pytest.raises(RecipeError, match=r"task\.negatives is 10, but one of the graphs has only 10 entities"):

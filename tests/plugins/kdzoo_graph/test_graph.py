@@ -1,5 +1,7 @@
 """Graphs made of triples."""
 
+from typing import Any
+
 import pytest
 import torch
 from kdzoo_graph.data.hops import two_hops
@@ -11,11 +13,11 @@ from kdzoo.errors import CapabilityError
 TRIPLES = torch.tensor([[0, 0, 1], [1, 0, 2], [1, 1, 0], [3, 1, 3]])
 
 
-def graph(**settings):
+def graph(**settings: Any) -> Graph:
     return Graph(TRIPLES, entities=5, relations=2, **settings)
 
 
-def pairs(edges):
+def pairs(edges: Any) -> Any:
     return list(zip(edges.row.tolist(), edges.col.tolist(), strict=True))
 
 

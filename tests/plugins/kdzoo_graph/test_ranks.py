@@ -1,5 +1,7 @@
 """Ranks against brute force and against PyKEEN's evaluator, ties, filters, CSLS, and both meters."""
 
+from typing import Any
+
 import pytest
 import torch
 from kdzoo_graph.tasks.known_answers import Answers
@@ -8,7 +10,7 @@ from kdzoo_graph.tasks.ranks import RankMeter, SimilarityMeter, csls, ranks, sum
 from kdzoo.protocol.outputs import Batch, Output, Rows
 
 
-def given(rows=40, candidates=9, seed=0):
+def given(rows: int = 40, candidates: int = 9, seed: int = 0) -> tuple[Any, Any, bool]:
     """Scores with many ties, targets, and what is to be left out (the target among it, now and then)."""
     draw = torch.Generator().manual_seed(seed)
     scores = torch.randint(0, 4, (rows, candidates), generator=draw).float()
@@ -16,7 +18,7 @@ def given(rows=40, candidates=9, seed=0):
     return scores, target, torch.rand(rows, candidates, generator=draw) < 0.3
 
 
-def brute(scores, target, others):
+def brute(scores: Any, target: Any, others: Any) -> torch.Tensor:
     """Best, worst and mean place over all orders of the tied candidates."""
     found = []
     for row, answer, out in zip(scores.tolist(), target.tolist(), others.tolist(), strict=True):

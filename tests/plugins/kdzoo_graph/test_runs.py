@@ -1,6 +1,8 @@
 """Whole runs: both tasks learn, best epochs are kept, teachers teach, open worlds open."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,16 @@ from kdzoo.recipe.load import load
 DAN = {"use": "dan", "width": 16, "decoder": "distmult", "decoder_dropout": 0.0, "dropout": 0.0}
 
 
-def run(tmp_path, student, methods=("hard_label",), *, task=None, epochs=30, batch_size=18, **sections):
+def run(
+    tmp_path: Path,
+    student: Any,
+    methods: tuple[str] = ("hard_label",),
+    *,
+    task: Any = None,
+    epochs: int = 30,
+    batch_size: int = 18,
+    **sections: Any,
+) -> Any:
     base = {
         "task": {"use": "link_prediction", "data": "blocks", **(task or {})},
         "student": student,
@@ -24,7 +35,7 @@ def run(tmp_path, student, methods=("hard_label",), *, task=None, epochs=30, bat
     return launch(load({**base, **sections}))
 
 
-def test_a_run_learns_to_predict_links_and_keeps_its_best_epoch(tmp_path) -> None:
+def test_a_run_learns_to_predict_links_and_keeps_its_best_epoch(tmp_path: Path) -> None:
     result = run(tmp_path, DAN)
     test = result.values["test"]
     assert test["last"]["mrr"] > 0.8, "guessing among twelve gives 0.26"
@@ -36,7 +47,7 @@ def test_a_run_learns_to_predict_links_and_keeps_its_best_epoch(tmp_path) -> Non
         assert np.reciprocal(kept["last.ranks"]).mean() == pytest.approx(test["last"]["mrr"])
 
 
-def test_a_student_learns_from_a_larger_graph_model(tmp_path) -> None:
+def test_a_student_learns_from_a_larger_graph_model(tmp_path: Path) -> None:
     teacher = {
         "student": {**DAN, "width": 24},
         "task": {"use": "link_prediction", "data": "blocks"},
@@ -54,7 +65,7 @@ def test_a_student_learns_from_a_larger_graph_model(tmp_path) -> None:
     assert result.values["teachers"]["teacher"]["parameters"] > result.values["parameters"]["student"]
 
 
-def test_an_open_world_run_ranks_answers_of_entities_that_training_never_saw(tmp_path) -> None:
+def test_an_open_world_run_ranks_answers_of_entities_that_training_never_saw(tmp_path: Path) -> None:
     own = {"hard_label": {}, "auto_distill": {"negatives": "full", "weights": {"auto_distill": 0.1}}}
     student = {**DAN, "readout": "layers"}
     result = run(tmp_path, student, own, task={"open_world": 0.25}, teacher={"use": "self_table"})
@@ -62,7 +73,7 @@ def test_an_open_world_run_ranks_answers_of_entities_that_training_never_saw(tmp
     assert result.values["test"]["last"]["mrr"] > 0.6, "guessing among the nine others gives 0.31"
 
 
-def test_alignment_learns(tmp_path) -> None:
+def test_alignment_learns(tmp_path: Path) -> None:
     student = {"use": "dan", "width": 16, "combine": "add", "hops": 2, "readout": "input_and_layers", "dropout": 0.0}
     task = {"use": "entity_alignment", "data": "copies", "validation": 0.0, "negatives": 4}
     methods = {"hard_label": {}, "auto_distill": {"negatives": "full", "weights": {"auto_distill": 0.1}}}

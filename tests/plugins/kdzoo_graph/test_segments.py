@@ -1,5 +1,7 @@
 """Sums over edges: closed forms, derivatives to any order, and no (E, d) tensor."""
 
+from typing import Any
+
 import pytest
 import torch
 from kdzoo_graph.models import segments
@@ -9,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 ROW, COL = torch.tensor([0, 0, 1, 3, 3, 3]), torch.tensor([1, 2, 0, 0, 1, 2])
 
 
-def draw(*shape):
+def draw(*shape: Any) -> torch.Tensor:
     return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(sum(shape)), requires_grad=True)
 
 
@@ -38,7 +40,9 @@ def test_edge_dots_are_inner_products_of_both_ends() -> None:
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 10**6])
-def test_derivatives_agree_with_differences_to_second_order_however_the_edges_are_cut(chunk, monkeypatch) -> None:
+def test_derivatives_agree_with_differences_to_second_order_however_the_edges_are_cut(
+    chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(segments, "CHUNK", chunk)
     weight, values, left = draw(6), draw(3, 2), draw(4, 2)
     for function, given in (
@@ -54,7 +58,7 @@ class Largest(TorchDispatchMode):
 
     numbers = 0
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
         for tensor in out if isinstance(out, tuple | list) else [out]:
             if isinstance(tensor, torch.Tensor):
@@ -62,7 +66,7 @@ class Largest(TorchDispatchMode):
         return out
 
 
-def test_no_tensor_of_edges_times_width_is_made_forward_or_backward(monkeypatch) -> None:
+def test_no_tensor_of_edges_times_width_is_made_forward_or_backward(monkeypatch: pytest.MonkeyPatch) -> None:
     nodes, edges, width = 20, 4000, 16
     monkeypatch.setattr(segments, "CHUNK", 64 * width)
     ends = torch.randint(0, nodes, (2, edges), generator=torch.Generator().manual_seed(0)).sort(1).values

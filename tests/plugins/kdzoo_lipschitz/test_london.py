@@ -1,6 +1,7 @@
 """LONDON's terms, its start vectors, its share, and what it refuses."""
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -18,20 +19,20 @@ NET = {"use": "tiny_cnn", "widths": [4, 8]}
 DEEP, DEEP_WIDER = {"use": "tiny_cnn", "widths": [4, 6, 8]}, {"use": "tiny_cnn", "widths": [6, 8, 12]}
 
 
-def frozen(model):
+def frozen(model: Any) -> dict[str, Any]:
     return {"use": "frozen", "model": model}
 
 
-def seen(run):
+def seen(run: Any) -> Any:
     return run.view(run.step(first_window(run)[0]), run.methods["london"])
 
 
-def norms(maps):
+def norms(maps: Any) -> list[Any]:
     return [torch.linalg.matrix_norm(flow_matrix(a, b), ord=2) for a, b in maps]
 
 
 @pytest.mark.parametrize("pairing", ["official", "connected"])
-def test_the_term_is_the_squared_gap_of_exact_norms_halved_per_module(pairing, running):
+def test_the_term_is_the_squared_gap_of_exact_norms_halved_per_module(pairing: str, running: Any) -> None:
     run = running({"pairing": pairing}, student=DEEP, teacher=frozen(DEEP_WIDER))
     step, method = seen(run), run.methods["london"]
     raw, teacher = list(step.student.features.values()), list(step.teacher.features.values())
@@ -44,7 +45,7 @@ def test_the_term_is_the_squared_gap_of_exact_norms_halved_per_module(pairing, r
     torch.testing.assert_close(method.lipschitz(step), gaps[0] / 4 + gaps[1] / 2, rtol=1e-4, atol=1e-8)
 
 
-def test_the_other_term_is_the_overhaul(running):
+def test_the_other_term_is_the_overhaul(running: Any) -> None:
     run = running()
     step, method = seen(run), run.methods["london"]
     connected = [connector(x) for connector, x in zip(method.connectors, step.student.features.values(), strict=True)]
@@ -52,7 +53,7 @@ def test_the_other_term_is_the_overhaul(running):
     torch.testing.assert_close(method.ofd(step), expected)
 
 
-def test_a_student_with_the_teachers_maps_has_no_gap(running):
+def test_a_student_with_the_teachers_maps_has_no_gap(running: Any) -> None:
     run = running({"pairing": "connected"}, student=NET, teacher=frozen(NET))
     run.teachers["teacher"].model.load_state_dict(run.student.state_dict())
     run.student.eval()
@@ -64,7 +65,7 @@ def test_a_student_with_the_teachers_maps_has_no_gap(running):
 @pytest.mark.parametrize(
     "settings", [{}, {"gradient": "unrolled"}, {"gradient": "unrolled", "start": "drawn"}, {"start": "ones"}]
 )
-def test_a_step_trains_the_student_and_the_connectors(settings, running):
+def test_a_step_trains_the_student_and_the_connectors(settings: dict[str, Any] | dict[str, str], running: Any) -> None:
     run = running(settings)
     step, method = seen(run), run.methods["london"]
     wanted = [*run.student.parameters(), *method.connectors.parameters()]
@@ -75,14 +76,14 @@ def test_a_step_trains_the_student_and_the_connectors(settings, running):
     assert sum(g.abs().sum() for g in found if g is not None) > 0
 
 
-def test_one_unrolled_step_is_not_the_exact_norm(running):
+def test_one_unrolled_step_is_not_the_exact_norm(running: Any) -> None:
     exact, rough = (
         running(s).methods["london"].lipschitz(seen(running(s))) for s in ({}, {"gradient": "unrolled", "iterations": 1})
     )
     assert not torch.isclose(exact, rough, rtol=1e-3)
 
 
-def test_a_step_turns_the_shared_start_into_the_vectors_found(running):
+def test_a_step_turns_the_shared_start_into_the_vectors_found(running: Any) -> None:
     run = running()
     method = run.methods["london"]
     before = method.start0.clone()
@@ -94,7 +95,7 @@ def test_a_step_turns_the_shared_start_into_the_vectors_found(running):
 
 
 @pytest.mark.parametrize("start", ["drawn", "ones"])
-def test_other_starts_are_no_state(start, running):
+def test_other_starts_are_no_state(start: str, running: Any) -> None:
     run = running({"start": start})
     before = run.methods["london"].start0.clone()
     run.progress = Progress(0, 1, 0, 10)
@@ -102,50 +103,50 @@ def test_other_starts_are_no_state(start, running):
     assert torch.equal(run.methods["london"].start0, before)
 
 
-def ended(run, epoch):
+def ended(run: Any, epoch: Any) -> Any:
     """A step that ends an epoch of one batch."""
     run.progress = Progress(epoch, 3, 0, 1)
     train_step(run, first_window(run)[0])
     return run.notes["london.lipschitz_share"]
 
 
-def test_the_share_of_the_lipschitz_part_is_noted(running):
+def test_the_share_of_the_lipschitz_part_is_noted(running: Any) -> None:
     run = running({"weights": {"ofd": 1.0, "lipschitz": 1e-3}})
     step, method = seen(run), run.methods["london"]
     lipschitz, ofd = 1e-3 * method.lipschitz(step).item(), method.ofd(step).item()
     assert ended(run, 0) == pytest.approx(lipschitz / (lipschitz + ofd), rel=1e-3)
 
 
-def test_a_large_share_is_warned_about_once(running):
+def test_a_large_share_is_warned_about_once(running: Any) -> None:
     run = running({"weights": {"ofd": 1e-9, "lipschitz": 1e3}})
     with pytest.warns(UserWarning, match=r"methods\.london: the Lipschitz part is \d+% of the method's loss"):
         assert ended(run, 0) > 0.2
     assert ended(run, 1) > 0.2  # a second warning would be an error
 
 
-def test_features_without_positions_are_refused(running):
+def test_features_without_positions_are_refused(running: Any) -> None:
     with pytest.raises(CapabilityError, match=r"methods\.london compares feature maps .* tap '.*' of the student has shape"):
         running(student={"use": "mlp", "hidden": [16, 8]}, teacher=frozen(NET))
 
 
-def test_one_map_is_refused(running):
+def test_one_map_is_refused(running: Any) -> None:
     taps = {"student_taps": ["stage1.preact"], "teacher_taps": ["stage1.preact"]}
     with pytest.raises(CapabilityError, match=r"at least two of the student's taps .* there are 1 \(stage1\.preact\) and 1"):
         running(taps)
 
 
-def test_unequal_numbers_of_maps_are_refused(running):
+def test_unequal_numbers_of_maps_are_refused(running: Any) -> None:
     with pytest.raises(CapabilityError, match=r"there are 2 \(.*\) and 3 \(.*\)"):
         running(student=NET, teacher=frozen(DEEP))
 
 
-def test_margins_need_a_batchnorm_with_scale_and_shift(running):
+def test_margins_need_a_batchnorm_with_scale_and_shift(running: Any) -> None:
     run = running()
     run.teachers["teacher"].model.body[0][1] = nn.BatchNorm2d(6, affine=False)
     with pytest.raises(CapabilityError, match=r"BatchNorm before tap 'stage1\.preact' of the teacher"):
         run.methods["london"].setup(run)
 
 
-def test_no_iteration_is_refused():
+def test_no_iteration_is_refused() -> None:
     with pytest.raises(ValueError, match="iterations must be at least 1, got 0"):
         LONDON(iterations=0)

@@ -1,6 +1,8 @@
 """Steps made by hand, so that a method's terms can be tested without a run."""
 
+from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -11,8 +13,18 @@ from kdzoo.random import Streams
 
 
 def _step(
-    student, teacher=None, target=None, *, weight=None, peers=(), epoch=0, epochs=10, index=None, views=None, features=None
-):
+    student: Any,
+    teacher: Any = None,
+    target: Any = None,
+    *,
+    weight: Any = None,
+    peers: tuple[Any, ...] = (),
+    epoch: int = 0,
+    epochs: int = 10,
+    index: Any = None,
+    views: Any = None,
+    features: Any = None,
+) -> Step:
     return Step(
         batch=Batch(inputs=None, size=len(student), index=index, whole=len(student)),
         learner="student",
@@ -29,12 +41,12 @@ def _step(
 
 
 @pytest.fixture
-def make_step():
+def make_step() -> Any:
     return _step
 
 
 @pytest.fixture
-def rows():
+def rows() -> tuple[Any, Any, torch.Tensor]:
     """Student logits, teacher logits and labels: (6, 5), (6, 5), (6,)."""
     generator = torch.Generator().manual_seed(0)
     student, teacher = (3 * torch.randn(6, 5, dtype=torch.float64, generator=generator) for _ in range(2))
@@ -42,11 +54,11 @@ def rows():
 
 
 @pytest.fixture
-def make_run():
+def make_run() -> Callable[..., Any]:
     """A stand-in for a run whose task has this many classes and samples."""
 
-    def make(classes=5, samples=8, labeled=True):
-        def forward(role, batch, *, commit):
+    def make(classes: int = 5, samples: int = 8, labeled: bool = True) -> SimpleNamespace:
+        def forward(role: Any, batch: Any, *, commit: Any) -> Output:
             return Output(Rows(torch.zeros(2, classes), torch.zeros(2, dtype=torch.int64) if labeled else None))
 
         return SimpleNamespace(

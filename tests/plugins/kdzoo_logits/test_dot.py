@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -56,19 +56,19 @@ def test_a_parameter_of_the_task_alone_uses_the_plain_momentum() -> None:
 # -- in a run ----------------------------------------------------------------------------------------------------------
 
 
-def recipe(optimizer, method="kd", *, train=None, **sections):
+def recipe(optimizer: Any, method: str = "kd", *, train: Any = None, **sections: Any) -> Any:
     own = {"student": MLP, "teacher": {"use": "frozen", "model": {"use": "mlp", "hidden": [20]}}, **sections}
     own["train"] = {"epochs": 2, "batch_size": 12, **(train or {})}
     return tiny_recipe(method, recipe={**own, "optimizers": {"student": optimizer}})
 
 
-def trained(given):
+def trained(given: Any) -> Any:
     run = assemble(given.settings)
     train(run, StagePlan.of(run, given.settings["train"]["epochs"], {}), Feed(run), Observer(), Position())
     return run
 
 
-def by_hand(given, *, delta):
+def by_hand(given: Any, *, delta: Any) -> Any:
     """As the released trainer goes: a backward for each loss, then one step with both gradients."""
     run = assemble(given.settings)
     student, teacher = run.student.train(), run.model("teacher")
@@ -88,7 +88,7 @@ def by_hand(given, *, delta):
 
 
 @pytest.mark.parametrize("accumulate", [1, 3])
-def test_the_engine_takes_the_steps_of_the_released_trainer(accumulate) -> None:
+def test_the_engine_takes_the_steps_of_the_released_trainer(accumulate: int) -> None:
     given = recipe({"use": "dot", "lr": 0.02, "delta": 0.09}, train={"accumulate": accumulate})
     expected, run = by_hand(given, delta=0.09), trained(given)
     for ours, theirs in zip(run.student.parameters(), expected.parameters(), strict=True):
@@ -96,7 +96,7 @@ def test_the_engine_takes_the_steps_of_the_released_trainer(accumulate) -> None:
 
 
 @pytest.mark.parametrize("clip", [None, 0.1])
-def test_with_equal_momenta_a_run_is_that_of_sgd(clip) -> None:
+def test_with_equal_momenta_a_run_is_that_of_sgd(clip: float | None) -> None:
     dot, sgd = ({"use": name, "lr": 0.02, **more} for name, more in (("dot", {"delta": 0.0}), ("sgd", {})))
     first, second = (trained(recipe(optimizer, train={"clip": clip})).student for optimizer in (dot, sgd))
     for p, q in zip(first.parameters(), second.parameters(), strict=True):
@@ -133,7 +133,7 @@ def test_its_numbers_follow_schedules() -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_equal_one(tmp_path) -> None:
+def test_two_processes_equal_one(tmp_path: Path) -> None:
     task = {"data": "digits", "train_size": 45, "validation": 1000, "crop": 1}
     given = recipe({"use": "dot", "lr": 0.02}, train={"epochs": 1, "batch_size": 9}, task=task)
     path = tmp_path / "recipe.yaml"
@@ -166,6 +166,6 @@ class TestKDUnderDOT(MethodContract):
         ({"momentum": 0.05}, "must lie between 0 and 1, got momentum 0.05 and delta 0.075"),
     ],
 )
-def test_values_out_of_range_are_refused_in_words(settings, text) -> None:
+def test_values_out_of_range_are_refused_in_words(settings: dict[str, float] | dict[str, tuple[Any, ...]], text: str) -> None:
     with pytest.raises(ValueError, match=text):
         DOT(**settings)

@@ -1,5 +1,7 @@
 """Every loss to second order, in student and teacher, in forward mode, and under vmap: meta-gradients need all of it."""
 
+from typing import Any
+
 import pytest
 import torch
 from kdzoo_logits.mean_teacher import probability_gap
@@ -44,23 +46,23 @@ LOSSES = {
 
 
 @pytest.fixture
-def pair():
+def pair() -> Any:
     generator = torch.Generator().manual_seed(3)
     return tuple(torch.randn(3, 4, dtype=torch.float64, generator=generator).requires_grad_() for _ in range(2))
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_gradients_are_those_of_finite_differences_in_both_modes(name, pair) -> None:
+def test_gradients_are_those_of_finite_differences_in_both_modes(name: str, pair: Any) -> None:
     assert gradcheck(LOSSES[name], pair, check_forward_ad=True)
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_second_derivatives_are_those_of_finite_differences(name, pair) -> None:
+def test_second_derivatives_are_those_of_finite_differences(name: str, pair: Any) -> None:
     assert gradgradcheck(LOSSES[name], pair)
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_vmap_gives_what_a_loop_gives(name) -> None:
+def test_vmap_gives_what_a_loop_gives(name: str) -> None:
     students, teachers = torch.randn(2, 5, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(4)).unbind()
     each = torch.stack([LOSSES[name](s, t) for s, t in zip(students, teachers, strict=True)])
     torch.testing.assert_close(torch.vmap(LOSSES[name])(students, teachers), each)

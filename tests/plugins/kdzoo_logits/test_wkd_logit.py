@@ -1,6 +1,8 @@
 """WKD-L: transport between the classes that are not the label."""
 
+from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ from torch import nn
 from kdzoo.errors import CapabilityError
 
 
-def distributions():
+def distributions() -> tuple[Any, Any]:
     return torch.randn(3, 4, dtype=torch.float64).softmax(-1), torch.randn(3, 4, dtype=torch.float64).softmax(-1)
 
 
@@ -28,7 +30,7 @@ def test_with_little_regularization_it_is_total_variation_for_the_discrete_cost(
     torch.testing.assert_close(found, (source - target).abs().sum(-1) / 2, rtol=0, atol=1e-2)
 
 
-def test_related_classes_are_near(rows) -> None:
+def test_related_classes_are_near(rows: tuple[Any, Any, torch.Tensor]) -> None:
     student, teacher, target = rows
     near = non_target_transport(student, teacher, target, torch.full((5, 5), 0.1).fill_diagonal_(0))
     far = non_target_transport(student, teacher, target, torch.full((5, 5), 0.9).fill_diagonal_(0))
@@ -40,7 +42,9 @@ def test_distances_between_classes_are_one_minus_cosine() -> None:
     torch.testing.assert_close(distance, torch.tensor([[0.0, 1.0, 2.0], [1.0, 0.0, 1.0], [2.0, 1.0, 0.0]]))
 
 
-def test_the_cost_comes_from_the_teachers_classifier(make_run, make_step, rows) -> None:
+def test_the_cost_comes_from_the_teachers_classifier(
+    make_run: Callable[..., Any], make_step: Any, rows: tuple[Any, Any, torch.Tensor]
+) -> None:
     model = nn.Sequential(nn.Linear(3, 5))
     model.classifier_path = "0"
     method = WKDLogit()
@@ -53,7 +57,7 @@ def test_the_cost_comes_from_the_teachers_classifier(make_run, make_step, rows) 
     assert method.double().wkd_logit(make_step(*rows)).isfinite()
 
 
-def test_a_teacher_without_a_model_is_refused_with_a_sentence(make_run) -> None:
+def test_a_teacher_without_a_model_is_refused_with_a_sentence(make_run: Callable[..., Any]) -> None:
     run = make_run()
     run.teacher_of, run.teachers = lambda _: "made_up", {"made_up": SimpleNamespace(model=None)}
     method = WKDLogit()
