@@ -18,3 +18,11 @@ def local_plugins() -> Iterator[None]:
     yield
     LOCAL.clear()
     LOCAL.update(before)
+
+
+@pytest.fixture
+def only_installed_plugins(local_plugins: None) -> None:
+    """Without what other test modules have registered in this process as they were imported."""
+    from kdzoo.registry.entries import LOCAL
+
+    LOCAL.clear()

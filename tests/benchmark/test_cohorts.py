@@ -14,7 +14,6 @@ from kdzoo.benchmark.execute.job import Job
 from kdzoo.benchmark.plan import cohorts
 from kdzoo.engine.cohort import Ground
 from kdzoo.recipe.load import Recipe
-from kdzoo.registry.entries import LOCAL
 
 Make = Callable[..., list[Job]]
 
@@ -72,6 +71,7 @@ def test_nothing_to_do_is_no_work() -> None:
     assert cohorts.gathered([], workers=2) == []
 
 
+@pytest.mark.usefixtures("only_installed_plugins")
 def test_a_gpu_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
@@ -80,7 +80,6 @@ def test_a_gpu_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     assert workers.visible_gpus() == ["0", "1", "2"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4, GPU-1ab,7")
     assert workers.visible_gpus() == ["4", "GPU-1ab", "7"]
-    LOCAL.clear()  # what another test module has registered as it was imported
     assert workers.default_workers(threads=1, on_gpu=True, gpus=3) == 3
     assert workers.default_workers(threads=1, on_gpu=True, gpus=0) == 1
 

@@ -15,8 +15,8 @@ from kdzoo.benchmark import CellDone, CellStarted, bench
 from kdzoo.cli import main
 from kdzoo.errors import MissingError, RecipeError
 from kdzoo.protocol.method import Method
-from kdzoo.registry.entries import LOCAL
 
+pytestmark = pytest.mark.usefixtures("only_installed_plugins")
 NODES = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_log_monitor": False}
 
 
@@ -74,7 +74,6 @@ def test_an_address_where_no_cluster_answers_is_told(tiny: dict[str, Any]) -> No
 
 
 def test_without_ray_the_extra_is_named(tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    LOCAL.clear()
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingError, match=r"needs Ray, which is not installed\. Run: pip install .*ray"):
         bench(tiny, executor="ray")
@@ -98,7 +97,6 @@ def test_what_does_not_go_together_is_told(case: str, tiny: dict[str, Any]) -> N
 
 
 def test_plugins_of_this_process_alone_are_refused(tiny: dict[str, Any]) -> None:
-    LOCAL.clear()
     registry.register("methods", "only_here", Method)
     with pytest.raises(RecipeError, match=r"only_here: registered in this process only, so the cluster's machines lack it"):
         bench(tiny, executor="ray")
