@@ -118,7 +118,7 @@ class Costs:
             "calls": dict(self.calls),
             "samples": self.samples,
             "cpu_seconds": self.cpu_seconds,
-            "flops": self._flops,
+            "flops": dict(self._flops),
             "of_kind": dict(self._of_kind),
             "last": dict(self._last),
         }

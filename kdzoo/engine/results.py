@@ -69,7 +69,7 @@ def conclude(run: Run, selection: Selection, folder: Path) -> tuple[dict[str, An
         "cost": {"inference_flops": round(flops.total / max(run.task.size("test"), 1))},
         "metric": run.task.metric,
         "chance": run.task.chance(),
-        "bounds": run.task.bounds,
+        "bounds": None if run.task.bounds is None else list(run.task.bounds),
         "higher_is_better": run.task.higher_is_better,
     }
     return values, arrays

@@ -39,7 +39,10 @@ def _followed(value: Any, own: Any) -> Any:
         return [_followed(item, own) for item in value]
     if not isinstance(value, dict):
         return value
-    return {key: own if item == EACH and _is_seed(key) else _followed(item, own) for key, item in value.items()}
+    return {
+        key: own if isinstance(item, str) and item == EACH and _is_seed(key) else _followed(item, own)
+        for key, item in value.items()
+    }
 
 
 def _is_seed(key: Any) -> bool:

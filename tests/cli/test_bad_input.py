@@ -29,7 +29,7 @@ SETTINGS = {
     "an unreadable override": ("train.epochs=[1", "The value in the override 'train.epochs=[1' cannot be read", "quote it"),
     "a split that is too large": ("task.validation=5000", "task: validation asks for 5000 of 1200", "choose from 1 to 1199"),
     "no override": ("epochs", "The override 'epochs' cannot be read", "write a.b=1"),
-    "a device that is not there": ("runtime.device=tpu9", "runtime.device is 'tpu9'", "expected auto, cpu, cuda"),
+    "a device that is not there": ("runtime.device=tpu9", "runtime.device must be auto, cpu, cuda", "got 'tpu9'"),
     "a missing teacher": ("methods.kd={}", "methods.kd learns from a teacher, but the recipe names none", "add e.g."),
     "no student": ("~student", "student is missing", "it must be"),
     "a misspelt role": ("optimizers.Student=sgd", "there is no learner or teacher 'Student'", "did you mean"),

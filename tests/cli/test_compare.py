@@ -88,7 +88,7 @@ def test_what_cannot_be_compared_is_refused(
 def test_a_folder_without_a_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     a = run_folder(tmp_path / "a", 90.0)
     assert main(["compare", str(a), str(tmp_path / "nothing")]) == 2
-    assert "nothing holds no finished run: neither it nor a folder in it has a result.json." in capsys.readouterr().err
+    assert "There is no file or folder " in capsys.readouterr().err
 
 
 def test_two_runs_with_one_seed_in_a_folder_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -122,7 +122,7 @@ def test_an_absent_part_is_named(folder: Path, part: str) -> None:
 
 
 def test_an_absent_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"There is no folder nowhere, here or in .*set folder"):
+    with pytest.raises(RecipeError, match=r"There is no folder nowhere .looked for .*set folder"):
         ImageFolder(folder="nowhere").load(tmp_path)
 
 

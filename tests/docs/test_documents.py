@@ -61,7 +61,7 @@ def commands(document: Path) -> Iterator[list[str]]:
 
 def recipes_of(command: str, args: Any) -> Iterator[str]:
     """The recipes that a command's arguments name."""
-    if command in ("run", "bench", "cp"):
+    if command in ("run", "bench", "cp") and not args.recipe.startswith("runs/"):  # a run's folder
         yield args.recipe
     elif command == "check":
         yield from (word for word in args.recipes if not is_override(word))

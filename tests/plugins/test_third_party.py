@@ -65,7 +65,7 @@ def test_kdzoo_comes_from_its_wheel(environment: Environment, tmp_path: Path) ->
 
 
 def test_list_finds_the_method_the_recipe_and_the_command_of_a_stranger(environment: Environment, tmp_path: Path) -> None:
-    rows = [line.split("\t") for line in environment("kdzoo", "list", cwd=tmp_path).splitlines()]
+    rows = [line.split("\t") for line in environment("kdzoo", "list", "--all", cwd=tmp_path).splitlines()]
     theirs = [row for row in rows if row[3] == "kdzoo-example 0.1.0"]
     assert [row[:2] for row in theirs] == [
         ["methods", "logit_matching"],

@@ -172,7 +172,7 @@ def test_an_object_is_wanted_where_only_python_can_give_one() -> None:
 
 
 def test_a_broken_plugin_is_named_with_the_path_that_wants_it() -> None:
-    def plugin(*, rate: Any) -> None: ...
+    def plugin(*, rate) -> None: ...  # noqa: ANN001
 
     registry.register("models", "broken", plugin)
     message = refused(BASE | {"student": "broken"}, error=PluginError)

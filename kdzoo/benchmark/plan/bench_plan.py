@@ -24,6 +24,7 @@ from kdzoo.engine.teacher_recipe import TeacherRecipe, in_training_order, nested
 from kdzoo.errors import RecipeError
 from kdzoo.recipe.load import Recipe
 from kdzoo.recipe.paths import leaves
+from kdzoo.recipe.values import holds_object
 
 
 @dataclass(frozen=True)
@@ -210,8 +211,13 @@ def _varied(cells: Sequence[Cell]) -> list[str]:
     for cell in cells:
         own = dict(leaves(cell.recipe.settings))
         first = leaf_by_row.setdefault(cell.row, own)
-        found |= {path: None for path, value in own.items() if path != "seed" and first.get(path) != value}
+        found |= {path: None for path, value in own.items() if path != "seed" and not _same(first.get(path), value)}
     return list(found)
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two settings are equal; objects that were given in Python are not compared, but for being one."""
+    return a is b or (not (holds_object(a) or holds_object(b)) and bool(a == b))
 
 
 def _placed(recipe: Recipe, root: Path) -> Recipe:

@@ -19,8 +19,8 @@ from kdzoo.protocol.outputs import Output, Step, map_tensors
 from kdzoo_meta.gradients.inner_objective import InnerObjective, Part
 from kdzoo_meta.gradients.vectors import Vector
 
-STEP = 1e-3
-"""Of the finite differences, as a share of an answer's root mean square."""
+STEPS = (1e-3, 4e-3)
+"""Of the finite differences, as shares of an answer's root mean square."""
 SEEN = 0.01
 """A relative error of the derivative that is told; rounding in float32 and kinks stay below."""
 SMALL = 1e-3
@@ -71,11 +71,19 @@ def _least(errors: Iterator[float]) -> float:
 
 
 def _error(probe: _Probe, of: str) -> float:
+    """Relative, and less what finite differences with two steps differ by: rounding, or a curve."""
     exact, size = probe.derivative(of)
-    there, back = (probe.slope({of: sign * STEP})[0] for sign in (1.0, -1.0))
-    measured = float(there - back) / (2 * STEP)
-    largest = max(abs(exact), abs(measured))
-    return abs(exact - measured) / largest if math.isfinite(largest) and largest > SMALL * size else 0.0
+    measured = [_difference(probe, of, step) for step in STEPS]
+    largest = max(abs(exact), *map(abs, measured))
+    if not (math.isfinite(largest) and largest > SMALL * size):
+        return 0.0
+    gap, doubt = min(abs(exact - found) for found in measured), abs(measured[0] - measured[1])
+    return max(gap - doubt, 0.0) / largest
+
+
+def _difference(probe: _Probe, of: str, step: float) -> float:
+    there, back = (probe.slope({of: sign * step})[0] for sign in (1.0, -1.0))
+    return float(there - back) / (2 * step)
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ def test_cp_sat_finds_what_milp_finds() -> None:
 def test_cp_sat_without_or_tools_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cp_sat, "find_spec", lambda name: None)
     theory = Theory({"fine": FINE, "coarse": COARSE}, PARENTS)
-    with pytest.raises(MissingError, match=r"task.inference: cp_sat needs OR-tools; install it by `pip install kdzoo"):
+    with pytest.raises(MissingError, match=r"task.inference: cp_sat needs OR-tools; install it by `pip install .*solvers"):
         MostProbable(theory, how="cp_sat", owner="task.inference")
 
 
