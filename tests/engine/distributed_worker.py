@@ -1,4 +1,4 @@
-"""What each torchrun process of `test_distributed.py` does: train the given recipe for one epoch and save what came out."""
+"""What each torchrun process of `test_distributed.py` does: train each recipe of a folder for an epoch, and save what came out."""
 
 from __future__ import annotations
 
@@ -18,24 +18,19 @@ from kdzoo.engine.stages import StagePlan
 from kdzoo.recipe.load import load
 
 
-def main(recipe: Path, out: Path) -> None:
+def main(folder: Path) -> None:
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float64)
-    settings = load(recipe).settings
-    run = assemble(settings)
-    train(
-        run,
-        StagePlan.of(run, 1, {}),
-        Feed(run),
-        Observer(),
-        Position(),
-    )
-    if run.processes.is_main:
-        torch.save({name: parameter.detach() for name, parameter in run.trainable().items()}, out)
-    if dist.is_initialized():
-        run.processes.barrier()
+    for recipe in sorted(folder.glob("*.yaml")):
+        run = assemble(load(recipe).settings)
+        train(run, StagePlan.of(run, 1, {}), Feed(run), Observer(), Position())
+        if run.processes.is_main:
+            out = recipe.with_name(f"{recipe.stem}-{run.processes.size}.pt")
+            torch.save({name: parameter.detach() for name, parameter in run.trainable().items()}, out)
+        if dist.is_initialized():
+            run.processes.barrier()
     os._exit(0)  # torch sometimes aborts while gloo's threads are torn down, long after the work is done
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]))

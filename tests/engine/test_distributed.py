@@ -24,18 +24,7 @@ METHODS: dict[str, dict[str, Any]] = {
 }
 
 
-def trained(recipe: Path, out: Path, processes: int) -> dict[str, torch.Tensor]:
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    command = [*(launcher if processes > 1 else [sys.executable]), str(WORKER), str(recipe), str(out)]
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    weights: dict[str, torch.Tensor] = torch.load(out, weights_only=True)
-    return weights
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_two_processes_equal_one(method: str, tmp_path: Path) -> None:
+def recipe_of(method: str) -> dict[str, Any]:
     sections: dict[str, Any] = {
         "student": MLP,
         "train": {"epochs": 1, "batch_size": 9},  # odd: the two parts differ in size
@@ -43,9 +32,26 @@ def test_two_processes_equal_one(method: str, tmp_path: Path) -> None:
     }
     if method in ("kd", "dist"):
         sections["teacher"] = {"use": "frozen", "model": {"use": "mlp", "hidden": [20]}}
-    path = tmp_path / "recipe.yaml"
-    path.write_text(dump(tiny_recipe(method, METHODS[method], recipe=sections).settings))
-    one, two = trained(path, tmp_path / "one.pt", 1), trained(path, tmp_path / "two.pt", 2)
+    return tiny_recipe(method, METHODS[method], recipe=sections).settings
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with what one process and two processes make of each recipe."""
+    folder = tmp_path_factory.mktemp("made")
+    for method in METHODS:
+        (folder / f"{method}.yaml").write_text(dump(recipe_of(method)))
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    for launcher in ((), ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")):
+        command = [sys.executable, *launcher, str(WORKER), str(folder)]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_two_processes_equal_one(method: str, made: Path) -> None:
+    one, two = (torch.load(made / f"{method}-{size}.pt", weights_only=True) for size in (1, 2))
     assert one.keys() == two.keys()
     for name in one:
         torch.testing.assert_close(two[name], one[name], rtol=1e-9, atol=1e-11, msg=lambda m, n=name: f"{n}: {m}")

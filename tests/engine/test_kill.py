@@ -76,6 +76,7 @@ def check(tmp_path: Path, kills: int) -> None:
     assert (a / "predictions.npz").read_bytes() == (b / "predictions.npz").read_bytes()
 
 
+@pytest.mark.slow
 def test_three_kills_change_nothing(tmp_path: Path) -> None:
     check(tmp_path, 3)
 

@@ -97,6 +97,7 @@ def test_a_strangers_recipe_trains(environment: Environment, tmp_path: Path) -> 
     assert (folder / "analyses" / "agreement" / "agreement.svg").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plugin", ["kdzoo-example", "kdzoo-mine"])
 def test_a_strangers_method_keeps_the_contract(plugin: str, environment: Environment, tmp_path: Path) -> None:
     source = EXAMPLE if plugin == "kdzoo-example" else environment.folder.parent / plugin
