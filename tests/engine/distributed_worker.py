@@ -1,4 +1,4 @@
-"""What each torchrun process of `test_distributed.py` does: train each recipe of a folder for an epoch, and save what came out."""
+"""What each torchrun process of `test_distributed.py` does: train every recipe of a folder for an epoch."""
 
 from __future__ import annotations
 
