@@ -142,10 +142,10 @@ def _nested(value: Any, path: str, layers: Layers, tree: Mapping[str, Any], dept
     if isinstance(value, dict) and USE in value:  # an override inside a recipe that was given by its name
         value = {"extends" if key == USE else key: item for key, item in value.items()}
     namer = layers.namer(path)
-    inner = read(value, folder=origin.folder, text=origin.text, distribution=namer.distribution if namer else "")
     shared = {key: tree[key] for key in OF_THIS_MACHINE if key in tree}
-    inner.merge(shared, Origin("the recipe around it", origin.folder))
     try:
+        inner = read(value, folder=origin.folder, text=origin.text, distribution=namer.distribution if namer else "")
+        inner.merge(shared, Origin("the recipe around it", origin.folder))
         return resolved(inner, value if isinstance(value, str) else path, depth=depth)
     except RecipeError as error:
         raise type(error)(f"{path}: {error}" if depth == 1 else str(error)) from None

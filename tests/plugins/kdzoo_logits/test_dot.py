@@ -136,15 +136,14 @@ def test_its_numbers_follow_schedules() -> None:
 def test_two_processes_equal_one(tmp_path: Path) -> None:
     task = {"data": "digits", "train_size": 45, "validation": 1000, "crop": 1}
     given = recipe({"use": "dot", "lr": 0.02}, train={"epochs": 1, "batch_size": 9}, task=task)
-    path = tmp_path / "recipe.yaml"
-    path.write_text(dump(given.settings))
+    (tmp_path / "recipe.yaml").write_text(dump(given.settings))
     env = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     for processes in (1, 2):
         launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"] if processes == 2 else []
-        arguments = [str(x) for x in (WORKER, path, tmp_path / f"{processes}.pt")]
-        done = subprocess.run([sys.executable, *launcher, *arguments], env=env, capture_output=True, text=True, check=False)
+        command = [sys.executable, *launcher, str(WORKER), str(tmp_path)]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-    one, two = (torch.load(tmp_path / f"{n}.pt", weights_only=True) for n in (1, 2))
+    one, two = (torch.load(tmp_path / f"recipe-{n}.pt", weights_only=True) for n in (1, 2))
     for name in one:
         torch.testing.assert_close(two[name], one[name], rtol=1e-9, atol=1e-11, msg=lambda m, n=name: f"{n}: {m}")
 
