@@ -9,8 +9,21 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def _put_back() -> Iterator[dict[signal.Signals, Any]]:
+    """The handlers of these signals, which stand again after the block; none outside the main thread: Python has none there."""
+    in_main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.getsignal(number) for number in STOPPING} if in_main else {}
+    try:
+        yield before
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
 
 
 @contextmanager
@@ -21,32 +34,25 @@ def listening(heard: Callable[[int], object], *, again: Callable[[int], object] 
     Outside the main thread, where Python allows no handlers, nothing is installed. A signal that `interrupting` has raised, and
     that somebody has swallowed, is heard at once.
     """
-    if threading.current_thread() is not threading.main_thread():
+    with _put_back() as before:
+        if before and interrupted():
+            heard(signal.SIGINT)
+
+        count = 0
+
+        def handler(number: int, _: object) -> None:
+            nonlocal count
+            count += 1
+            if again is None:
+                signal.signal(number, before[signal.Signals(number)])
+            if count == 1 or again is None:
+                heard(number)
+            else:
+                again(number)
+
+        for number in before:
+            signal.signal(number, handler)
         yield
-        return
-    before = {number: signal.getsignal(number) for number in STOPPING}
-    if interrupted():
-        heard(signal.SIGINT)
-
-    count = 0
-
-    def handler(number: int, _: object) -> None:
-        nonlocal count
-        count += 1
-        if again is None:
-            signal.signal(number, before[signal.Signals(number)])
-        if count == 1 or again is None:
-            heard(number)
-        else:
-            again(number)
-
-    for number in STOPPING:
-        signal.signal(number, handler)
-    try:
-        yield
-    finally:
-        for number, earlier in before.items():
-            signal.signal(number, earlier)
 
 
 class _Raising:
@@ -65,19 +71,12 @@ def interrupting() -> Iterator[None]:
 
     Outside the main thread nothing is installed; a signal that the parent process has switched off stays so.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in STOPPING}
-    handler = _Raising()
-    for number, earlier in before.items():
-        if earlier is not signal.SIG_IGN:
-            signal.signal(number, handler)
-    try:
-        yield
-    finally:
+    with _put_back() as before:
+        handler = _Raising()
         for number, earlier in before.items():
-            signal.signal(number, earlier)
+            if earlier is not signal.SIG_IGN:
+                signal.signal(number, handler)
+        yield
 
 
 def interrupted() -> bool:

@@ -53,6 +53,21 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
     add_plugins(parser)
 
 
+def add_rows(parser: argparse.ArgumentParser) -> None:
+    """A recipe of a bench, which of its rows, and how and where they are trained."""
+    add_recipe(parser)
+    parser.add_argument("--methods", type=names, metavar="A,B", help="only these rows (and the baseline)")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes; default one a core, or one a GPU")
+    parser.add_argument("--out", metavar="DIR", help="where the bench's folder goes; default runtime.out")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    add_json(parser)
+
+
+def names(text: str) -> list[str]:
+    """Labels from `A,B`."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
 def load_plugins(args: argparse.Namespace) -> None:
     """Register the plugins of the files given by `--plugin`."""
     for path in args.plugin:

@@ -92,6 +92,21 @@ class Pool:
         self.pool.shutdown(cancel_futures=stop)
 
 
+def on_this_machine(
+    tell: OnEvent,
+    stopped: threading.Event,
+    *,
+    workers: int,
+    threads: int,
+    plugins: Sequence[str | Path],
+    gpus: Sequence[str],
+) -> Executor:
+    """The executor for so many processes: with one, all is done in this one."""
+    if workers == 1:
+        return Inline(tell, stopped)
+    return Pool(tell, workers=workers, threads=threads, plugins=[Path(path) for path in plugins], gpus=gpus)
+
+
 class Kept:
     """An executor that goes on after one lot of work for the next; whoever made it closes it."""
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdzoo import registry
 from kdzoo.benchmark.execute.events import BenchStarted, Event, OnEvent, Said
-from kdzoo.benchmark.execute.executor import Executor, Inline, Pool
+from kdzoo.benchmark.execute.executor import on_this_machine
 from kdzoo.benchmark.execute.failure import forget
 from kdzoo.benchmark.execute.ray_cluster import RayCluster
 from kdzoo.benchmark.execute.scheduler import carry_out_all, tell_end
@@ -85,16 +84,7 @@ def bench(
     tell = _once(on_event or (lambda event: None))
     for path in plugins:
         registry.load_file(path)
-    if workers is not None and workers < 1:
-        raise RecipeError(f"workers must be at least 1, got {workers}; leave it out for one a core.")
-    if executor not in (POOL, RAY):
-        raise RecipeError(f"there is no executor {executor!r}; {did_you_mean(executor, (POOL, RAY))}")
-    if executor == POOL and address is not None:
-        raise RecipeError(f"address {address!r} is that of a Ray cluster; give executor 'ray' with it.")
-    if executor == RAY and workers is not None:
-        raise RecipeError("a Ray cluster has a worker for each GPU, or for its cores: leave workers out.")
-    if cohort is not None and cohort < 1:
-        raise RecipeError(f"cohort must be at least 1, got {cohort}; leave it out for as many as memory allows.")
+    _check(workers, executor, address, cohort)
     sections = sections_of(student=student, teacher=teacher, data=data)
     if any(map(holds_object, sections.values())):
         if executor == RAY:
@@ -121,13 +111,28 @@ def bench(
         for job in todo:
             forget(job.folder)
         with stopping() as stopped:
+            place = cluster or on_this_machine(tell, stopped, workers=workers, threads=plan.threads, plugins=plugins, gpus=gpus)
             try:
-                carry_out_all(work, cluster or _local(plan, workers, plugins, tell, gpus, stopped), tell, stopped)
+                carry_out_all(work, place, tell, stopped)
             finally:
                 board = _report(plan, pictures=not stopped.is_set())
     if stopped.is_set():
         raise Interrupted("interrupted; finished cells are kept, and the same command goes on from here.")
     return board
+
+
+def _check(workers: int | None, executor: str, address: str | None, cohort: int | None) -> None:
+    """Refuse arguments that are out of range, or do not go together."""
+    if workers is not None and workers < 1:
+        raise RecipeError(f"workers must be at least 1, got {workers}; leave it out for one a core.")
+    if executor not in (POOL, RAY):
+        raise RecipeError(f"there is no executor {executor!r}; {did_you_mean(executor, (POOL, RAY))}")
+    if executor == POOL and address is not None:
+        raise RecipeError(f"address {address!r} is that of a Ray cluster; give executor 'ray' with it.")
+    if executor == RAY and workers is not None:
+        raise RecipeError("a Ray cluster has a worker for each GPU, or for its cores: leave workers out.")
+    if cohort is not None and cohort < 1:
+        raise RecipeError(f"cohort must be at least 1, got {cohort}; leave it out for as many as memory allows.")
 
 
 def _once(tell: OnEvent) -> OnEvent:
@@ -159,19 +164,6 @@ def _report(plan: BenchPlan, *, pictures: bool) -> Leaderboard:
     if pictures and records.done:
         save_samples(records, {job.folder: job.recipe.settings for job in plan.jobs})
     return write_report(plan.folder)
-
-
-def _local(
-    plan: BenchPlan,
-    workers: int,
-    plugins: Sequence[str | Path],
-    tell: OnEvent,
-    gpus: Sequence[str],
-    stopped: threading.Event,
-) -> Executor:
-    if workers == 1:
-        return Inline(tell, stopped)
-    return Pool(tell, workers=workers, threads=plan.threads, plugins=[Path(path) for path in plugins], gpus=gpus)
 
 
 def _cluster(plan: BenchPlan, address: str | None, plugins: Sequence[str | Path], tell: OnEvent) -> RayCluster:

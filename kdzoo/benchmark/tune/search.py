@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from kdzoo import digests, registry
 from kdzoo.benchmark.execute.events import CellFailed, Event, OnEvent, Said, TeacherDone
-from kdzoo.benchmark.execute.executor import Executor, Inline, Kept, Pool
+from kdzoo.benchmark.execute.executor import Executor, Kept, on_this_machine
 from kdzoo.benchmark.execute.failure import ERROR, forget
 from kdzoo.benchmark.execute.job import Job
 from kdzoo.benchmark.execute.scheduler import carry_out_all
@@ -95,9 +95,7 @@ def tune(
     gpus = first.gpus
     workers = workers or default_workers(threads=first.threads, on_gpu=first.on_gpu, gpus=len(gpus))
     with first.held(lambda sentence: tell(Said(sentence))), stopping() as stopped:
-        place: Executor = Inline(tell, stopped)
-        if workers > 1:
-            place = Pool(tell, workers=workers, threads=first.threads, plugins=[Path(path) for path in plugins], gpus=gpus)
+        place = on_this_machine(tell, stopped, workers=workers, threads=first.threads, plugins=plugins, gpus=gpus)
         with _in_the_end_closed(place):
             for number in range(tuning.trials):
                 plan = planned({search.label: search.ask() for search in searches}, [tuning.seed])

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kdzoo.cli.arguments import add_json, add_recipe
+from kdzoo.cli.arguments import add_rows, names
 from kdzoo.terminal.bench_progress import watching
 from kdzoo.terminal.console import loading, say, show_json, show_table
 
@@ -15,18 +15,13 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_recipe(parser)
-    parser.add_argument("--methods", type=names, metavar="A,B", help="only these rows (and the baseline)")
+    add_rows(parser)
     parser.add_argument("--seeds", type=_seeds, metavar="N|A,B", help="a number of seeds, or the seeds themselves")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes; default one a core, or one a GPU")
     parser.add_argument("--cohort", type=int, metavar="N", help="most runs on one pass over the data; 1 trains each by itself")
     parser.add_argument("--executor", choices=["pool", "ray"], default="pool", help="processes here, or a Ray cluster")
     parser.add_argument("--address", metavar="HOST:PORT", help="the Ray cluster; default one on this machine")
-    parser.add_argument("--out", metavar="DIR", help="where the bench's folder goes; default runtime.out")
     parser.add_argument("--force", action="store_true", help="train everything again")
     parser.add_argument("--retry", action="store_true", help="try again what failed before")
-    parser.add_argument("--quiet", action="store_true", help="show no progress")
-    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -69,11 +64,6 @@ def show_board(board: Leaderboard, *, as_json: bool) -> None:
         for item in items:
             say(f"- {item}")
     say(f"\nreport: {Path(board.folder) / 'report.html'}")
-
-
-def names(text: str) -> list[str]:
-    """Labels from `A,B`."""
-    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _seeds(text: str) -> list[int]:

@@ -6,19 +6,13 @@ import argparse
 import json
 import shlex
 
-from kdzoo.cli.arguments import add_json, add_recipe
-from kdzoo.cli.commands.bench import names
+from kdzoo.cli.arguments import add_rows
 from kdzoo.terminal.bench_progress import watching
 from kdzoo.terminal.console import loading, say, show_json, show_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_recipe(parser)
-    parser.add_argument("--methods", type=names, metavar="A,B", help="only these rows (and the baseline)")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes; default one a core, or one a GPU")
-    parser.add_argument("--out", metavar="DIR", help="where the bench's folder goes; default runtime.out")
-    parser.add_argument("--quiet", action="store_true", help="show no progress")
-    add_json(parser)
+    add_rows(parser)
 
 
 def run(args: argparse.Namespace) -> int:
