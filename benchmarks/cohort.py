@@ -16,6 +16,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -111,6 +112,22 @@ def teacher_forward(run: Run, feed: Feed, steps: int) -> None:
                 run.forward("teacher", batch.micros[0])
 
 
+Act = tuple[list[float], Callable[[int], object]]
+
+
+def time_rounds(rounds: int, acts: Sequence[Act], *, others: Sequence[list[float]]) -> None:
+    """Time what is done in each round, in a random order. What the first round, which warms up, left in any list is forgotten.
+
+    Args: acts: the list that gets the times, and what is done in a round, by its number. others: lists that it fills itself.
+    """
+    for number in range(rounds + 1):
+        for kept, act in random.sample(acts, len(acts)):
+            kept.append(cpu_time(partial(act, number)))
+        if number == 0:
+            for kept in (*(kept for kept, _ in acts), *others):
+                kept.clear()
+
+
 def measure(rounds: int, steps: int) -> dict[str, Any]:
     data = images(steps)
     apart, joined = [Trained(name, rounds + 1, data, None, None) for name in ROWS], together(data, rounds + 1)
@@ -128,17 +145,12 @@ def measure(rounds: int, steps: int) -> dict[str, Any]:
             if place > 2:
                 turns[trained.name].append(took)
 
-    for number in range(rounds + 1):  # the first one warms up
-        acts: list[tuple[list[float], Callable[[], object]]] = [
-            (sums_apart, alone),
-            (sums_together, lambda number=number: in_turn(number)),  # type: ignore[misc]
-            (forwards, lambda: teacher_forward(apart[0].run, apart[0].feed, steps)),
-        ]
-        for kept, act in random.sample(acts, len(acts)):
-            kept.append(cpu_time(act))
-        if number == 0:
-            for kept in (sums_apart, sums_together, forwards, *own.values(), *turns.values()):
-                kept.clear()
+    acts: list[Act] = [
+        (sums_apart, lambda _: alone()),
+        (sums_together, in_turn),
+        (forwards, lambda _: teacher_forward(apart[0].run, apart[0].feed, steps)),
+    ]
+    time_rounds(rounds, acts, others=[*own.values(), *turns.values()])
     for one, other in zip(apart, joined, strict=True):
         if one.losses.values != other.losses.values:
             raise SystemExit(f"{one.name}: apart and together give different losses; the timing would mean nothing")

@@ -15,13 +15,11 @@ import argparse
 import copy
 import json
 import logging
-import random
 import statistics
-from collections.abc import Callable
 from typing import Any
 
 import torch
-from cohort import BATCH, WITH_TEACHER, Trained, cpu_time, images, in_lockstep, teacher_forward, together
+from cohort import BATCH, WITH_TEACHER, Act, Trained, cpu_time, images, in_lockstep, teacher_forward, time_rounds, together
 from torch import nn
 from torch.utils.data import TensorDataset
 from torchdistill.core.distillation import DistillationBox
@@ -110,17 +108,12 @@ def measure(rounds: int, steps: int) -> dict[str, Any]:
         for box in boxes:
             own[box.name].append(cpu_time(box.epoch) / steps)
 
-    for number in range(rounds + 1):  # the first one warms up
-        acts: list[tuple[list[float], Callable[[], object]]] = [
-            (apart, one_after_another),
-            (lockstep, lambda number=number: list(in_lockstep(joined, steps, number))),  # type: ignore[misc]
-            (forwards, lambda: teacher_forward(reference.run, reference.feed, steps)),
-        ]
-        for kept, act in random.sample(acts, len(acts)):
-            kept.append(cpu_time(act))
-        if number == 0:
-            for kept in (apart, lockstep, forwards, *own.values()):
-                kept.clear()
+    acts: list[Act] = [
+        (apart, lambda _: one_after_another()),
+        (lockstep, lambda number: list(in_lockstep(joined, steps, number))),
+        (forwards, lambda _: teacher_forward(reference.run, reference.feed, steps)),
+    ]
+    time_rounds(rounds, acts, others=list(own.values()))
     t = statistics.median(forwards) / steps
     s = {name: statistics.median(values) - (t if name in WITH_TEACHER else 0.0) for name, values in own.items()}
     ratios = [a / b for a, b in zip(apart, lockstep, strict=True)]

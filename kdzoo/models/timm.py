@@ -17,6 +17,7 @@ from torch import nn
 
 from kdzoo.errors import MissingError, RecipeError
 from kdzoo.extras import command
+from kdzoo.models.published import take_weights, without_in_place_activations
 from kdzoo.models.tap_names import StageTaps, name_taps
 from kdzoo.weights import read_weights
 
@@ -52,7 +53,8 @@ def timm(
     net = _built(library, name, classes, channels, size)
     classifier = _classifier(net)
     if weights is not None:
-        _load(net, Path(weights).expanduser(), name, classifier, fresh=head == "fresh")
+        file = Path(weights).expanduser()
+        take_weights(net, read_weights(file, "weights"), file, f"timm's {name}", fresh=classifier if head == "fresh" else None)
     if classifier is not None and isinstance(net.get_submodule(classifier), nn.Linear):
         pooling = getattr(net, "global_pool", None)
         name_taps(
@@ -91,10 +93,7 @@ def _built(library: ModuleType, name: str, classes: int, channels: int, size: in
     except (AssertionError, ValueError, RuntimeError) as error:
         said = " ".join(str(error).split())
         raise RecipeError(f"timm's {name} refuses {channels} channels of size {size}: {said} Choose another model.") from None
-    for layer in net.modules():
-        if getattr(layer, "inplace", False):
-            layer.inplace = False  # type: ignore[assignment]
-    return net
+    return without_in_place_activations(net)
 
 
 def _classifier(net: nn.Module) -> str | None:
@@ -129,17 +128,3 @@ def _stages(net: nn.Module, channels: int, size: int) -> Iterator[StageTaps]:
         shape = shapes.get(entry["module"], ())
         if len(shape) == 4 and shape[1] == entry.get("num_chs"):
             yield StageTaps(entry["module"])
-
-
-def _load(net: nn.Module, file: Path, name: str, classifier: str | None, *, fresh: bool) -> None:
-    own, state = net.state_dict(), read_weights(file, "weights")
-    if fresh and classifier is not None:
-        state |= {key: value for key, value in own.items() if key.startswith(f"{classifier}.")}
-    try:
-        net.load_state_dict(state)
-    except RuntimeError as error:
-        misfit = str(error).split("\n")[1].strip()[:300]
-        raise RecipeError(
-            f"weights: {file} does not fit timm's {name}: {misfit} If only the classifier differs, set `head: fresh` to start "
-            "a new one."
-        ) from None

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from kdzoo.errors import MissingError, RecipeError, did_you_mean
+from kdzoo.models.published import take_weights, without_in_place_activations
 from kdzoo.models.tap_names import name_taps
 from kdzoo.models.torchvision_taps import CLASSIFIED_MAPS, stem_and_stages
 from kdzoo.weights import read_weights
@@ -91,10 +92,7 @@ def _built(library: ModuleType, name: str, classes: int, size: int, *, given: bo
         raise RecipeError(
             f"torchvision's {name} refuses images of size {size}: {error} Choose another size or model."
         ) from None
-    for layer in net.modules():
-        if getattr(layer, "inplace", False):
-            layer.inplace = False  # type: ignore[assignment]
-    return net
+    return without_in_place_activations(net)
 
 
 def _make_gray(net: nn.Module) -> None:
@@ -107,20 +105,11 @@ def _make_gray(net: nn.Module) -> None:
 
 def _load(net: nn.Module, weights: str, classifier: str, *, fresh: bool) -> None:
     file = Path(weights).expanduser()
-    own, state = net.state_dict(), _modern(read_weights(file, "weights"))
+    state = _modern(read_weights(file, "weights"))
     first = next(path for path, layer in net.named_modules() if isinstance(layer, nn.Conv2d)) + ".weight"
-    if first in state and own[first].shape[1] == 1:
+    if first in state and net.state_dict()[first].shape[1] == 1:
         state[first] = state[first].sum(dim=1, keepdim=True)
-    if fresh:
-        state |= {key: value for key, value in own.items() if key.startswith(f"{classifier}.")}
-    try:
-        net.load_state_dict(state)
-    except RuntimeError as error:
-        misfit = str(error).split("\n")[1].strip()[:300]
-        raise RecipeError(
-            f"weights: {file} does not fit torchvision's {type(net).__name__}: {misfit} "
-            "If only the classifier differs, set `head: fresh` to start a new one."
-        ) from None
+    take_weights(net, state, file, f"torchvision's {type(net).__name__}", fresh=classifier if fresh else None)
 
 
 def _modern(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -11,42 +11,28 @@ learning.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kdzoo.protocol.context import RunContext
-from kdzoo.protocol.method import Method
-from kdzoo.protocol.needs import SAMPLES, Needs, term
+from kdzoo.protocol.needs import SAMPLES, term
 from kdzoo.protocol.outputs import Rows, Step
-from kdzoo.ranges import above, at_least
+from kdzoo.ranges import at_least
 from kdzoo_knowledge.declaration.vocabulary import Head
-from kdzoo_knowledge.grounded import NEEDS, Grounded
 from kdzoo_knowledge.inference.most_probable import How
-from kdzoo_knowledge.methods.inferred import Inferring
+from kdzoo_knowledge.methods.inferred import LearnsFromInference
 from kdzoo_knowledge.tasks.heads import rows_of
 
 
-class ConstraintPseudoLabels(Method):
+class ConstraintPseudoLabels(LearnsFromInference):
     """Args: unlabeled_only: see above. warmup: epochs without them. how, time_limit: of the inference."""
 
     def __init__(
         self, *, unlabeled_only: bool = False, warmup: int = 0, how: How = "auto", time_limit: float | None = 10.0
     ) -> None:
-        super().__init__()
+        super().__init__(how=how, time_limit=time_limit)
         at_least(0, warmup=warmup)
-        above(0, time_limit=time_limit)
-        self.unlabeled_only, self.warmup, self.how, self.time_limit = unlabeled_only, warmup, how, time_limit
-
-    def needs(self) -> Needs:
-        return NEEDS
-
-    def setup(self, run: RunContext) -> None:
-        self.rules = Grounded(run, f"methods.{self.label}")
-        self.inference = Inferring(self.rules, how=self.how, time_limit=self.time_limit, owner=f"methods.{self.label}")
-        self.heads = dict(run.task.knowledge.vocabulary.heads)  # type: ignore[attr-defined]
+        self.unlabeled_only, self.warmup = unlabeled_only, warmup
 
     @term(over=SAMPLES)
     def pseudo(self, step: Step) -> Tensor:
@@ -57,10 +43,6 @@ class ConstraintPseudoLabels(Method):
             for name, inferred in self.inference(step.student, step.batch).items()
         ]
         return torch.stack(losses).sum(0) / step.batch.size
-
-    def after_step(self, steps: Sequence[Step], run: RunContext) -> None:
-        if self.inference.fallbacks:
-            run.note(**{f"{self.label}.fallbacks": self.inference.fallbacks})
 
     def _loss(self, rows: Rows, head: Head, inferred: Tensor) -> Tensor:
         """The sum over the rows that take part."""

@@ -11,42 +11,28 @@ gradient. It stands in the place of `hard_label`; the default of `agreed` is our
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from kdzoo.functional.row_mean import row_mean
-from kdzoo.protocol.context import RunContext
-from kdzoo.protocol.method import Method
-from kdzoo.protocol.needs import LABELS, Needs, term
+from kdzoo.protocol.needs import LABELS, term
 from kdzoo.protocol.outputs import Rows, Step
-from kdzoo.ranges import above, between
+from kdzoo.ranges import between
 from kdzoo_knowledge.declaration.vocabulary import Head
-from kdzoo_knowledge.grounded import NEEDS, Grounded
 from kdzoo_knowledge.inference.most_probable import How
 from kdzoo_knowledge.logic.masking import inference_masked
-from kdzoo_knowledge.methods.inferred import Inferring
+from kdzoo_knowledge.methods.inferred import LearnsFromInference
 from kdzoo_knowledge.tasks.heads import labeled_loss, rows_of
 
 
-class InferenceMasked(Method):
+class InferenceMasked(LearnsFromInference):
     """Args: agreed: lambda, 0 to 1; 1 is the labels' plain loss. how, time_limit: of the inference."""
 
     def __init__(self, *, agreed: float = 0.5, how: How = "auto", time_limit: float | None = 10.0) -> None:
-        super().__init__()
+        super().__init__(how=how, time_limit=time_limit)
         between(0, 1, agreed=agreed)
-        above(0, time_limit=time_limit)
-        self.agreed, self.how, self.time_limit = agreed, how, time_limit
-
-    def needs(self) -> Needs:
-        return NEEDS
-
-    def setup(self, run: RunContext) -> None:
-        self.rules = Grounded(run, f"methods.{self.label}")
-        self.inference = Inferring(self.rules, how=self.how, time_limit=self.time_limit, owner=f"methods.{self.label}")
-        self.heads = dict(run.task.knowledge.vocabulary.heads)  # type: ignore[attr-defined]
+        self.agreed = agreed
 
     @term(over=LABELS)
     def masked(self, step: Step) -> Tensor:
@@ -56,10 +42,6 @@ class InferenceMasked(Method):
             rows = rows_of(step.student, name, self.rules.main)
             losses.append(self._masked(rows, head, inferred[name]) if name in inferred else labeled_loss(rows, head))
         return torch.stack(losses).sum(0)
-
-    def after_step(self, steps: Sequence[Step], run: RunContext) -> None:
-        if self.inference.fallbacks:
-            run.note(**{f"{self.label}.fallbacks": self.inference.fallbacks})
 
     def _masked(self, rows: Rows, head: Head, inferred: Tensor) -> Tensor:
         if rows.target is None:

@@ -1,12 +1,18 @@
-"""What constrained inference says of each head, for the methods that learn from it."""
+"""What constrained inference says of each head, and the methods that learn from it."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from kdzoo.protocol.outputs import Batch, Output
-from kdzoo_knowledge.grounded import Grounded, sample_theory
+from kdzoo.protocol.context import RunContext
+from kdzoo.protocol.method import Method
+from kdzoo.protocol.needs import Needs
+from kdzoo.protocol.outputs import Batch, Output, Step
+from kdzoo.ranges import above
+from kdzoo_knowledge.grounded import NEEDS, Grounded, sample_theory
 from kdzoo_knowledge.inference.most_probable import How, MostProbable
 from kdzoo_knowledge.tasks.heads import rows_of
 from kdzoo_knowledge.tasks.meter import decided_by
@@ -38,3 +44,27 @@ class Inferring(nn.Module):
             for variable in self.subject.variables
         }
         return self.subject.log_literals(logits)
+
+
+class LearnsFromInference(Method):
+    """A method to which constrained inference says what the student's answers become where the rules hold.
+
+    Args: how, time_limit: of the inference.
+    """
+
+    def __init__(self, *, how: How, time_limit: float | None) -> None:
+        super().__init__()
+        above(0, time_limit=time_limit)
+        self.how, self.time_limit = how, time_limit
+
+    def needs(self) -> Needs:
+        return NEEDS
+
+    def setup(self, run: RunContext) -> None:
+        self.rules = Grounded(run, f"methods.{self.label}")
+        self.inference = Inferring(self.rules, how=self.how, time_limit=self.time_limit, owner=f"methods.{self.label}")
+        self.heads = dict(run.task.knowledge.vocabulary.heads)  # type: ignore[attr-defined]
+
+    def after_step(self, steps: Sequence[Step], run: RunContext) -> None:
+        if self.inference.fallbacks:
+            run.note(**{f"{self.label}.fallbacks": self.inference.fallbacks})
