@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, get_type_hints
 
 from kdzoo.errors import Interrupted, KdzooError, PluginError, RecipeError, RunFailed
 
@@ -114,15 +114,32 @@ def returned(value: object, kind: type[T], owner: str, hook: str) -> T:
     raise PluginError(f"{owner}: {hook} must return {_article(kind.__name__)}, got {_shown(value)}; see docs/plugin.md.")
 
 
-def loaded(data: Data, root: Path | None, kind: type[T]) -> T:
-    """What a task's data source loads. Raises RecipeError where that is another task's data."""
-    with hook_of("task.data", "load"):
+def loaded(data: Data, root: Path | None, kind: type[T], path: str = "task.data") -> T:
+    """What a data source loads, `path` in the recipe. Raises RecipeError where that is another task's data.
+
+    A source that declares what it loads is refused before its files are looked for.
+    """
+    promised = _declared(data.load)
+    if promised is not None and not (issubclass(promised, kind) or issubclass(kind, promised)):
+        raise RecipeError(_of_another_task(path, _article(promised.__name__), kind))
+    with hook_of(path, "load"):
         found = data.load(root)
     if isinstance(found, kind):
         return found
-    raise RecipeError(
-        f"task.data gives {_shown(found)}, but this task takes {_article(kind.__name__)}; choose data that are made for it."
-    )
+    raise RecipeError(_of_another_task(path, _shown(found), kind))
+
+
+def _declared(hook: Callable[..., object]) -> type | None:
+    """The class that a hook is annotated to return, if it is one class that can be found."""
+    try:
+        promised = get_type_hints(hook).get("return")
+    except Exception:  # an annotation may name what only a type checker imports
+        return None
+    return promised if isinstance(promised, type) else None
+
+
+def _of_another_task(path: str, found: str, kind: type) -> str:
+    return f"{path} gives {found}, but what takes it needs {_article(kind.__name__)}; choose data that are made for it."
 
 
 def _shown(value: object) -> str:

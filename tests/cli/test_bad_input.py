@@ -58,7 +58,16 @@ SETTINGS = {
     "an integer beyond 64 bits": ("train.epochs=9223372036854775808", "train.epochs must be between", "9223372036854775808"),
     "a number beyond 32 bits": ("optimizers.student.lr=1e300", "optimizers.student.lr must be between -3.4e+38", "1e+300"),
     "a negative crop": ("task.crop=-1", "task.crop must be at least 0, got -1", "override task.crop=-1"),
-    "another task's data": ("task.data=nations", "task.data gives", "choose data that are made for it"),
+    "another task's data": (
+        "task.data=wn18rr",
+        "task.data gives a Triples",
+        "needs an ImageSet; choose data that are made for it",
+    ),
+    "another task's data in a source of classes": (
+        "task.data={use: some_classes, count: 3, data: trec}",
+        "task.data.data gives a TextSet",
+        "needs an ImageSet",
+    ),
     "a plan without its parts": ("teacher={use: takd}", "teacher.assistants is missing", "a list of models"),
     "a device that torch lacks": ("runtime.device=vulkan", "runtime.device is 'vulkan'", "set runtime.device=cpu"),
     "a device without values": ("runtime.device=meta", "runtime.device is 'meta'", "set runtime.device=cpu"),

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from kdzoo.data.sets import ImageSet
+from kdzoo.protocol.blame import loaded
 from kdzoo.protocol.roles import Data
 from kdzoo.ranges import at_least
 from kdzoo_smoothing.data.parts import chosen, first_of_classes
@@ -45,7 +46,7 @@ class LongTailed:
 
     def load(self, root: Path | None = None) -> ImageSet:
         """Load the source and leave images out of its training part."""
-        source: ImageSet = self.data.load(root)
+        source = loaded(self.data, root, ImageSet, "task.data.data")
         most = int(torch.bincount(source.train.labels).max())
         sizes = tail(most, source.classes, self.ratio)
 

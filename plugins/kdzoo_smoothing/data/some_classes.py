@@ -9,6 +9,7 @@ from torch import Tensor
 
 from kdzoo.data.sets import ImageSet
 from kdzoo.errors import RecipeError
+from kdzoo.protocol.blame import loaded
 from kdzoo.protocol.roles import Data
 from kdzoo.ranges import at_least
 from kdzoo_smoothing.data.parts import chosen, first_of_classes
@@ -31,7 +32,7 @@ class SomeClasses:
 
     def load(self, root: Path | None = None) -> ImageSet:
         """Load the source and leave the other classes out. Raises RecipeError if it has fewer."""
-        source: ImageSet = self.data.load(root)
+        source = loaded(self.data, root, ImageSet, "task.data.data")
         if self.count > source.classes:
             raise RecipeError(f"task.data: count is {self.count}, but the source has {source.classes} classes; choose fewer.")
 

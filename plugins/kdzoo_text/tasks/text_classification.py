@@ -19,6 +19,7 @@ from kdzoo import digests
 from kdzoo.data.splits import split
 from kdzoo.errors import CapabilityError, RecipeError
 from kdzoo.functional.labels import cross_entropy
+from kdzoo.protocol.blame import loaded
 from kdzoo.protocol.needs import Needs
 from kdzoo.protocol.outputs import Batch, Output, Rows
 from kdzoo.protocol.roles import Data
@@ -95,13 +96,11 @@ class TextClassification(Task):
 
     @cached_property
     def set(self) -> TextSet:
-        loaded = self.data.load(self.root)
-        if not isinstance(loaded, TextSet):
-            raise CapabilityError("task.data is a source of something else than texts; `kdzoo data` lists those of texts.")
-        if bool(loaded.class_names) == (self.metric in OF_SCORES):
-            what = "classes" if loaded.class_names else "scores"
-            raise RecipeError(f"task.metric is {self.metric!r}, but {loaded.name} has {what}; choose a metric of {what}.")
-        return loaded
+        texts = loaded(self.data, self.root, TextSet)
+        if bool(texts.class_names) == (self.metric in OF_SCORES):
+            what = "classes" if texts.class_names else "scores"
+            raise RecipeError(f"task.metric is {self.metric!r}, but {texts.name} has {what}; choose a metric of {what}.")
+        return texts
 
     @cached_property
     def tokenizers(self) -> dict[str, Tokenizer]:

@@ -226,7 +226,7 @@ def test_a_metric_of_the_other_kind_is_refused() -> None:
 
 
 def test_images_are_no_texts() -> None:
-    with pytest.raises(KdzooError, match="a source of something else than texts"):
+    with pytest.raises(KdzooError, match="gives an ImageSet, but what takes it needs a TextSet"):
         opened(data="digits")
 
 
