@@ -116,7 +116,7 @@ def _checked(plan: BenchPlan) -> tuple[Tuning, dict[str, Mapping[str, Any]]]:
 def _trained(
     plan: BenchPlan, rows: set[str], place: Executor, workers: int, tell: OnEvent, stopped: threading.Event
 ) -> dict[str, Job]:
-    """Train a trial of these rows, as far as it is not finished, and their teachers; the job of each row. Raises Interrupted."""
+    """Train what is not finished of a trial of these rows, and of their teachers; the job of each row. Raises Interrupted."""
     from kdzoo.benchmark.plan.cohorts import gathered
 
     jobs = _needed(plan, rows)
