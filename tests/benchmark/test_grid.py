@@ -375,7 +375,7 @@ def test_the_table_has_one_number_a_pair_and_method_with_its_source() -> None:
         ({"methods": {"a": {"teachr": None}}}, "bench.methods.a.teachr is no setting of a recipe, so null removes nothing"),
         ({"methods": {"a": {}}, "grid": {"seed": [1, 2]}}, "bench.grid.seed is the bench's own: write bench.seeds"),
         ({"methods": {"a": {}}, "grid": {"bench.seeds": [[1]]}}, "bench.grid.bench.seeds is the bench's own"),
-        ({"methods": {"": {}}}, "bench.methods has a row without a label"),
+        ({"methods": {"": {}}}, "bench.methods has an entry without a label"),
     ],
 )
 def test_what_would_change_nothing_in_a_cell_is_refused(tiny: Any, section: dict[str, Any], message: str) -> None:
