@@ -17,6 +17,7 @@ from kdzoo.benchmark.plan import controls
 from kdzoo.benchmark.plan.rows import BARE_STUDENT, PUBLISHED, changed, is_alone
 from kdzoo.benchmark.plan.section import NAME, Section, read_section
 from kdzoo.benchmark.report.published import chosen
+from kdzoo.benchmark.report.records import PAIR
 from kdzoo.benchmark.tune.found import chosen_values, read_found
 from kdzoo.benchmark.tune.plan import Tuning, check_rows
 from kdzoo.engine.components import make
@@ -29,8 +30,6 @@ from kdzoo.recipe.read import read
 
 ALONE = "student alone"
 PARTS = ("methods", "teachers", "learners")
-PAIR = "pair"
-"""What a point calls a pair or data set; a path of the grid is called by itself."""
 
 
 @dataclass(frozen=True)
@@ -124,9 +123,7 @@ def expand(
     by_pair = {pair: _rows(layers, section, pair, Origin(source, Path.cwd())) for pair in section.pairs or [None]}
     rows, alone = next(iter(by_pair.values()))
     if any(other != alone for _, other in by_pair.values()):
-        raise RecipeError(
-            f"bench.pairs: not with all of them {alone!r} is the student alone; a pair has no teacher to take away."
-        )
+        raise RecipeError(f"bench.pairs: {alone!r} is the student alone with some of them only; leave the teacher to the rows.")
     baseline = _known(section.baseline or alone, rows, "bench.baseline")
     wanted = {*(rows if methods is None else [_known(label, rows, "the chosen rows") for label in methods]), alone, baseline}
     points = [dict(zip(section.grid, values, strict=True)) for values in itertools.product(*section.grid.values())]
@@ -180,7 +177,7 @@ def slug(label: str) -> str:
 
 
 def _rows(layers: Layers, section: Section, pair: str | None, source: Origin) -> tuple[dict[str, Layers], str]:
-    """The recipe of each row by label, with a pair, the student alone and the controls among them; and that first one's label."""
+    """The recipe of each row by label, controls and the student alone among them, with a pair; and that last one's label."""
     labels: dict[str, str] = {}
     for label in section.methods:
         if labels.setdefault(slug(label), label) != label:

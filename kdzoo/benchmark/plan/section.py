@@ -97,7 +97,7 @@ class Section:
 
 
 def _check_changes(where: str, label: str, changes: Any) -> None:
-    """Refuse a row or pair that is none, and keys that would change nothing: the bench's own, and misspelt ones that are null."""
+    """Refuse a row or pair that is none, and keys that change nothing: the bench's own, and misspelt ones that are null."""
     if not label.strip():
         raise ValueError(f"{where} has an entry without a label; give it one")
     if "," in label:

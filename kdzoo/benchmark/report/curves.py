@@ -8,7 +8,7 @@ from html import escape
 
 from kdzoo.benchmark.report.axes import Axis, Points, axis, frame, path, svg
 from kdzoo.benchmark.report.board import Board, Row
-from kdzoo.benchmark.report.records import Records
+from kdzoo.benchmark.report.records import PAIR, Records
 
 EARLY = 0.3
 """The curves' common scale leaves out what lies below all levels at this share of the training; lines leave the panel."""
@@ -55,6 +55,8 @@ def grids(board: Board, records: Records) -> list[tuple[str, str]]:
         if row.last.mean is None:
             continue
         for name, value in point.items():
+            if name == PAIR:  # no setting along which lines could be drawn
+                continue
             others = ", ".join(f"{key}={other}" for key, other in point.items() if key != name)
             panels.setdefault((name, others), {}).setdefault(label, []).append((value, row))
     return [
