@@ -31,7 +31,11 @@ class Lane:
 
 @dataclass(frozen=True)
 class Chart:
-    """Lanes on one axis: ticks (position, number), the step between two, and levels (position, name) that cross all lanes."""
+    """Lanes on one axis: ticks (position, number), the step between two, and levels that cross all lanes.
+
+    Attributes:
+        levels: position and name of each; '' for a line that only guides the eye.
+    """
 
     title: str
     lanes: Sequence[Lane]
@@ -66,7 +70,7 @@ def results(board: Board) -> Chart | None:
     note = (
         f"{board.metric} on test after the last epoch. Large dots: means over seeds, as numbers with ± their sd. "
         "Lines: 95 % t intervals of the means. Small dots: single seeds."
-        + (" Dashed: " + ", ".join(name for _, name in levels) + "." if levels else "")
+        + (" Dashed: " + ", ".join(name for _, name in levels) + "." if len(levels) > 1 else "")
         + (f" The axis starts at {short(along.low)}." if along.low else "")
         + _beyond(rows, shown)
     )
@@ -109,22 +113,20 @@ def forest(board: Board, which: str, against: str) -> Chart | None:
     if any(own.declared for _, own in found):
         note += " * declared beforehand."
     note += _beyond([row for row, _ in found], [row for row, _ in shown])
-    return _chart(f"Difference to {against}{_of_pair([row for row, _ in found])}", lanes, along, [(along.kept(0.0), "0")], note)
+    return _chart(f"Difference to {against}{_of_pair([row for row, _ in found])}", lanes, along, [(along.kept(0.0), "")], note)
 
 
 def ranks(ranking: Ranking) -> Chart:
     """Average ranks, each with half a critical difference to both sides: rows whose lines overlap are not told apart."""
     half = ranking.critical_difference / 2
-    along = axis(
-        [1.0, len(ranking.ranks), *(end for rank in ranking.ranks.values() for end in (rank - half, rank + half))], 0, 100
-    )
+    along = axis([1.0, len(ranking.ranks)], 0, 100, bounds=(1.0, len(ranking.ranks)))
     lanes = [
         Lane(
             row,
             "method",
             f"{rank:.2f}",
             along.at(rank),
-            (along.at(rank - half), along.at(rank + half)),
+            _ends((rank - half, rank + half), along),
             None,
             [(along.at(own), f"{block}: {own:g}") for block, own in ranking.single[row].items()],
         )
@@ -134,9 +136,9 @@ def ranks(ranking: Ranking) -> Chart:
     note = (
         f"Over {', '.join(ranking.blocks)}; 1 is the best rank. Large dots: averages. Small dots: single ranks. Lines: half of "
         f"Nemenyi's critical difference ({ranking.critical_difference:.2f} at 5 %) to both sides; rows whose lines overlap are "
-        "not told apart. Dashed: the end of the first row's line."
+        "not told apart. Upright: where the first row's line ends."
     )
-    return _chart("Average ranks", lanes, along, [(along.at(best), "")], note)
+    return _chart("Average ranks", lanes, along, [(along.kept(best), "")], note)
 
 
 def _beyond(rows: Sequence[Row], shown: Sequence[Row]) -> str:

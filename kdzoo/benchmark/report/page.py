@@ -19,7 +19,7 @@ from kdzoo.benchmark.report.ranking import Ranking
 from kdzoo.benchmark.report.records import PAGE, Records, read_records
 from kdzoo.benchmark.report.samples import Predictions, predictions, read_samples
 from kdzoo.benchmark.report.scatter import against_cost
-from kdzoo.benchmark.report.tables import tables
+from kdzoo.benchmark.report.tables import BY_PAIR, tables
 from kdzoo.benchmark.report.wording import digits, p_value, share, spread
 from kdzoo.engine.files import replace_file, write_json
 from kdzoo.errors import RecipeError
@@ -67,6 +67,7 @@ def page(board: Leaderboard, records: Records) -> str:
         forests += [lanes.forest(part, "over_alone", against) for part in parts]
     panels = [panel for part, own in zip(parts, records.by_pair(), strict=True) for panel in curves.learning(part, own)]
     seen = predictions(records)
+    leaders, *others = tables(board)
     return (
         environment.get_template("report.html")
         .render(
@@ -75,7 +76,9 @@ def page(board: Leaderboard, records: Records) -> str:
             ranks=lanes.ranks(board.ranking) if board.ranking else None,
             results=[chart for part in parts if (chart := lanes.results(part))],
             forests=[chart for chart in forests if chart],
-            tables=tables(board),
+            leaders=leaders,
+            by_pair=next((table for table in others if table.title == BY_PAIR), None),
+            tables=[table for table in others if table.title != BY_PAIR],
             scatter=against_cost(board),
             grids=curves.grids(board, records),
             sections=sections(board),
