@@ -33,9 +33,15 @@ def learning(board: Board, records: Records) -> list[tuple[str, str]]:
     teacher = next((t["validation"]["last"].get(board.metric) for t in records.teachers), None)
     y = axis([*late, *([] if teacher is None else [teacher])], HEIGHT - 40, 10, bounds=board.bounds, most=4)
     x = Axis(0, last, 40, WIDTH - 14, (0, last))
-    alone = next((means[row.label] for row in board.rows if row.kind == "alone" and row.label in means), [])
+    points = {row["row"]: row["point"] for row in records.plan["rows"]}
+    alone = [row.label for row in board.rows if row.kind == "alone" and row.label in means]
+
+    def beside(row: Row) -> Points:
+        """The student alone at the row's point of the grid."""
+        return next((means[label] for label in alone if points[label] == points[row.label]), [])
+
     return [
-        (row.label, _panel(curves[row.label], alone, x, y, teacher))
+        (row.label, _panel(curves[row.label], beside(row), x, y, teacher))
         for row in board.rows
         if row.label in curves and means[row.label]
     ]
@@ -94,7 +100,7 @@ def _lines(board: Board, name: str, lines: Mapping[str, Sequence[tuple[object, R
     rows = [row for line in lines.values() for _, row in line]
     seen = [v for row in rows for v in ((row.last.mean or 0.0), *(row.last.interval or ()))]
     y = axis(seen, 190, 22, bounds=board.bounds, most=5)
-    x = Axis(-0.3, len(ordered) - 0.7, 44, 340)
+    x = Axis(-0.3, len(ordered) - 0.7, 44, 410)
     parts = [frame(x, y, along=name, up=board.metric)]
     parts += [f'<text class="faint middle" x="{x.at(places[v])}" y="206">{escape(str(v))}</text>' for v in ordered]
     for number, (label, line) in enumerate(lines.items()):
@@ -113,7 +119,7 @@ def _lines(board: Board, name: str, lines: Mapping[str, Sequence[tuple[object, R
         parts.append(f'<text x="60" y="{244 + 16 * number}">{escape(label)}</text>')
     if len(lines) > COLORS:
         parts.append(f'<text class="faint" x="60" y="{244 + 16 * COLORS}">gray: {len(lines) - COLORS} others</text>')
-    return svg(350, 252 + 16 * min(len(lines), COLORS + 1), parts, f"{board.metric} over {name}, a line a row")
+    return svg(420, 252 + 16 * min(len(lines), COLORS + 1), parts, f"{board.metric} over {name}, a line a row")
 
 
 def _common(own: Mapping[int, Points]) -> dict[float, list[float]]:

@@ -218,7 +218,9 @@ def ranking(parts: Sequence[_Found]) -> Ranking | None:
         for name, row in part.rows.items():
             mean = summarize(list(part.measured[name].values.values())).mean
             if mean is not None and row["point"]:
-                block = ", ".join(str(value) if key == PAIR else f"{key}={value}" for key, value in row["point"].items())
+                block = ", ".join(
+                    str(value) if key == PAIR else f"{key.rpartition('.')[2]}={value}" for key, value in row["point"].items()
+                )
                 means.setdefault(row["label"], {})[block] = mean
     return rank_rows(means, higher_is_better=parts[0].higher)
 
