@@ -28,3 +28,9 @@ def keep_freed_memory() -> bool:
         return False
     mallopt = ctypes.CDLL(None).mallopt
     return bool(mallopt(MMAP_THRESHOLD, LARGEST_IN_HEAP) and mallopt(TRIM_THRESHOLD, LARGEST))
+
+
+def give_back_freed_memory() -> None:
+    """Give the system what is kept and not in use, so that what resides from now on is needed."""
+    if keep_freed_memory():
+        ctypes.CDLL(None).malloc_trim(0)

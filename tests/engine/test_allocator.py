@@ -14,7 +14,7 @@ from kdzoo.engine.allocator import SETTINGS
 BLOCK = 30 * 2**20
 ACCOUNT = f"""
 import ctypes, sys
-from kdzoo.engine.allocator import keep_freed_memory
+from kdzoo.engine.allocator import give_back_freed_memory, keep_freed_memory
 
 names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()
 Account = type("Account", (ctypes.Structure,), {{"_fields_": [(name, ctypes.c_size_t) for name in names]}})
@@ -26,28 +26,30 @@ glibc.free(glibc.malloc({BLOCK}))  # from now on glibc takes such blocks from it
 blocks = [glibc.malloc({BLOCK}) for _ in range(4)]
 for block in blocks:
     glibc.free(block)
-print(kept, glibc.mallinfo2().arena)
+heap = glibc.mallinfo2().arena
+give_back_freed_memory()
+print(kept, heap, glibc.mallinfo2().arena)
 """
 
 pytestmark = pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="needs glibc 2.33")
 
 
-def account(*words: str, **settings: str) -> tuple[bool, int]:
-    """Whether freed memory is said to be kept, and the bytes of the heap after all blocks were freed."""
+def account(*words: str, **settings: str) -> tuple[bool, int, int]:
+    """Whether freed memory is said to be kept, and the bytes of the heap: after all was freed, and once it was given back."""
     environment = {name: value for name, value in os.environ.items() if name not in SETTINGS} | settings
     ended = subprocess.run([sys.executable, "-c", ACCOUNT, *words], env=environment, capture_output=True, text=True, check=True)
-    kept, heap = ended.stdout.split()
-    return kept == "True", int(heap)
+    kept, heap, rest = ended.stdout.split()
+    return kept == "True", int(heap), int(rest)
 
 
-def test_freed_memory_is_kept() -> None:
-    left, heap = account("leave")
-    assert (left, heap < BLOCK) == (False, True), "by default it goes back to the system"
-    kept, heap = account("keep")
-    assert (kept, heap > 4 * BLOCK) == (True, True)
+def test_freed_memory_is_kept_until_it_is_given_back() -> None:
+    left, heap, _ = account("leave")
+    assert (left, heap < BLOCK) == (False, True), "by default it goes back to the system at once"
+    kept, heap, rest = account("keep")
+    assert (kept, heap > 4 * BLOCK, rest < BLOCK) == (True, True, True)
 
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_users_own_setting_holds(name: str) -> None:
-    kept, _ = account("keep", **{name: "glibc.malloc.check=0" if name == "GLIBC_TUNABLES" else "131072"})
+    kept, *_ = account("keep", **{name: "glibc.malloc.check=0" if name == "GLIBC_TUNABLES" else "131072"})
     assert not kept
