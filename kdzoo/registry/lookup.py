@@ -66,7 +66,7 @@ def get(kind: str, name: str) -> object:
 
 def broken() -> list[Entry]:
     """Everything that cannot be used, as far as known: bad metadata, foreign protocols, failed imports."""
-    return [e for e in _installed() if e.problem]
+    return [e for kind in _scanned() for e in _installed(kind) if e.problem]
 
 
 def refresh() -> None:
@@ -76,20 +76,26 @@ def refresh() -> None:
     importlib.invalidate_caches()
 
 
-_scanned = functools.cache(scan)
+@functools.cache
+def _scanned() -> dict[str, list[Entry]]:
+    """What is installed, by kind."""
+    found: dict[str, list[Entry]] = {}
+    for each in scan():
+        found.setdefault(each.kind, []).append(each)
+    return found
 
 
-def _installed() -> list[Entry]:
-    return [replace(e, problem=_FAILED[e]) if e in _FAILED else e for e in _scanned()]
+def _installed(kind: str) -> list[Entry]:
+    found = _scanned().get(kind, [])
+    return [replace(e, problem=_FAILED[e]) if e in _FAILED else e for e in found] if _FAILED else found
 
 
 def _named(kind: str) -> dict[str, list[Entry]]:
     if kind not in KINDS:
         raise PluginError(f"There is no kind of plugin called '{kind}': {did_you_mean(kind, KINDS)}")
     named: dict[str, list[Entry]] = {}
-    for found in (*_installed(), *LOCAL):
-        if found.kind == kind:
-            named.setdefault(found.name, []).append(found)
+    for found in (*_installed(kind), *(e for e in LOCAL if e.kind == kind)):
+        named.setdefault(found.name, []).append(found)
     return named
 
 
