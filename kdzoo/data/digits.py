@@ -7,8 +7,10 @@ The writers are not known, so both parts hold images of the same ones.
 
 from __future__ import annotations
 
+import functools
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -22,6 +24,14 @@ TEST_SIZE = 597
 COMMAND = "pip install scikit-learn"
 
 
+@functools.cache
+def _read() -> tuple[Any, Any]:
+    """Pixels and labels; reading them takes longer than a short training."""
+    from sklearn.datasets import load_digits
+
+    return load_digits(return_X_y=True)  # type: ignore[no-any-return]
+
+
 class Digits:
     """scikit-learn's digits; the 17 gray levels 0..16 are spread over 0..255."""
 
@@ -30,12 +40,11 @@ class Digits:
     def load(self, root: Path | None = None) -> ImageSet:
         """Read them from the installed package; `root` is not needed."""
         try:
-            from sklearn.datasets import load_digits
+            pixels, target = _read()
         except ImportError as error:
             raise MissingError(f"The digits data come with scikit-learn, which is not installed. Run: {COMMAND}") from error
-        pixels, target = load_digits(return_X_y=True)
         images = torch.from_numpy(pixels).view(-1, 1, 8, 8).mul(255 / 16).round().to(torch.uint8)
-        labels = torch.from_numpy(target).long()
+        labels = torch.from_numpy(target).long().clone()
         in_test = torch.zeros(len(labels), dtype=torch.bool)
         in_test[stratified(labels, TEST_SIZE, seed=FIXED_SEED, stream="digits/test")] = True
         train, test = (Images(images[part], labels[part]) for part in (~in_test, in_test))

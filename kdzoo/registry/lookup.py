@@ -28,10 +28,9 @@ def entry(kind: str, name: str, *, of: str = "") -> Entry:
 
     Args: of: the distribution that says so; of several plugins with the name, its own is meant.
     """
-    named = _named(kind)
     distribution, _, bare = name.rpartition(":")
     owners = (distribution, normalized(distribution))
-    found = [e for e in named.get(bare, ()) if not distribution or e.distribution in owners]
+    found = [e for e in _called(kind, bare) if not distribution or e.distribution in owners]
     if not found:
         raise PluginError(_unknown(kind, name))
     own = [e for e in found if e.distribution == of]
@@ -47,7 +46,7 @@ def entry(kind: str, name: str, *, of: str = "") -> Entry:
 def spelled(kind: str, name: str, *, of: str = "") -> str:
     """The name, qualified where several plugins have it and that of one distribution is meant. Raises as `entry` does."""
     found = entry(kind, name, of=of)
-    return name if ":" in name or len(_named(kind)[name]) == 1 else found.qualified
+    return name if ":" in name or len(_called(kind, name)) == 1 else found.qualified
 
 
 def get(kind: str, name: str) -> object:
@@ -66,7 +65,7 @@ def get(kind: str, name: str) -> object:
 
 def broken() -> list[Entry]:
     """Everything that cannot be used, as far as known: bad metadata, foreign protocols, failed imports."""
-    return [e for kind in _scanned() for e in _installed(kind) if e.problem]
+    return [e for each in _scanned().values() for same in each.values() for e in map(_as_known, same) if e.problem]
 
 
 def refresh() -> None:
@@ -77,26 +76,34 @@ def refresh() -> None:
 
 
 @functools.cache
-def _scanned() -> dict[str, list[Entry]]:
-    """What is installed, by kind."""
-    found: dict[str, list[Entry]] = {}
+def _scanned() -> dict[str, dict[str, list[Entry]]]:
+    """What is installed, by kind and name."""
+    found: dict[str, dict[str, list[Entry]]] = {kind: {} for kind in KINDS}
     for each in scan():
-        found.setdefault(each.kind, []).append(each)
+        found.setdefault(each.kind, {}).setdefault(each.name, []).append(each)
     return found
 
 
-def _installed(kind: str) -> list[Entry]:
-    found = _scanned().get(kind, [])
-    return [replace(e, problem=_FAILED[e]) if e in _FAILED else e for e in found] if _FAILED else found
+def _called(kind: str, name: str) -> list[Entry]:
+    """All plugins of a kind with a name. Raises PluginError for an unknown kind."""
+    _known(kind)
+    installed = map(_as_known, _scanned()[kind].get(name, ()))
+    return [*installed, *(e for e in LOCAL if (e.kind, e.name) == (kind, name))]
+
+
+def _as_known(entry: Entry) -> Entry:
+    return replace(entry, problem=_FAILED[entry]) if entry in _FAILED else entry
 
 
 def _named(kind: str) -> dict[str, list[Entry]]:
+    _known(kind)
+    names = dict.fromkeys([*_scanned()[kind], *(e.name for e in LOCAL if e.kind == kind)])
+    return {name: _called(kind, name) for name in names}
+
+
+def _known(kind: str) -> None:
     if kind not in KINDS:
         raise PluginError(f"There is no kind of plugin called '{kind}': {did_you_mean(kind, KINDS)}")
-    named: dict[str, list[Entry]] = {}
-    for found in (*_installed(kind), *(e for e in LOCAL if e.kind == kind)):
-        named.setdefault(found.name, []).append(found)
-    return named
 
 
 def _load(target: str) -> object:

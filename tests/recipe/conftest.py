@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -123,7 +124,7 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Only the plugins above exist."""
     before = dict(LOCAL)
     LOCAL.clear()
-    monkeypatch.setattr("kdzoo.registry.lookup._installed", lambda kind: [])
+    monkeypatch.setattr("kdzoo.registry.lookup._scanned", functools.cache(lambda: {kind: {} for kind in registry.KINDS}))
     for kind, named in PLUGINS.items():
         for name, obj in named.items():
             registry.register(kind, name, obj)
