@@ -18,8 +18,9 @@ def discover(kind: str) -> dict[str, Entry]:
 
     Raises PluginError for an unknown kind.
     """
-    named = _named(kind)
-    found = {e.name if len(same) == 1 else e.qualified: e for same in named.values() for e in same}
+    _called(kind, "")  # an unknown kind is told
+    names = {*_installed(kind), *(found.name for found in LOCAL if found.kind == kind)}
+    found = {e.name if len(same) == 1 else e.qualified: e for same in (_called(kind, name) for name in names) for e in same}
     return {name: found[name] for name in sorted(found)}
 
 
@@ -65,45 +66,40 @@ def get(kind: str, name: str) -> object:
 
 def broken() -> list[Entry]:
     """Everything that cannot be used, as far as known: bad metadata, foreign protocols, failed imports."""
-    return [e for each in _scanned().values() for same in each.values() for e in map(_as_known, same) if e.problem]
+    return [known for e in _scanned() if (known := _as_known(e)).problem]
 
 
 def refresh() -> None:
     """Forget the scan and all failed imports, after something was installed or repaired."""
     _scanned.cache_clear()
+    _installed.cache_clear()
     _FAILED.clear()
     importlib.invalidate_caches()
 
 
+_scanned = functools.cache(scan)
+
+
 @functools.cache
-def _scanned() -> dict[str, dict[str, list[Entry]]]:
-    """What is installed, by kind and name."""
-    found: dict[str, dict[str, list[Entry]]] = {kind: {} for kind in KINDS}
-    for each in scan():
-        found.setdefault(each.kind, {}).setdefault(each.name, []).append(each)
-    return found
+def _installed(kind: str) -> dict[str, list[Entry]]:
+    """The entries of a kind by their bare names."""
+    named: dict[str, list[Entry]] = {}
+    for found in _scanned():
+        if found.kind == kind:
+            named.setdefault(found.name, []).append(found)
+    return named
+
+
+def _as_known(found: Entry) -> Entry:
+    return replace(found, problem=_FAILED[found]) if _FAILED and found in _FAILED else found
 
 
 def _called(kind: str, name: str) -> list[Entry]:
-    """All plugins of a kind with a name. Raises PluginError for an unknown kind."""
-    _known(kind)
-    installed = map(_as_known, _scanned()[kind].get(name, ()))
-    return [*installed, *(e for e in LOCAL if (e.kind, e.name) == (kind, name))]
-
-
-def _as_known(entry: Entry) -> Entry:
-    return replace(entry, problem=_FAILED[entry]) if entry in _FAILED else entry
-
-
-def _named(kind: str) -> dict[str, list[Entry]]:
-    _known(kind)
-    names = dict.fromkeys([*_scanned()[kind], *(e.name for e in LOCAL if e.kind == kind)])
-    return {name: _called(kind, name) for name in names}
-
-
-def _known(kind: str) -> None:
+    """All plugins of a kind with a bare name. Asked many thousand times by a bench, so it looks at no others."""
     if kind not in KINDS:
         raise PluginError(f"There is no kind of plugin called '{kind}': {did_you_mean(kind, KINDS)}")
+    local = [found for found in LOCAL if found.kind == kind and found.name == name]
+    return [*map(_as_known, _installed(kind).get(name, ())), *local]
 
 
 def _load(target: str) -> object:
@@ -115,7 +111,7 @@ def _load(target: str) -> object:
 
 
 def _unknown(kind: str, name: str) -> str:
-    elsewhere = [other for other in KINDS if other != kind and name in _named(other)]
+    elsewhere = [other for other in KINDS if other != kind and _called(other, name)]
     if elsewhere:
         return f"There is no '{name}' among the {kind}, but there is among the {' and the '.join(elsewhere)}."
     return f"There is no '{name}' among the {kind}: {did_you_mean(name, discover(kind))}"

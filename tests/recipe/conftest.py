@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -124,7 +123,7 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Only the plugins above exist."""
     before = dict(LOCAL)
     LOCAL.clear()
-    monkeypatch.setattr("kdzoo.registry.lookup._scanned", functools.cache(lambda: {kind: {} for kind in registry.KINDS}))
+    monkeypatch.setattr("kdzoo.registry.lookup._installed", lambda kind: {})
     for kind, named in PLUGINS.items():
         for name, obj in named.items():
             registry.register(kind, name, obj)
