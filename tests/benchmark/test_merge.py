@@ -134,7 +134,8 @@ def test_contradicting_folders_are_told_how_pairs_are_named(folder: Any, tmp_pat
         leaderboard_of([near, far], tmp_path / "both")
 
 
-WRONG = {
+Case = tuple[Callable[[Path, Path], list[Any]], str | None, str]
+WRONG: dict[str, Case] = {
     "a pair without the baseline": (lambda n, f: [f"easy={n}", f"hard={f}"], "dkd", r"there is no row 'dkd' of hard"),
     "the same runs as two pairs": (lambda n, f: [f"easy={n}", f"hard={n}"], None, r"all runs of hard are runs of another pair"),
     "some folders without a name": (

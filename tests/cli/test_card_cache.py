@@ -36,7 +36,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only some plugins are discovered, so that keeping their cards takes no time."""
     names = {"methods": ("kd", "srrl"), "transforms": ("smooth",)}
     known = {kind: {n: e for n, e in registry.discover(kind).items() if n in own} for kind, own in names.items()}
-    monkeypatch.setattr(card_cache.registry, "discover", lambda kind: known.get(kind, {}))
+    monkeypatch.setattr(registry, "discover", lambda kind: known.get(kind, {}))
 
 
 @pytest.mark.usefixtures("few")

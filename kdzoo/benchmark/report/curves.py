@@ -33,12 +33,12 @@ def learning(board: Board, records: Records) -> list[tuple[str, str]]:
     teacher = next((t["validation"]["last"].get(board.metric) for t in records.teachers), None)
     y = axis([*late, *([] if teacher is None else [teacher])], HEIGHT - 40, 10, bounds=board.bounds, most=4)
     x = Axis(0, last, 40, WIDTH - 14, (0, last))
-    points = {row["row"]: row["point"] for row in records.plan["rows"]}
+    at = {row["row"]: row["point"] for row in records.plan["rows"]}
     alone = [row.label for row in board.rows if row.kind == "alone" and row.label in means]
 
     def beside(row: Row) -> Points:
         """The student alone at the row's point of the grid."""
-        return next((means[label] for label in alone if points[label] == points[row.label]), [])
+        return next((means[label] for label in alone if at[label] == at[row.label]), [])
 
     return [
         (row.label, _panel(curves[row.label], beside(row), x, y, teacher))

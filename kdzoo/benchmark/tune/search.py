@@ -107,7 +107,7 @@ def _checked(plan: BenchPlan) -> tuple[Tuning, dict[str, Mapping[str, Any]]]:
         raise RecipeError("there is nothing to tune: the recipe has no `bench.tune` with `trials` and a `space` for each row.")
     if any(cell.point for cell in plan.grid.cells):
         raise RecipeError("a search is of one pair, without a grid: remove bench.pairs and bench.grid, or bench.tune.")
-    recipes = {cell.label: cell.recipe.settings for cell in plan.grid.cells}
+    recipes: dict[str, Mapping[str, Any]] = {cell.label: cell.recipe.settings for cell in plan.grid.cells}
     if not opened(next(iter(recipes.values()))).size("validation"):
         raise RecipeError("a search chooses on a validation split, and this recipe has none; set e.g. task.validation=0.1.")
     return plan.grid.tuning, recipes
