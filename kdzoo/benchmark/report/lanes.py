@@ -17,9 +17,11 @@ class Lane:
     """A row's lane: positions of its mean, of its intervals' ends, and of single seeds with what they say.
 
     Attributes:
+        row: what it is found by; label: what stands beside it.
         second: the interval over test items, where there is one.
     """
 
+    row: str
     label: str
     kind: str
     text: str
@@ -56,6 +58,7 @@ def results(board: Board) -> Chart | None:
     along = axis(seen, 0, 100, bounds=board.bounds)
     lanes = [
         Lane(
+            row.label,
             row.name,
             row.kind,
             spread(row.last, places),
@@ -96,6 +99,7 @@ def forest(board: Board, which: str, against: str) -> Chart | None:
     )
     lanes = [
         Lane(
+            row.label,
             row.name + (" *" if own.declared else ""),
             row.kind,
             difference(own.seeds, places),
@@ -122,6 +126,7 @@ def ranks(ranking: Ranking) -> Chart:
     along = axis([1.0, len(ranking.ranks)], 0, 100, bounds=(1.0, len(ranking.ranks)))
     lanes = [
         Lane(
+            row,
             row,
             "method",
             f"{rank:.2f}",
