@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kdzoo.benchmark.plan.bench_plan import make_plan
-from kdzoo.benchmark.plan.grid import Grid, expand, slug
+from kdzoo.benchmark.plan.grid import expand, slug
 from kdzoo.benchmark.report.published import TABLE, published
 from kdzoo.errors import CapabilityError, RecipeError
 from kdzoo.recipe.find import builtin_folder
@@ -341,7 +341,7 @@ def test_what_cannot_be_a_rows_recipe_is_refused_in_a_sentence(tiny: Any, recipe
 def test_a_row_shows_the_number_of_the_table_for_its_pair_and_label(tiny: Any) -> None:
     tiny["bench"] |= {"published": "resnet56_resnet20"}
     tiny["bench"]["methods"]["no such method"] = {"train": {"epochs": 2}}
-    assert numbers(expand(tiny)) == {label: f"resnet56_resnet20/{label}" for label in ("student alone", "kd", "dist")}
+    assert expand(tiny).published == {label: f"resnet56_resnet20/{label}" for label in ("student alone", "kd", "dist")}
 
 
 def test_a_pair_of_the_bench_may_be_one_of_the_table(tiny: Any) -> None:
@@ -349,19 +349,14 @@ def test_a_pair_of_the_bench_may_be_one_of_the_table(tiny: Any) -> None:
         "pairs": {"a": {"published": "resnet56_resnet20"}, "b": {"train": {"epochs": 2}}},
         "published": "vgg13_vgg8",
     }
-    found = numbers(expand(tiny))
+    found = expand(tiny).published
     assert (found["kd, a"], found["kd, b"]) == ("resnet56_resnet20/kd", "vgg13_vgg8/kd")
-
-
-def numbers(grid: Grid) -> dict[str, str]:
-    """The name of each row's published number."""
-    return {cell.row: cell.published for cell in grid.cells if cell.published is not None}
 
 
 def test_a_row_may_name_its_number_itself(tiny: Any) -> None:
     tiny["bench"]["methods"]["kd again"] = {"published": "resnet56_resnet20/kd"}
     grid = expand(tiny)
-    assert numbers(grid) == {"kd again": "resnet56_resnet20/kd"}
+    assert grid.published == {"kd again": "resnet56_resnet20/kd"}
     assert cell(grid, "kd again").recipe.settings == cell(grid, "kd").recipe.settings
 
 

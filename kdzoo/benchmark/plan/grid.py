@@ -92,6 +92,11 @@ class Grid:
     tuning: Tuning | None = None
     tuned: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
+    @property
+    def published(self) -> dict[str, str]:
+        """Row -> the name of its number in the table of published ones."""
+        return {cell.row: cell.published for cell in self.cells if cell.published is not None}
+
 
 def expand(
     recipe: str | Path | Mapping[str, Any],
