@@ -115,6 +115,13 @@ class Task:
         """Batches of samples by their numbers in the pool, as evaluation sees them."""
         raise NotImplementedError
 
+    def positions(self, batch: Batch, model: nn.Module) -> Tensor | None:
+        """Where a batch is padded: which positions of each sample are its own, bool (B, T), in features (B, T, ...) of `model`.
+
+        A sample has as many in every batch. None: the features of all samples have one shape.
+        """
+        return None
+
     def context(self) -> Any:
         """Static data beside the batches (a graph), on the device."""
         return None

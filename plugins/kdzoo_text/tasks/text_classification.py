@@ -28,7 +28,7 @@ from kdzoo.random import Streams
 from kdzoo.ranges import at_least
 from kdzoo_text.data.encoding import Encoded, Tokenizer
 from kdzoo_text.data.texts import TextSet
-from kdzoo_text.inputs import TOKENS, cut
+from kdzoo_text.inputs import TOKENS, cut, mask_of
 from kdzoo_text.models.classifier import TextClassifier, call_classes, named_classes, width_of_logits, wrapped
 from kdzoo_text.tasks.meters import ScoreMeter, TextMeter
 
@@ -178,6 +178,10 @@ class TextClassification(Task):
     def pooled(self, order: Sequence[Tensor]) -> Iterator[Batch]:
         for place in order:
             yield self._texts("train", place.cpu(), place)
+
+    def positions(self, batch: Batch, model: nn.Module) -> Tensor | None:
+        encoding = getattr(model, "encoding", "")
+        return mask_of(batch, encoding).bool()
 
     def split(self, batch: Batch, parts: int) -> Sequence[Batch]:
         return cut(batch, parts)
