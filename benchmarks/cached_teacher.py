@@ -1,11 +1,12 @@
 """What a teacher costs on texts: its share of a training step with cached answers, and live.
 
-The pair is that of recipes/trec: a BERT of 2 layers and width 144 beside MiniLM-L6, 32 TREC questions a step; `kd` wants logits,
-`minilm` queries, keys and values of the last layer. Each round times the same steps of one contender after the other in a random
-order, in process CPU time; asking the teacher is timed apart. The figures are medians over rounds, of the paired ratio to a step
-with labels alone (with a second run of these as the control), and of the share of the live teacher's time that is gone. Also said:
-what filling the store costs, and the largest difference of cached and live logits. Needs `kdzoo data fetch text`; the teacher is
-not fine-tuned, which costs the same.
+The pair is that of recipes/trec: a BERT of 2 layers and width 144 beside MiniLM-L6, 32 TREC questions a step; `kd` wants
+logits, `minilm` queries, keys and values of the last layer. Each round times the same steps of one contender after the other
+in a random order, in process CPU time; asking the teacher is timed apart. The figures are medians over rounds, of the paired
+ratio to a step with labels alone (with a second run of these as the control), and of the share of the live teacher's time
+that is gone. Also said: what filling the store costs, and the largest difference of cached and live logits. Needs `kdzoo data
+fetch text`; the teacher is not fine-tuned, which costs the same.
+
 Run: `OMP_NUM_THREADS=1 python benchmarks/cached_teacher.py [--rounds 5] [--steps 3]` (two minutes).
 """
 
