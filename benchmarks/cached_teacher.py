@@ -64,7 +64,7 @@ def largest_difference(cached: Run, live: Run) -> float:
 
 def measure(rounds: int, steps: int, out: str, ready: ExitStack) -> dict[str, Any]:
     def assembled(recipe: str, kind: str | None) -> Run:
-        teacher = [f"teacher={{use: {kind}, model: {MODEL}}}"] if kind else []
+        teacher = [f"teacher={{use: {kind}, recipe: null, model: {MODEL}}}"] if kind else []
         return ready.enter_context(tiny_run(load(recipe, [*teacher, f"runtime.out={out}", "runtime.device=cpu"])))
 
     runs = {name: assembled(*contender) for name, contender in CONTENDERS.items()}

@@ -8,7 +8,7 @@ from typing import Any
 
 from kdzoo.data.search_paths import Availability
 from kdzoo.errors import MissingError, RecipeError, did_you_mean
-from kdzoo_text.data.texts import PARTS, TextSet, labeled, scored
+from kdzoo_text.data.texts import PARTS, Row, TextSet, labeled, scored
 
 Rows = Iterable[Mapping[str, Any]]
 
@@ -124,7 +124,7 @@ def _library() -> Any:
     return datasets
 
 
-def _taken(part: str, rows: Rows, columns: list[str]) -> list[tuple[str, str | None, str]]:
+def _taken(part: str, rows: Rows, columns: list[str]) -> list[Row]:
     taken = []
     for number, row in enumerate(rows):
         missing = [column for column in columns if column not in row]
@@ -142,7 +142,7 @@ def _names(rows: Any, label: str) -> list[str] | None:
     return list(names) if names else None
 
 
-def _made(title: str, rows: dict[str, list[tuple[str, str | None, str]]], names: list[str] | None, scores: bool) -> TextSet:
+def _made(title: str, rows: dict[str, list[Row]], names: list[str] | None, scores: bool) -> TextSet:
     if scores:
         return scored(title, rows)
     if names is not None:  # numbers of named classes; -1 is a label that is withheld

@@ -12,6 +12,8 @@ from kdzoo import digests
 from kdzoo.errors import RecipeError
 
 PARTS = ("train", "validation", "test")
+Row = tuple[str, str | None, str]
+"""A text, a second one or None, and a label."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class TextSet:
     Attributes:
         validation: the source's own, or None.
         class_names: of the labels 0, 1, ...; empty where the labels are scores.
+        remarks: sentences that a run on these texts says at its start.
     """
 
     name: str
@@ -60,6 +63,7 @@ class TextSet:
     test: Texts
     validation: Texts | None
     class_names: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for part, texts in self.parts.items():
@@ -95,7 +99,7 @@ def _check(where: str, texts: Texts, classes: int) -> None:
         raise RecipeError(f"{where} has the label {int(texts.labels.max())}, but there are only {classes} classes.")
 
 
-def labeled(name: str, rows: dict[str, list[tuple[str, str | None, str]]]) -> TextSet:
+def labeled(name: str, rows: dict[str, list[Row]]) -> TextSet:
     """A set of classes from rows (text, second text or None, label) by part; classes are numbered in sorted order.
 
     Labels that are all whole numbers are sorted as numbers. Raises RecipeError: a label of another part that no training text
@@ -111,7 +115,7 @@ def labeled(name: str, rows: dict[str, list[tuple[str, str | None, str]]]) -> Te
     return TextSet(name, parts["train"], parts["test"], parts.get("validation"), tuple(known))
 
 
-def scored(name: str, rows: dict[str, list[tuple[str, str | None, str]]]) -> TextSet:
+def scored(name: str, rows: dict[str, list[Row]]) -> TextSet:
     """A set of scores from rows as for `labeled`. Raises RecipeError: a score that is no number."""
     parts = {}
     for part, found in rows.items():
@@ -125,7 +129,7 @@ def scored(name: str, rows: dict[str, list[tuple[str, str | None, str]]]) -> Tex
     return TextSet(name, parts["train"], parts["test"], parts.get("validation"), ())
 
 
-def _texts(rows: list[tuple[str, str | None, str]], labels: Tensor) -> Texts:
+def _texts(rows: list[Row], labels: Tensor) -> Texts:
     second = [pair for _, pair, _ in rows if pair is not None]
     return Texts([text for text, _, _ in rows], labels, second if len(second) == len(rows) and rows else None)
 

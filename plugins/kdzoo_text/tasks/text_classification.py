@@ -267,6 +267,12 @@ class TextClassification(Task):
             "fingerprint": self._fingerprint(),
         }
 
+    def remarks(self) -> Sequence[str]:
+        """What the source has to say, and how many texts are cut."""
+        parts = {name: self._main(name) for name in self.encoded}
+        cut = [f"{own.truncated:,} of {len(own.lengths):,} in {name}" for name, own in parts.items() if own.truncated]
+        return (*self.set.remarks, *([f"Texts longer than {self.max_length} tokens are cut: {', '.join(cut)}."] if cut else ()))
+
     def preprocessing(self) -> dict[str, Any]:
         return {"tokenizer": self.tokenizer_name, "max_length": self.max_length}
 
