@@ -52,6 +52,7 @@ class Task:
         unit: what a sample is called where speeds are shown: `images`, `queries`.
         tells: names of the numbers that models are told by `build`; a model's parameters of these names are no settings.
         evaluation_batch: samples of an evaluation batch, which keeps no graph.
+        distributions: whether a row of logits stands for a distribution (over classes, entities), not for numbers to predict.
         fixed_inputs: whether a sample's inputs are the same in every epoch, so that a teacher's answers may be kept.
     """
 
@@ -64,6 +65,7 @@ class Task:
     unit: ClassVar[str] = "samples"
     tells: ClassVar[frozenset[str]] = frozenset()
     evaluation_batch: int = 512
+    distributions: bool = True
     fixed_inputs: bool = False
 
     # -- data --------------------------------------------------------------------------------------------------------

@@ -80,8 +80,8 @@ class TextClassification(Task):
         self.max_length, self.bucket, self.pad_token, self.download = max_length, bucket, pad, download
         self.train_size, self.subset_seed = train_size, subset_seed
         self.validation = int(validation) if validation >= 1 else validation
-        scores = metric in OF_SCORES
-        self.capabilities = frozenset({"features", "index", "quiz", TOKENS} | (set() if scores else {"classes"}))
+        self.distributions = metric not in OF_SCORES
+        self.capabilities = frozenset({"features", "index", "quiz", TOKENS} | ({"classes"} if self.distributions else set()))
 
     # -- data --------------------------------------------------------------------------------------------------------
 
@@ -230,14 +230,9 @@ class TextClassification(Task):
         return Output(Rows(model(**batch.view(view)), batch.target))
 
     def align(self, student: nn.Module, teacher: nn.Module) -> None:
-        """Refuse a teacher whose classes have other names, and comparing distributions over the single logit of a score."""
-        if not self.set.class_names:
-            raise CapabilityError(
-                "this task predicts a score, over which there is no distribution to compare, so the loss would always be 0; "
-                "use `logit_mse`, or a method that compares features."
-            )
+        """Refuse a teacher whose classes have other names."""
         theirs = named_classes(teacher.model) if isinstance(teacher, TextClassifier) else None
-        if theirs is not None and theirs != list(self.set.class_names):
+        if theirs is not None and self.set.class_names and theirs != list(self.set.class_names):
             raise CapabilityError(
                 f"the teacher calls its classes {', '.join(theirs)}, {self.set.name} has {', '.join(self.set.class_names)}; "
                 "their order must agree: use a teacher trained on these data."
