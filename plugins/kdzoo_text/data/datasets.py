@@ -129,7 +129,10 @@ def _taken(part: str, rows: Rows, columns: list[str]) -> list[Row]:
     for number, row in enumerate(rows):
         missing = [column for column in columns if column not in row]
         if missing:
-            raise RecipeError(f"{part}, row {number} has no column {missing[0]!r}; {did_you_mean(missing[0], row)}")
+            known = did_you_mean(missing[0], row)
+            raise RecipeError(
+                f"{part}, row {number} has no column {missing[0]!r} (task.data.text, pair and label name it); {known}"
+            )
         first, *second, label = (str(row[column]) for column in columns)
         taken.append((first, second[0] if second else None, label))
     return taken

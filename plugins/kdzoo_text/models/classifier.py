@@ -35,6 +35,9 @@ class TextClassifier(nn.Module):
 
     Attributes:
         layers, heads, width: of the encoder.
+        causal: whether a position sees none behind it, so that the first one says nothing of the text.
+        plain: whether attention is that of the tapped queries and keys: no position is hidden, and nothing turns them.
+        positions: the longest text, in tokens; None where there is no limit.
     """
 
     def __init__(self, model: nn.Module, *, encoding: str = "") -> None:
@@ -46,6 +49,9 @@ class TextClassifier(nn.Module):
             int(config.num_attention_heads),
             int(config.hidden_size),
         )
+        self.causal = any(getattr(part, "is_causal", False) for part in model.modules())
+        self.plain = not self.causal and not any("rotary" in name for name, _ in model.named_modules())
+        self.positions = _positions(model)
         self.hidden = nn.ModuleList(nn.Identity() for _ in range(self.layers + 1))
         self.cls = nn.ModuleList(nn.Identity() for _ in range(self.layers + 1))
         self.classifier_path = f"model.{_classifier(model)}"
@@ -63,6 +69,8 @@ class TextClassifier(nn.Module):
         given = {name: tensor for name, tensor in inputs.items() if tensor is not None}
         tapped = any(module._forward_hooks for module in (*self.hidden, *self.cls))
         answer = self.model(**given, output_hidden_states=tapped)
+        if tapped and getattr(answer, "hidden_states", None) is None:
+            raise CapabilityError(f"{type(self.model).__name__} gives no hidden states of its layers; compare logits instead.")
         for whole, first, states in zip(self.hidden, self.cls, answer.hidden_states if tapped else (), strict=False):
             first(whole(states)[:, 0])
         logits: Tensor = answer.logits
@@ -126,6 +134,16 @@ def projection_paths(layer: nn.Module) -> dict[str, str]:
     linear = [path for path, module in layer.named_modules() if isinstance(module, nn.Linear)]
     found = {kind: [p for p in linear if p.rpartition(".")[2] in names] for kind, names in PROJECTIONS.items()}
     return {kind: paths[0] for kind, paths in found.items() if len(paths) == 1}
+
+
+def _positions(model: nn.Module) -> int | None:
+    """Those of the configuration, without the ones that RoBERTa's embeddings keep for padding."""
+    longest = getattr(model.config, "max_position_embeddings", None)
+    if not isinstance(longest, int) or longest < 1:  # XLNet's is -1
+        return None
+    tables = [part for name, part in model.named_modules() if name.endswith("position_embeddings")]
+    kept = [part.padding_idx + 1 for part in tables if getattr(part, "padding_idx", None) is not None]
+    return longest - max(kept, default=0)  # type: ignore[type-var]
 
 
 def _projections(model: nn.Module) -> dict[str, str]:

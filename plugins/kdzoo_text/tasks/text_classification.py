@@ -220,11 +220,14 @@ class TextClassification(Task):
                 f"the tokenizer {used.name!r} has {used.vocabulary} tokens, the model embeds {words.num_embeddings}; they do "
                 "not belong together: set task.tokenizer, or the model's encoding."
             )
-        longest: int | None = getattr(module.model.config, "max_position_embeddings", None)  # type: ignore[assignment]
+        longest = module.positions
         if longest is not None and longest < self.max_length:
             raise CapabilityError(
                 f"the model takes {longest} tokens, task.max_length is {self.max_length}; set it to {longest}."
             )
+        config: Any = module.model.config
+        if config.pad_token_id is None:  # a decoder has to know where a text ends
+            config.pad_token_id = used.pad
 
     def forward(self, model: Callable[..., Any], batch: Batch, view: str) -> Output:
         return Output(Rows(model(**batch.view(view)), batch.target))
