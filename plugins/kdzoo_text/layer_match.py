@@ -93,8 +93,8 @@ class LayerMatch(nn.Module):
         causal = next((role for role, model in (("student", student), ("teacher", teacher)) if model.causal), None)
         if self.on == "cls" and causal:
             raise CapabilityError(
-                f"methods.{method.label} compares first positions, but the {causal} reads from left to right, so its first position "
-                "has not seen the text; compare hidden states or logits."
+                f"methods.{method.label} compares first positions, but the {causal} reads from left to right, so its first "
+                "position has not seen the text; compare hidden states or logits."
             )
         if self.given is not None:
             self.pairs = checked(self.given, student.layers, teacher.layers, f"methods.{method.label}.pairs")

@@ -34,6 +34,13 @@ def cut(model: nn.Module, layers: Sequence[int]) -> None:
     config.num_hidden_layers = len(layers)
     if getattr(config, "layer_types", None):
         config.layer_types = [config.layer_types[number - 1] for number in layers]
+    with torch.device("meta"):
+        expected = type(model)(copy.deepcopy(config)).state_dict()
+    if expected.keys() != model.state_dict().keys():
+        raise CapabilityError(
+            f"a {type(model).__name__} of layers {list(layers)} could not be loaded again, as the first layer is built "
+            "otherwise than the others; begin with layer 1."
+        )
 
 
 def narrowed(model: nn.Module, width: int) -> nn.Module:

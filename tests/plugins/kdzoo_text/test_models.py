@@ -245,7 +245,7 @@ def test_any_classifier_of_the_library_teaches_and_learns(kind: str, tmp_path: P
     assert torch.isfinite(first_loss("distilbert", both))
 
 
-@pytest.mark.parametrize("kind", ["GPT2", "Llama", "ModernBert"])
+@pytest.mark.parametrize("kind", ["GPT2", "Llama", "Electra"])
 def test_layers_of_any_model_can_be_left_out(kind: str, tmp_path: Path) -> None:
     from transformers import AutoModelForSequenceClassification
 
@@ -256,6 +256,13 @@ def test_layers_of_any_model_can_be_left_out(kind: str, tmp_path: Path) -> None:
     student.save_pretrained(str(tmp_path / "student"))
     again = AutoModelForSequenceClassification.from_pretrained(tmp_path / "student").eval()
     assert torch.equal(again(IDS, MASK).logits, answer(student))
+
+
+def test_layers_that_are_unlike_each_other_are_kept_from_the_first_on(tmp_path: Path) -> None:
+    of_library("ModernBert", tmp_path)
+    assert answer(student_from_teacher(teacher=str(tmp_path), layers=[1], classes=3)).shape == (2, 3)
+    with pytest.raises(CapabilityError, match=r"of layers \[2\] could not be loaded again, .*; begin with layer 1"):
+        student_from_teacher(teacher=str(tmp_path), layers=[2], classes=3)
 
 
 @pytest.mark.parametrize("kind", ["DistilBert", "Electra", "Roberta"])
