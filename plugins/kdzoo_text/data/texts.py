@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -37,11 +38,6 @@ class Texts:
         second = None if self.second is None else [self.second[place] for place in index]
         return Texts([self.first[place] for place in index], self.labels[list(index)], second)
 
-    def relabeled(self, order: Sequence[int]) -> Texts:
-        """With the labels numbered anew: what was class `order[k]` becomes k."""
-        number = torch.empty(len(order), dtype=torch.int64).scatter_(0, torch.tensor(order), torch.arange(len(order)))
-        return Texts(self.first, number[self.labels], self.second)
-
     def sorted(self) -> Texts:
         """The same from short to long, so that an evaluation batch needs little padding. Equal lengths keep their order."""
         sizes = [len(text) + (len(self.second[place]) if self.second else 0) for place, text in enumerate(self.first)]
@@ -67,7 +63,9 @@ class TextSet:
 
     def __post_init__(self) -> None:
         for part, texts in self.parts.items():
-            _check(f"{self.name}, {part}", texts, len(self.class_names))
+            _check(f"{self.name}, {part}", texts)
+        if len(self.class_names) == 1:
+            raise RecipeError(f"{self.name} has one class only ({self.class_names[0]}), so there is nothing to tell apart.")
 
     @property
     def parts(self) -> dict[str, Texts]:
@@ -87,7 +85,7 @@ class TextSet:
         return digests.of_text("\x1f".join(lines))
 
 
-def _check(where: str, texts: Texts, classes: int) -> None:
+def _check(where: str, texts: Texts) -> None:
     """Refuse, with the place, what no model can be given."""
     if not len(texts):
         raise RecipeError(f"{where} has no texts; check the files.")
@@ -95,8 +93,6 @@ def _check(where: str, texts: Texts, classes: int) -> None:
         empty = next((place for place, text in enumerate(column) if not text.strip()), None)
         if empty is not None:
             raise RecipeError(f"{where}: sample {empty} (counted from 0) is an empty text; remove it, or give it a text.")
-    if classes and int(texts.labels.max()) >= classes:
-        raise RecipeError(f"{where} has the label {int(texts.labels.max())}, but there are only {classes} classes.")
 
 
 def labeled(name: str, rows: dict[str, list[Row]]) -> TextSet:
@@ -115,6 +111,21 @@ def labeled(name: str, rows: dict[str, list[Row]]) -> TextSet:
     return TextSet(name, parts["train"], parts["test"], parts.get("validation"), tuple(known))
 
 
+def numbered(name: str, rows: dict[str, list[Row]], names: Sequence[str]) -> TextSet:
+    """A set of classes that have names, from rows as for `labeled` whose labels are their numbers.
+
+    Raises RecipeError: another label, -1 among them, by which a source says that it withholds the labels.
+    """
+    known = {str(number): number for number in range(len(names))}
+    for part, found in rows.items():
+        place, label = next(((p, label) for p, (*_, label) in enumerate(found) if label not in known), (0, ""))
+        if label:
+            why = "it is withheld: choose another split" if label == "-1" else f"there are the classes 0 to {len(names) - 1}"
+            raise RecipeError(f"{name}, {part}: sample {place} has the label {label}; {why}.")
+    parts = {part: _texts(found, torch.tensor([known[label] for *_, label in found])) for part, found in rows.items()}
+    return TextSet(name, parts["train"], parts["test"], parts.get("validation"), tuple(names))
+
+
 def scored(name: str, rows: dict[str, list[Row]]) -> TextSet:
     """A set of scores from rows as for `labeled`. Raises RecipeError: a score that is no number."""
     parts = {}
@@ -124,7 +135,9 @@ def scored(name: str, rows: dict[str, list[Row]]) -> TextSet:
             try:
                 values.append(float(score))
             except ValueError:
-                raise RecipeError(f"{name}, {part}: the score {score!r} of sample {place} is no number.") from None
+                values.append(math.nan)
+            if not math.isfinite(values[-1]):
+                raise RecipeError(f"{name}, {part}: the score {score!r} of sample {place} is no finite number.")
         parts[part] = _texts(found, torch.tensor(values))
     return TextSet(name, parts["train"], parts["test"], parts.get("validation"), ())
 

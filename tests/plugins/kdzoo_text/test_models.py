@@ -255,7 +255,7 @@ def test_layers_of_any_model_can_be_left_out(kind: str, tmp_path: Path) -> None:
     student.model.config.pad_token_id = 0
     student.save_pretrained(str(tmp_path / "student"))
     again = AutoModelForSequenceClassification.from_pretrained(tmp_path / "student").eval()
-    assert torch.equal(again(IDS, MASK).logits, answer(student))
+    assert torch.equal(again(input_ids=IDS, attention_mask=MASK).logits, answer(student))
 
 
 def test_layers_that_are_unlike_each_other_are_kept_from_the_first_on(tmp_path: Path) -> None:
