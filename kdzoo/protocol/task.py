@@ -58,7 +58,7 @@ class Task:
 
     kdzoo_kind: ClassVar[str] = "tasks"
     capabilities: frozenset[str] = frozenset()
-    views_offered: ClassVar[frozenset[str] | None] = None
+    views_offered: frozenset[str] | None = None
     metric: str
     higher_is_better: bool = True
     bounds: tuple[float, float] | None = None

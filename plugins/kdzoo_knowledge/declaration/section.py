@@ -3,7 +3,7 @@
     heads:
       fine: data                                    # the data's own classes
       coarse:                                       # a softmax head: each class with the labels that it covers
-        footwear: [sandal, sneaker, ankle_boot]
+        footwear: [sandal, sneaker, ankle_boot]         # or a pattern of their names: "*_boot"
         other: [bag]
       marks: {binary: {warm: [pullover, coat]}}     # a binary head
       hidden: [a, b]                                # classes without labels
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any, get_args
 
 from kdzoo.errors import RecipeError, did_you_mean
@@ -108,7 +109,10 @@ def _classes(spec: Any, labels: Mapping[str, int], where: str) -> dict[str, list
     if spec == DATA:
         return {name: [number] for name, number in labels.items()}
     if isinstance(spec, Mapping):
-        return {str(name): [_label(each, labels, f"{where}.{name}") for each in _listed(own)] for name, own in spec.items()}
+        return {
+            str(name): [number for each in _listed(own) for number in _labels(each, labels, f"{where}.{name}")]
+            for name, own in spec.items()
+        }
     if isinstance(spec, Sequence) and not isinstance(spec, str):
         return {str(name): [] for name in spec}
     raise RecipeError(
@@ -125,13 +129,19 @@ def _listed(own: Any) -> Sequence[Any]:
     return own if isinstance(own, Sequence) and not isinstance(own, str) else [own]
 
 
-def _label(each: Any, labels: Mapping[str, int], where: str) -> int:
+def _labels(each: Any, labels: Mapping[str, int], where: str) -> list[int]:
+    """The label of a number or a name, or those that a pattern matches."""
     name = str(each)
     if isinstance(each, int) and not isinstance(each, bool) and 0 <= each < len(labels):
-        return each
+        return [each]
+    if "*" in name:
+        found = [number for label, number in labels.items() if fnmatchcase(label, name)]
+        if not found:
+            raise RecipeError(f"{where}: no label of the data matches {each!r}; there are {', '.join(list(labels)[:5])}, ...")
+        return found
     if slug(name) not in labels:
         raise RecipeError(f"{where}: the data have no label {each!r}; {did_you_mean(slug(name), labels)}")
-    return labels[slug(name)]
+    return [labels[slug(name)]]
 
 
 def _check_apart(head: Head, covered: Sequence[tuple[int, ...]], where: str) -> None:

@@ -215,7 +215,7 @@ def test_a_method_of_rules_on_a_task_without_knowledge_is_refused() -> None:
 def test_a_model_with_other_heads_is_refused(running: Running) -> None:
     run = running("semantic_loss", student={"use": "mlp", "hidden": [4]})
     batch = first_window(run)[0]
-    with pytest.raises(CapabilityError, match=r"must return logits \(images, 14\), those of all heads"):
+    with pytest.raises(CapabilityError, match=r"must return logits \(samples, 14\), those of all heads"):
         run.task.forward(lambda x: run.student(x)[:, :3], batch, "main")
 
 
