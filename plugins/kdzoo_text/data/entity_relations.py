@@ -1,9 +1,9 @@
 """Entity relations: generated sentences with two marked names, what each names, and what relates them.
 
 An example for rules between several answers about a text, of the form of DomiKnowS's example on CoNLL04, of which nothing is in
-it: no name and no sentence is real, and no result says anything about language. The subject stands between `*`, the object between
-`#`. A third of the sentences that state a relation have a wording that all relations share, so that only what the two names name
-tells which one it is. Names of the test occur in no other part.
+it: no name and no sentence is real, and no result says anything about language. The subject stands between `*`, the object
+between `#`. A third of the sentences that state a relation have a wording that all relations share, so that only what the names
+name tells which one it is. Names of the test occur in no other part.
 
 The label is `relation subject object`: `works_for person organization`, or `none place person` where nothing relates the names,
 which may then be of any kinds.
