@@ -20,19 +20,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any, get_args
+from typing import Any
 
 from kdzoo.errors import RecipeError, did_you_mean
-from kdzoo.ranges import at_least, between
 from kdzoo_knowledge.declaration.expressions import Atom
-from kdzoo_knowledge.declaration.grammar import parse
-from kdzoo_knowledge.declaration.knowledge import HARD, Knowledge, Rule, exclusive, is_a, sums
+from kdzoo_knowledge.declaration.grammar import check_form, parse
+from kdzoo_knowledge.declaration.knowledge import Knowledge, Rule, exclusive, is_a, sums
 from kdzoo_knowledge.declaration.vocabulary import SAMPLE, Head, Vocabulary, slug
-from kdzoo_knowledge.logic.truth import TNorm
 
 RULE = ("holds", "weight", "priority", "tnorm")
+"""The settings of a rule."""
 DATA = "data"
 WHERE = "task.knowledge"
 Covered = Mapping[str, Sequence[tuple[int, ...]]]
@@ -57,6 +57,11 @@ class KnowledgeSection:
     exclusive: Sequence[Any] = ()
     sums: Sequence[Any] = ()
     rules: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """What is wrong whatever the data are is said before they are loaded."""
+        for name, spec in self.rules.items():
+            check_form(_settings(name, spec)["holds"], f"{WHERE}.rules.{name}")
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,14 @@ def declared(
     Raises:
         RecipeError: with the place in the section.
     """
-    labels = {slug(name): number for number, name in enumerate(data_classes)}
+    labels: dict[str, int] = {}
+    for number, name in enumerate(data_classes):
+        if labels.setdefault(slug(name), number) != number:
+            first = data_classes[labels[slug(name)]]
+            raise RecipeError(
+                f"{WHERE}: the data's classes {first!r} and {name!r} would both be called `{slug(name)}` in rules, which have "
+                "letters, digits and _ alone; rename one in the data."
+            )
     heads, covered = {}, {}
     for name, spec in section.heads.items():
         where = f"{WHERE}.heads.{name}"
@@ -114,6 +126,8 @@ def _classes(spec: Any, labels: Mapping[str, int], where: str) -> dict[str, list
             for name, own in spec.items()
         }
     if isinstance(spec, Sequence) and not isinstance(spec, str):
+        if len({str(name) for name in spec}) < len(spec):
+            raise RecipeError(f"{where}: two classes have one name.")
         return {str(name): [] for name in spec}
     raise RecipeError(
         f"{where} is {spec!r}; expected `data`, a mapping of classes to labels, a list of classes, or {{binary: ...}} of these."
@@ -185,7 +199,9 @@ def _exclusive(section: KnowledgeSection, vocabulary: Vocabulary) -> Iterator[Ru
         where = f"{WHERE}.exclusive[{number}]"
         if not _several(names):
             raise RecipeError(f"{where} is {names!r}; expected a list of two or more classes.")
-        yield exclusive(f"exclusive({', '.join(map(str, names))})", [_atom(str(name), vocabulary, where) for name in names])
+        atoms = [_atom(str(name), vocabulary, where) for name in names]
+        with placed(where):
+            yield exclusive(f"exclusive({', '.join(map(str, names))})", atoms)
 
 
 def _sums(section: KnowledgeSection, vocabulary: Vocabulary) -> Iterator[Rule]:
@@ -199,15 +215,15 @@ def _sums(section: KnowledgeSection, vocabulary: Vocabulary) -> Iterator[Rule]:
             )
         for whole, parts in item.items():
             total = _head_atoms(str(whole), vocabulary, where)
-            yield sums(total, [_head_atoms(str(part), vocabulary, where) for part in parts], f"{whole} = {' + '.join(parts)}")
+            atoms = [_head_atoms(str(part), vocabulary, where) for part in parts]
+            with placed(where):
+                yield sums(total, atoms, f"{whole} = {' + '.join(parts)}")
 
 
 def _head_atoms(name: str, vocabulary: Vocabulary, where: str) -> Sequence[Atom]:
     """All classes of a head, in order."""
-    try:
+    with placed(where):
         atoms = vocabulary.resolve(name.split("."))
-    except ValueError as error:
-        raise RecipeError(f"{where}: {error}") from None
     if len(atoms) < 2 or vocabulary.heads[atoms[0].head].binary:
         raise RecipeError(f"{where}: `{name}` is no softmax head, whose classes could be numbers.")
     return atoms
@@ -215,30 +231,36 @@ def _head_atoms(name: str, vocabulary: Vocabulary, where: str) -> Sequence[Atom]
 
 def _rules(section: KnowledgeSection, vocabulary: Vocabulary) -> Iterator[Rule]:
     for name, spec in section.rules.items():
-        where = f"{WHERE}.rules.{name}"
-        settings: Any = {"holds": spec} if isinstance(spec, str) else spec
-        if not isinstance(settings, Mapping) or not isinstance(settings.get("holds"), str):
-            raise RecipeError(f"{where} is {spec!r}; expected a formula, or {{holds: formula, weight: ..., priority: ...}}.")
-        unknown = sorted(set(settings) - set(RULE))
-        if unknown:
-            raise RecipeError(f"{where}: there is no setting {unknown[0]!r}; {did_you_mean(unknown[0], RULE)}")
-        tnorm = settings.get("tnorm")
-        if tnorm is not None and tnorm not in get_args(TNorm):
-            raise RecipeError(f"{where}.tnorm is {tnorm!r}; {did_you_mean(str(tnorm), get_args(TNorm))}")
-        weight, priority = settings.get("weight", 1.0), settings.get("priority", HARD)
-        try:
-            at_least(0, weight=weight)
-            between(0, 100, priority=priority)
-        except ValueError as error:
-            raise RecipeError(f"{where}.{error}.") from None
-        yield Rule(str(name), parse(settings["holds"], vocabulary.resolve, where), weight, priority, tnorm)
+        where, settings = f"{WHERE}.rules.{name}", _settings(name, spec)
+        formula = parse(settings.pop("holds"), vocabulary.resolve, where)
+        with placed(where, by="."):
+            yield Rule(str(name), formula, **settings)
+
+
+def _settings(name: str, spec: Any) -> dict[str, Any]:
+    """Those of a rule; `holds` is a text."""
+    where = f"{WHERE}.rules.{name}"
+    settings: Any = {"holds": spec} if isinstance(spec, str) else spec
+    if not isinstance(settings, Mapping) or not isinstance(settings.get("holds"), str):
+        raise RecipeError(f"{where} is {spec!r}; expected a formula, or {{holds: formula, weight: ..., priority: ...}}.")
+    unknown = sorted(set(settings) - set(RULE))
+    if unknown:
+        raise RecipeError(f"{where}: there is no setting {unknown[0]!r}; {did_you_mean(unknown[0], RULE)}")
+    return dict(settings)
 
 
 def _atom(name: str, vocabulary: Vocabulary, where: str) -> Atom:
-    try:
+    with placed(where):
         atoms = vocabulary.resolve(name.split("."))
-    except ValueError as error:
-        raise RecipeError(f"{where}: {error}") from None
     if len(atoms) > 1:
         raise RecipeError(f"{where}: `{name}` is a head; name one of its classes, as in `{atoms[0]}`.")
     return atoms[0]
+
+
+@contextmanager
+def placed(where: str, by: str = ": ") -> Iterator[None]:
+    """A ValueError inside becomes a RecipeError with its place."""
+    try:
+        yield
+    except ValueError as error:
+        raise RecipeError(f"{where}{by}{error}{'' if str(error)[-1] in '.?' else '.'}") from None

@@ -93,6 +93,11 @@ class Concepts(Task):
         self.main = next(iter(heads))
         tables = {name: targets_of(head, self.declared.covered[name], len(names)) for name, head in heads.items()}
         self.tables = {name: None if table is None else table.to(device) for name, table in tables.items()}
+        if self.tables[self.main] is None:
+            raise RecipeError(
+                f"task.knowledge.heads.{self.main} stands first, so its accuracy is the task's metric, but its classes cover no "
+                "labels; name a head with labels first."
+            )
         self.guess = chance_of(tables[self.main], labels["test"])
         self.mask = self._mask(labels["train"])
         self.on_device = None if self.mask is None else self.mask.to(device)
@@ -257,7 +262,8 @@ def chance_of(table: Tensor | None, labels: Tensor) -> float | None:
     if table is None or table.ndim > 1:
         return None
     target = table[labels]
-    return 100.0 * torch.bincount(target[target >= 0]).max().item() / max(len(target), 1)
+    known = target[target >= 0]
+    return 100.0 * torch.bincount(known).max().item() / len(known) if len(known) else None
 
 
 def mixed(labeled: Tensor, share: float, shuffled: Tensor) -> Tensor:
