@@ -132,9 +132,8 @@ class _Reader:
         if numbers:
             stray = _token(numbers[0])
             raise _refused(self.text, self.where, stray.column or 1, f"the number {stray} is no formula; expected a name here")
-        parts = [
-            part for child in operands if isinstance(child, Tree) for part in self.formulas(child, many=True, depth=depth + 1)
-        ]
+        trees = [child for child in operands if isinstance(child, Tree)]
+        parts = [part for child in trees for part in self.formulas(child, many=True, depth=depth + 1)]
         return self._made(str(name), tuple(parts), k, name.column or 1)
 
     def _made(self, name: str, parts: tuple[Expression, ...], k: int | None, column: int) -> Expression:

@@ -11,7 +11,7 @@ from typing import get_args
 
 from kdzoo.errors import RecipeError, did_you_mean
 from kdzoo.ranges import at_least, between
-from kdzoo_knowledge.declaration.consistency import conflict, cycle
+from kdzoo_knowledge.declaration.consistency import conflict, cycle, torn
 from kdzoo_knowledge.declaration.expressions import And, Atom, Expression, ForAll, If, IsA, Not, Or, at_most
 from kdzoo_knowledge.declaration.vocabulary import Head, Vocabulary
 from kdzoo_knowledge.logic.truth import TNorm
@@ -89,6 +89,12 @@ class Knowledge:
             raise RecipeError(
                 f"knowledge: the hierarchy goes round in a circle: {', '.join(f'`{rule.name}`' for rule in round_trip)}; "
                 "remove one of these."
+            )
+        apart = torn(self.rules, self.vocabulary.heads)
+        if apart:
+            raise RecipeError(
+                f"knowledge: {' and '.join(f'`{rule.name}`' for rule in apart)}, of which one can be true at a time, so their "
+                "child could never be; remove one of these."
             )
         for theory in self.theories.values():
             at_fault = conflict(theory)

@@ -95,8 +95,8 @@ class Concepts(Task):
         self.tables = {name: None if table is None else table.to(device) for name, table in tables.items()}
         if self.tables[self.main] is None:
             raise RecipeError(
-                f"task.knowledge.heads.{self.main} stands first, so its accuracy is the task's metric, but its classes cover no "
-                "labels; name a head with labels first."
+                f"task.knowledge.heads.{self.main} stands first, so its accuracy is the task's metric, but its classes cover "
+                "no labels; name a head with labels first."
             )
         self.guess = chance_of(tables[self.main], labels["test"])
         self.mask = self._mask(labels["train"])
