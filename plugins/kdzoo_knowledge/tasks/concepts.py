@@ -170,7 +170,7 @@ class Concepts(Task):
 
     def build(self, model: Model) -> nn.Module:
         answers = [str(atom) for head in self.knowledge.vocabulary.heads.values() for atom in head.atoms]
-        return self.samples.build_for(Told(model, {"head_widths": self.widths}), answers)
+        return self.samples.build_for(Told(model.name, model, {"head_widths": self.widths}), answers)
 
     def forward(self, model: Callable[..., Any], batch: Batch, view: str) -> Output:
         logits, heads = self.samples.forward(model, batch, view).rows.logits, self.knowledge.vocabulary.heads
@@ -242,16 +242,13 @@ class Concepts(Task):
         return self.guess
 
 
-@dataclass(frozen=True)
+@dataclass
 class Told:
     """A model that is told more than its task tells it."""
 
+    name: str
     model: Model
     more: Mapping[str, Any]
-
-    @property
-    def name(self) -> str:
-        return self.model.name
 
     def __call__(self, **context: int) -> nn.Module:
         return self.model(**context, **self.more)

@@ -71,7 +71,7 @@ class EntityRelations:
         """Write the sentences; `root` is not needed."""
         stems = _stems(Random(self.seed))
         share = len(stems) // len(PARTS)
-        rows = {}
+        rows: dict[str, list[tuple[str, str | None, str]]] = {}
         for number, part in enumerate(PARTS):
             draw = Random(f"{self.seed} {part}")
             own = stems[number * share : (number + 1) * share]
