@@ -53,6 +53,9 @@ BREAK = re.compile(r"\s")
 DEPTH = 50
 """Connectives inside each other at most; far more would end in Python's own limit."""
 
+MARK, NEAR = "^", 60
+"""What marks the place of an error, and characters of the text that are shown on either side of it."""
+
 Resolve = Callable[[Sequence[str]], Sequence[Atom]]
 """What the parts of a dotted name stand for: one atom, or all of a head. Raises ValueError with a sentence."""
 
@@ -168,6 +171,7 @@ def _unexpected(error: UnexpectedInput) -> str:
 
 
 def _refused(text: str, where: str, column: int, why: str) -> RecipeError:
-    return RecipeError(
-        f"{where}, column {column}: {why}{'' if why[-1] in '.?' else '.'}\n    {text}\n    {' ' * (column - 1)}^"
-    )
+    """An error that shows the part of the text around its column, with a mark there."""
+    before, after = text[: column - 1], text[column - 1 :]
+    shown = f"{'...' * (len(before) > NEAR)}{before[-NEAR:]}{MARK}{after[:NEAR]}{'...' * (len(after) > NEAR)}"
+    return RecipeError(f"{where}, column {column}: {why}{'' if why[-1] in '.?' else '.'} At {MARK} in: {shown}")

@@ -79,10 +79,13 @@ BAD = [
 def test_what_is_wrong_is_said_with_its_column(text: str, column: int, message: str) -> None:
     with pytest.raises(RecipeError) as caught:
         parse(text, VOCABULARY.resolve, "knowledge.rules.mine")
-    sentence, _, place = str(caught.value).split("\n")
+    sentence, _, shown = str(caught.value).partition(" At ^ in: ")
     assert f"knowledge.rules.mine, column {column}: " in sentence
     assert message in sentence
-    assert place.index("^") == 4 + column - 1
+    before, _, after = shown.partition("^")
+    flat = text.replace("\n", " ")
+    assert flat[: column - 1].endswith(before.removeprefix("..."))
+    assert flat[column - 1 :].startswith(after.removesuffix("..."))
 
 
 def test_a_circle_of_is_a_names_its_rules_and_no_other() -> None:

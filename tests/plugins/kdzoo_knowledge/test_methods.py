@@ -220,6 +220,18 @@ def test_a_method_of_rules_without_rules_says_where_to_declare_them(running: Run
         running("semantic_loss")
 
 
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [("semantic_loss", {}), ("gradient_inference", {}), ("primal_dual", {"violation": "semantic"})],
+)
+def test_rules_of_low_priority_that_an_exact_loss_cannot_satisfy_are_named_alone(
+    running: Running, knowledge: dict[str, Any], method: str, settings: dict[str, Any]
+) -> None:
+    knowledge["rules"] |= {"never": {"holds": "digit.0 and digit.1", "priority": 50}}
+    with pytest.raises(RecipeError, match=rf"methods.{method}: no state satisfies `never`, whose probability is then 0"):
+        running(method, settings).deployed()
+
+
 def test_a_method_of_rules_on_a_task_without_knowledge_is_refused() -> None:
     with pytest.raises(CapabilityError, match="knowledge"), tiny_run(tiny_recipe("semantic_loss")):
         pass
