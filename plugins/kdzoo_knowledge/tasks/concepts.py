@@ -84,7 +84,6 @@ class Concepts(Task):
     def open(self, *, needs: Needs, streams: Streams, device: torch.device, root: Path | None) -> None:
         self.device = device
         self.samples.open(needs=needs, streams=streams, device=device, root=root)
-        self.fixed_inputs = self.samples.fixed_inputs
         labels = {split: self.samples.labels(split).cpu() for split in ("train", "test")}
         count = 1 + max(int(own.max()) for own in labels.values())
         names = self.samples.class_names() or [str(number) for number in range(count)]
@@ -145,15 +144,6 @@ class Concepts(Task):
     def counts(self, batch: Batch) -> Mapping[str, float]:
         known = batch.extra.get(LABELED)
         return {ROWS: batch.size, LABELS: batch.size if known is None else sum(known)}
-
-    def pool(self) -> int:
-        return self.samples.pool()
-
-    def numbers(self, batch: Batch) -> Tensor | None:
-        return self.samples.numbers(batch)
-
-    def pooled(self, order: Sequence[Tensor]) -> Iterator[Batch]:
-        return self.samples.pooled(order)
 
     def context(self) -> Any:
         return self.samples.context()
