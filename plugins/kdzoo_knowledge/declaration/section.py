@@ -44,9 +44,8 @@ class KnowledgeSection:
     """The section `knowledge` of a task.
 
     Attributes:
-        heads: by name; `data` for the classes of the data, a mapping of classes to the labels that they cover, a list of
-        classes
-            without labels, or {binary: ...} with one of the last two.
+        heads: by name; `data` for the classes of the data, a mapping of classes to the labels that they cover (names, numbers,
+            patterns of names), a list of classes without labels, or {binary: ...} with one of these.
         is_a: a list of {child: parent}, of classes or of whole heads. exclusive: a list of lists of classes.
         sums: a list of {whole: [part, ...]}, of heads: the number of the whole's class is the sum of the parts'.
         rules: by name, a formula or {holds, weight, priority, tnorm}.
@@ -84,9 +83,8 @@ def declared(
 
     Args:
         data_classes: names of the data's labels.
-        further: heads that the task has beside those declared; relations: its relations; of: the kind of thing that the
-        declared
-            heads are heads of.
+        further: heads that the task has beside those declared. relations: its relations.
+        of: the kind of thing that the declared heads are heads of.
 
     Raises:
         RecipeError: with the place in the section.
