@@ -1,0 +1,59 @@
+"""Training steps of others' code against kdzoo's, on the same batches from the same weights, in float64.
+
+    git clone https://github.com/HobbitLong/RepDistiller
+    python -m benchmarks.peers RepDistiller
+
+The checkout's own loops train by their own losses; kdzoo trains by its CIFAR-100 recipe (resnet8x4 teaches resnet20, images are
+random numbers). Printed are the relative gap of the mean loss over the steps, the largest gap of a parameter relative to the
+largest step that any took, and the same of the student's BatchNorm statistics. A gap above LIMIT: exit code 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.peers.steps import Peer, compared
+
+LIMIT = 1e-9
+REPOSITORIES = {  # the folder's name -> its adapter, and a file by which it is known
+    "RepDistiller": ("rep_distiller", "helper/loops.py"),
+    "mdistiller": ("mdistiller", "mdistiller/engine/trainer.py"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkout", type=Path, help=f"a clone, in a folder called {', '.join(REPOSITORIES)}")
+    parser.add_argument("--methods", nargs="+", help="names in their code; default all")
+    args = parser.parse_args(argv)
+    adapter, known = REPOSITORIES.get(args.checkout.resolve().name, ("", ""))
+    if not adapter or not (args.checkout / known).is_file():
+        parser.error(f"{args.checkout} is no clone of {', '.join(REPOSITORIES)}")
+    sys.path.insert(0, str(args.checkout.resolve()))
+    peers: dict[str, Peer] = importlib.import_module(f"benchmarks.peers.{adapter}").PEERS
+    unknown = set(args.methods or ()) - set(peers)
+    if unknown:
+        parser.error(f"{', '.join(sorted(unknown))}: there is only {', '.join(peers)}")
+    print(f"{args.checkout.resolve().name} {commit(args.checkout)}\n")
+    print("| theirs | recipe | loss | parameters | statistics | |\n|---|---|---|---|---|---|")
+    worst = 0.0
+    for name in args.methods or peers:
+        gap = compared(peers[name])
+        worst = max(worst, gap.worst)
+        figures = ["–" if value is None else f"{value:.0e}" for value in (gap.loss, gap.parameters, gap.statistics)]
+        print("|", " | ".join([name, peers[name].extends, *figures, peers[name].note]), "|", flush=True)
+    return int(worst > LIMIT)
+
+
+def commit(checkout: Path) -> str:
+    """The commit that is checked out."""
+    return subprocess.run(["git", "-C", checkout, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True).stdout.strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
