@@ -11,18 +11,19 @@ largest step that any took, and the same of the student's BatchNorm statistics. 
 from __future__ import annotations
 
 import argparse
-import importlib
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.peers import mdistiller, rep_distiller, singles
 from benchmarks.peers.steps import Peer, compared
 
 LIMIT = 1e-9
-REPOSITORIES = {  # the folder's name -> its adapter, and a file by which it is known
-    "RepDistiller": ("rep_distiller", "helper/loops.py"),
-    "mdistiller": ("mdistiller", "mdistiller/engine/trainer.py"),
+REPOSITORIES: dict[str, tuple[str, dict[str, Peer]]] = {
+    "RepDistiller": (".", rep_distiller.PEERS),
+    "mdistiller": (".", mdistiller.PEERS),
+    **singles.REPOSITORIES,
 }
 
 
@@ -31,14 +32,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("checkout", type=Path, help=f"a clone, in a folder called {', '.join(REPOSITORIES)}")
     parser.add_argument("--methods", nargs="+", help="names in their code; default all")
     args = parser.parse_args(argv)
-    adapter, known = REPOSITORIES.get(args.checkout.resolve().name, ("", ""))
-    if not adapter or not (args.checkout / known).is_file():
+    name = args.checkout.resolve().name
+    if name not in REPOSITORIES or not args.checkout.is_dir():
         parser.error(f"{args.checkout} is no clone of {', '.join(REPOSITORIES)}")
-    sys.path.insert(0, str(args.checkout.resolve()))
-    peers: dict[str, Peer] = importlib.import_module(f"benchmarks.peers.{adapter}").PEERS
+    folder, peers = REPOSITORIES[name]
     unknown = set(args.methods or ()) - set(peers)
     if unknown:
         parser.error(f"{', '.join(sorted(unknown))}: there is only {', '.join(peers)}")
+    sys.path[:0] = [str((args.checkout / folder).resolve()), str(args.checkout.resolve())]
     print(f"{args.checkout.resolve().name} {commit(args.checkout)}\n")
     print("| theirs | recipe | loss | parameters | statistics | |\n|---|---|---|---|---|---|")
     worst = 0.0
@@ -52,7 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def commit(checkout: Path) -> str:
     """The commit that is checked out."""
-    return subprocess.run(["git", "-C", checkout, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        ["git", "-C", checkout, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True
+    ).stdout.strip()
 
 
 if __name__ == "__main__":

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
+from kdzoo_features import crd
 from torch import Tensor
 
 from benchmarks.peers.steps import Scene
-from kdzoo_features import crd
 
 
 class Contrast:
-    """`rows` are the memory rows (B, 1 + K) of each training step, once kdzoo has trained: the sample itself, then its negatives.
+    """`rows` are the memory rows (B, 1 + K) of each training step, once kdzoo has trained: the sample itself, its negatives.
 
     Args: memory: their `ContrastMemory`, whose first memory is the student's.
     """

@@ -83,7 +83,13 @@ def flow(zoo: Any, util: Any, student: nn.Module, s: Features, t: Features) -> P
 
 
 def peer(
-    name: str, weights: tuple[float, float, float], made: Made, ours: str, student: str = "resnet20", teacher: str = "resnet8x4", **recipe: Any
+    name: str,
+    weights: tuple[float, float, float],
+    made: Made,
+    ours: str,
+    student: str = "resnet20",
+    teacher: str = "resnet8x4",
+    **recipe: Any,
 ) -> Peer:
     """A row. `name`, `weights`: --distill, and of labels, softened KL and the method's own loss (-r, -a, -b)."""
 
@@ -94,7 +100,7 @@ def peer(
         with torch.no_grad():
             seen = [net(torch.randn(2, 3, 32, 32), is_feat=True)[0] for net in (learns, teaches)]
         parts = made(zoo, importlib.import_module("models.util"), learns, *seen)
-        scene.adapters(*dict.fromkeys(p for m in (*parts.trained, *parts.kept, parts.criterion) for p in m.parameters()))
+        scene.adapters(*dict.fromkeys(p for m in (*parts.kept, *parts.trained, parts.criterion) for p in m.parameters()))
         noise = Contrast(scene, parts.criterion.contrast) if name == "crd" else None
         return lambda: trained(name, weights, parts, learns, teaches, scene, noise)
 
@@ -152,7 +158,5 @@ PEERS: dict[str, Peer] = {
     "crd": peer("crd", (1.0, 0.0, 0.8), contrast, "crd", methods={"crd": {"negatives": Contrast.NEGATIVES}}),
     "abound": peer("abound", (1.0, 0.0, 0.0), boundary, "ab", methods={"ab": {"boundary_epochs": 1}}),
     "factor": peer("factor", (1.0, 0.0, 200.0), factor, "ft", methods={"ft_attention": {"paraphraser_epochs": 1}}),
-    "fsp": peer(
-        "fsp", (1.0, 0.0, 0.0), flow, "fsp", "resnet8", "resnet20", methods={"fsp": {"flow_epochs": 1}}
-    ),
+    "fsp": peer("fsp", (1.0, 0.0, 0.0), flow, "fsp", "resnet8", "resnet20", methods={"fsp": {"flow_epochs": 1}}),
 }
