@@ -1,4 +1,4 @@
-"""Repositories of one method each. A trainer that cannot run on given images: its loss does, in a plain loop on our networks."""
+"""Repositories of one method each. Where a trainer cannot run on given images, its loss does, in a loop on our networks."""
 
 from __future__ import annotations
 
