@@ -21,7 +21,7 @@ from benchmarks.peers.steps import CLASSES, Peer, Scene, Train, stepped
 from kdzoo.engine.feature_recorder import FeatureRecorder
 from kdzoo.protocol.needs import MAIN_STAGE
 
-MAP, POOLED, LOGITS = "last", "pooled", "logits"
+MAP, POOLED, LOGITS = "stage4", "pooled", "logits"  # of the networks WIDE
 Features = dict[str, Tensor]
 Loss = Callable[[Features, Features], Tensor]
 
