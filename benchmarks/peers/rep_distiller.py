@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import io
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -120,21 +118,20 @@ def trained(
     loops, zoo = importlib.import_module("helper.loops"), importlib.import_module("distiller_zoo")
     gamma, alpha, beta = weights
     options = Namespace(distill=name, gamma=gamma, alpha=alpha, beta=beta, hint_layer=2, print_freq=10**9)
-    with contextlib.redirect_stdout(io.StringIO()):
-        if parts.first is not None:
-            criterion, modules = parts.first
-            first = Namespace(distill=name, model_s="resnet20", init_epochs=1, learning_rate=OPTIMIZER["lr"], **OPTIMIZER)
-            (stage,) = [batches for stage, batches in scene.batches.items() if stage != MAIN_STAGE]
-            pretrain = importlib.import_module("helper.pretrain")
-            pretrain.init(student, teacher, nn.ModuleList(modules), criterion, loader(stage, None), MagicMock(), first)
-        modules = nn.ModuleList([student, *parts.trained, *parts.kept, teacher])
-        criteria = [nn.CrossEntropyLoss(), zoo.DistillKL(4.0), parts.criterion]
-        updated = nn.ModuleList([student, *parts.trained, parts.criterion])
-        if name == "abound":
-            updated = nn.ModuleList([student])
-        optimizer = torch.optim.SGD(updated.parameters(), **OPTIMIZER)
-        batches = loader(scene.batches[MAIN_STAGE], noise)
-        _, loss = loops.train_distill(1, batches, modules, criteria, optimizer, options)
+    if parts.first is not None:
+        criterion, modules = parts.first
+        first = Namespace(distill=name, model_s="resnet20", init_epochs=1, learning_rate=OPTIMIZER["lr"], **OPTIMIZER)
+        (stage,) = [batches for stage, batches in scene.batches.items() if stage != MAIN_STAGE]
+        pretrain = importlib.import_module("helper.pretrain")
+        pretrain.init(student, teacher, nn.ModuleList(modules), criterion, loader(stage, None), MagicMock(), first)
+    modules = nn.ModuleList([student, *parts.trained, *parts.kept, teacher])
+    criteria = [nn.CrossEntropyLoss(), zoo.DistillKL(4.0), parts.criterion]
+    updated = nn.ModuleList([student, *parts.trained, parts.criterion])
+    if name == "abound":
+        updated = nn.ModuleList([student])
+    optimizer = torch.optim.SGD(updated.parameters(), **OPTIMIZER)
+    batches = loader(scene.batches[MAIN_STAGE], noise)
+    _, loss = loops.train_distill(1, batches, modules, criteria, optimizer, options)
     return float(loss)
 
 

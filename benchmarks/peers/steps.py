@@ -184,21 +184,21 @@ class Images64(ImageClassification):
 
 def compared(peer: Peer) -> Gap:
     """The first steps of a recipe by kdzoo and by `peer.theirs`."""
-    torch.set_default_dtype(torch.float64)
     registry.register("tasks", "images64", Images64)
-    written = recipe(peer)
-    scene = Scene(assemble(written.settings))
-    with as_on_a_gpu():
-        train = peer.theirs(scene)
-    losses = Losses()
-    plan = StagePlan.of(scene.run, written.settings["train"]["epochs"], scene.run.schedules)
-    loop = Loop(scene.run, plan, Recorded(scene), losses, Position())
-    while len(losses.values) < STEPS:
-        loop.advance()
-    loop.close()
-    with as_on_a_gpu():
-        theirs = train()
-    return scene.gap(sum(losses.values) / STEPS, theirs)
+    with in_float64():
+        written = recipe(peer)
+        scene = Scene(assemble(written.settings))
+        with as_on_a_gpu():
+            train = peer.theirs(scene)
+        losses = Losses()
+        plan = StagePlan.of(scene.run, written.settings["train"]["epochs"], scene.run.schedules)
+        loop = Loop(scene.run, plan, Recorded(scene), losses, Position())
+        while len(losses.values) < STEPS:
+            loop.advance()
+        loop.close()
+        with as_on_a_gpu():
+            theirs = train()
+        return scene.gap(sum(losses.values) / STEPS, theirs)
 
 
 def recipe(peer: Peer) -> Recipe:
@@ -218,6 +218,17 @@ def recipe(peer: Peer) -> Recipe:
     if load(peer.extends).settings["teachers"]:
         written["teacher"] = {"use": "frozen", "recipe": None, "model": peer.teacher}
     return load(written | dict(peer.recipe))
+
+
+@contextmanager
+def in_float64() -> Iterator[None]:
+    """New tensors are float64."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 @contextmanager
