@@ -127,8 +127,6 @@ def trained(
     modules = nn.ModuleList([student, *parts.trained, *parts.kept, teacher])
     criteria = [nn.CrossEntropyLoss(), zoo.DistillKL(4.0), parts.criterion]
     updated = nn.ModuleList([student, *parts.trained, parts.criterion])
-    if name == "abound":
-        updated = nn.ModuleList([student])
     optimizer = torch.optim.SGD(updated.parameters(), **OPTIMIZER)
     batches = loader(scene.batches[MAIN_STAGE], noise)
     _, loss = loops.train_distill(1, batches, modules, criteria, optimizer, options)
