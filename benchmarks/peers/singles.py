@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 import importlib
-import importlib.util
 import sys
 import types
 from argparse import Namespace
 from collections.abc import Callable, Iterator
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
@@ -29,12 +29,19 @@ Loss = Callable[[Features, Features], Tensor]
 def absent(*names: str) -> None:
     """Stand-ins for modules that only load data or write logs."""
     for name in names:
-        sys.modules.setdefault(name, MagicMock())
+        sys.modules.setdefault(name, MagicMock(__spec__=ModuleSpec(name, None)))
 
 
-def file_of(path: str) -> Path:
-    """A file of the checkout."""
-    return next(Path(folder, path) for folder in sys.path if Path(folder, path).is_file())
+def hollow(*packages: str) -> None:
+    """Packages of the checkout without what their `__init__` imports."""
+    for name in packages:
+        sys.modules[name] = types.ModuleType(name)
+        sys.modules[name].__path__ = [str(place_of(name.replace(".", "/")))]
+
+
+def place_of(path: str) -> Path:
+    """A file or folder of the checkout."""
+    return next(Path(folder, path) for folder in sys.path if Path(folder, path).exists())
 
 
 def features_of(net: nn.Module) -> Callable[[Tensor], Features]:
@@ -90,14 +97,10 @@ def channels(scene: Scene) -> Any:
 
 
 def pearson(scene: Scene) -> Any:
-    absent("mmrazor", "mmrazor.registry")
-    sys.modules["mmrazor.registry"].MODELS.register_module.return_value = lambda kind: kind  # type: ignore[attr-defined]
-    spec = importlib.util.spec_from_file_location("pkd_loss", file_of("mmrazor/models/losses/pkd_loss.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    loss = module.PKDLoss()
+    hollow("mmrazor", "mmrazor.models", "mmrazor.models.losses")
+    absent("mmrazor.registry")
+    sys.modules["mmrazor.registry"].MODELS.register_module.return_value = lambda kind: kind
+    loss = importlib.import_module("mmrazor.models.losses.pkd_loss").PKDLoss()
     return (lambda s, t: loss(s[MAP], t[MAP])), []
 
 
@@ -127,8 +130,9 @@ def prime_aware(scene: Scene) -> Any:
 
 def streamlined(scene: Scene) -> Train:
     """`Distiller.SKD` on the networks of `CIFAR-100/Models`."""
+    hollow("Distiller")  # its `__init__` asks for a name that is not there
     models = importlib.import_module("Models.resnet")
-    student, teacher = models.resnet20(num_classes=CLASSES), models.resnet8x4(num_classes=CLASSES)
+    student, teacher = (model(num_classes=CLASSES)[0] for model in (models.resnet20, models.resnet8x4))
     distiller = importlib.import_module("Distiller.SKD").SKD(scene.student(student), scene.teacher(teacher))
     distiller.train()
     optimizer, batches = scene.optimizer(student), scene.batches
@@ -188,7 +192,7 @@ MODERN = {
 
 def moving_average(scene: Scene) -> Train:
     """`main.train`, in the words of today's Python and torch."""
-    absent("torchvision", "torchvision.datasets", "torchvision.transforms", "pandas", "mean_teacher.run_context")
+    absent("torchvision", "torchvision.datasets", "torchvision.transforms", "mean_teacher.run_context")
     text = next(
         Path(folder, "main.py") for folder in sys.path if Path(folder).parts[-2:] == ("mean-teacher", "pytorch")
     ).read_text()
