@@ -123,7 +123,9 @@ def installed(module: str) -> str | None:
     top = module.partition(".")[0]
     if top == OWN or (top.startswith(f"{OWN}_") and not top.startswith(f"{OWN}_file_")):
         return family_hash(module)  # as for plugins that are named
-    if top in sys.stdlib_module_names and top != "__main__":
+    if top == "__main__":  # under `python -m TOOL` its file is the tool's, but what is typed or run there is the user's
+        return None
+    if top in sys.stdlib_module_names:
         return "standard library"
     found = sys.modules.get(top)
     places = [*getattr(found, "__path__", ()), getattr(found, "__file__", None) or ""]
