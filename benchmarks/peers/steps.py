@@ -210,7 +210,7 @@ def recipe(peer: Peer) -> Recipe:
     data = {"train_images": images, "train_labels": labels, "test_images": images, "test_labels": labels}
     written: dict[str, Any] = {
         "extends": peer.extends,
-        "task": {"use": "images64", "data": {"use": "tensors", **data}, "validation": 0},
+        "task": {"use": "images64", "data": {"use": "tensors", **data}, "crop": 4, "flip": True, "validation": 0},
         "student": peer.student,
         "train": {"batch_size": BATCH},
         "runtime": {"device": "cpu"},
