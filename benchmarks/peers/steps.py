@@ -42,7 +42,7 @@ class Peer:
         extends: kdzoo's recipe of it.
         theirs: builds their side on a scene; what it returns trains it, and says the mean loss of the main stage (or None).
         recipe: what the compared recipe says besides. student, teacher: kdzoo's names of the networks.
-        note: what is not as in their code, or ours, so that both can be compared.
+        note: what is not as in their code, or ours, so that both can be compared. limit: of gaps that count as equal.
     """
 
     extends: str
@@ -51,6 +51,7 @@ class Peer:
     student: str = "resnet20"
     teacher: str = "resnet8x4"
     note: str = ""
+    limit: float = 1e-9
 
 
 @dataclass(frozen=True)

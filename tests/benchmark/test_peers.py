@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.peers.__main__ import LIMIT
 from benchmarks.peers.steps import Peer, Scene, Train, compared, stepped
 
 SMALL = {"student": "lenet5", "teacher": "lenet5"}
@@ -37,7 +36,8 @@ def loop(temperature: float) -> Peer:
 
 @pytest.mark.parametrize(("temperature", "equal"), [(4.0, True), (3.0, False)])
 def test_equal_steps_are_told_from_others(temperature: float, equal: bool) -> None:
-    gap = compared(loop(temperature))
-    assert (gap.worst < LIMIT) is equal
+    peer = loop(temperature)
+    gap = compared(peer)
+    assert (gap.worst < peer.limit) is equal
     assert gap.statistics is None
     assert torch.get_default_dtype() is torch.float32
