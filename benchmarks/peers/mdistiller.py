@@ -71,7 +71,7 @@ PEERS: dict[str, Peer] = {
     "PKT": peer("pkt", "pkt"),
     "NST": peer("nst", "nst"),
     "KDSVD": peer("kdsvd", "kdsvd", methods={"kdsvd": {"use": "kdsvd_rows"}}, note="kdzoo's `kdsvd_rows`"),
-    "OFD": peer("ofd", "ofd", note="teacher in eval mode, theirs trains its BatchNorm"),
+    "OFD": peer("ofd", "ofd", note="teacher in eval mode, theirs trains its BatchNorm; their margins are float32", limit=1e-7),
     "CRD": peer(
         "crd",
         "crd",

@@ -1,0 +1,88 @@
+"""How far the meta-gradient is from the slope of what really happens, beside each method: the figures of docs/metadistil.md.
+
+The teacher moves along random directions, the student takes its inner steps as training does, and the quiz is asked: nothing of
+the code under test. What a term detaches is part of that slope and not of the meta-gradient.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from kdzoo_meta.quiz import draw
+from meta_cases import NETS, meta_gradient, objective
+from torch import Tensor
+
+from kdzoo.engine.run import Run
+from kdzoo.protocol.outputs import Batch
+from kdzoo.testing.tiny import registered
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+RATE, REACH, DIRECTIONS = 0.05, 1e-5, 8
+EXACT = 1e-4
+CONSTANTS: dict[tuple[str, int], tuple[float, float]] = {}
+"""(method, window) -> between which relative errors its constants keep it."""
+
+
+def quiz_after_learning(run: Run, window: list[Batch], quiz: Batch) -> float:
+    """The labels' loss on the quiz, after plain steps of the student and the adapters, which are taken back."""
+    parameters = list(run.trainable().values())
+    start = [parameter.detach().clone() for parameter in parameters]
+    for batch in window:
+        for part in (batch, *batch.micros):
+            part.answers.clear()
+        slopes = torch.autograd.grad(run.objective(batch)[0], parameters, allow_unused=True)
+        with torch.no_grad():
+            for parameter, slope in zip(parameters, slopes, strict=True):
+                if slope is not None:
+                    parameter -= RATE * slope
+    with torch.no_grad():
+        loss = F.cross_entropy(run.forward("student", quiz, commit=False).rows.logits, quiz.target)
+        for parameter, value in zip(parameters, start, strict=True):
+            parameter.copy_(value)
+    return float(loss)
+
+
+def relative_error(name: str, window: int) -> float:
+    """Of slopes along random directions in the teacher's weights."""
+    net = NETS["batchnorm"][1]
+    sections = {"student": net, "teacher": {"use": "trainable", "model": net}, "methods": {"kd": {}, name: {}}}
+    with objective(settings={"window": window, "inner_lr": RATE}, **sections) as (run, batches):
+        found = meta_gradient(run, batches)
+        ((quiz, _),) = draw(run, "metadistil", batches[0], size=17, augment=True)
+        weights = dict(run.model("teacher").named_parameters())
+        generator, pairs = torch.Generator().manual_seed(1), []
+        for _ in range(DIRECTIONS):
+            way = {key: torch.randn(weight.shape, generator=generator) for key, weight in weights.items()}
+            ends = [moved(run, weights, way, sign, batches, quiz) for sign in (REACH, -REACH)]
+            pairs.append((sum(float((found[key] * way[key]).sum()) for key in found), (ends[0] - ends[1]) / (2 * REACH)))
+    ours, slopes = torch.tensor(pairs).T
+    return float((ours - slopes).norm() / slopes.norm())
+
+
+@torch.no_grad()
+def moved(
+    run: Run, weights: dict[str, Tensor], way: dict[str, Tensor], far: float, batches: list[Batch], quiz: Batch
+) -> float:
+    """The quiz's loss where the teacher stands `far` along a direction."""
+    for key, weight in weights.items():
+        weight += far * way[key]
+    with torch.enable_grad():
+        loss = quiz_after_learning(run, batches, quiz)
+    for key, weight in weights.items():
+        weight -= far * way[key]
+    return loss
+
+
+QUICK = [("wsld", 1), ("dkd", 1), ("rkd", 2), ("kdsvd_rows", 2)]
+
+
+def check(name: str, window: int) -> None:
+    least, most = CONSTANTS.get((name, window), (0.0, EXACT))
+    assert least <= relative_error(name, window) <= most
+
+
+@pytest.mark.parametrize(("name", "window"), QUICK)
+def test_the_meta_gradient_is_the_slope_but_for_what_is_detached(name: str, window: int) -> None:
+    check(name, window)
