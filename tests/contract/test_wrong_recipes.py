@@ -25,9 +25,10 @@ from kdzoo.engine.observers import Observers
 from kdzoo.engine.position import Position
 from kdzoo.engine.stages import StagePlan
 from kdzoo.errors import KdzooError, PluginError
+from kdzoo.recipe.build import build
 from kdzoo.recipe.load import Recipe, load
 from kdzoo.recipe.paths import join
-from kdzoo.recipe.schema import Field, schema_for, schema_of
+from kdzoo.recipe.schema import Field, schema_for, schema_of, told_by_tasks
 from kdzoo.recipe.sections import Layout, Reserved
 from kdzoo.testing.tiny import STUDENT, TEACHER, registered
 
@@ -180,7 +181,7 @@ def out_of_range(field: Field) -> Any:
     return "no such word" if bool in members or not members & {int, float} else -1
 
 
-SIGNED = {"seed", "subset_seed", "end", "start", "value", "values", "mean"}
+SIGNED = {"seed", "subset_seed", "open_split", "end", "start", "value", "values", "mean"}
 """Numbers that may be negative: seeds, where schedules go, means of pixels."""
 
 
@@ -197,9 +198,10 @@ def test_a_value_out_of_range_is_refused_by_the_check(place: Place) -> None:
 
 
 def check(written: dict[str, Any]) -> None:
-    """What `kdzoo check` does with a recipe of one run."""
+    """What `kdzoo check` does with a recipe of one run; models are built where the data say how many classes there are."""
     loaded = load(written)
     make(loaded.settings, loaded.provenance)
+    build("models", loaded.settings["student"], "student")(**dict.fromkeys(told_by_tasks(), 32))
 
 
 def test_a_sample_of_wrong_recipes_ends_in_sentences(tmp_path: Path) -> None:
