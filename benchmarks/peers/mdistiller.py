@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
-from unittest.mock import MagicMock
 
 from torch import nn
 
 from benchmarks.peers.contrast import Contrast
-from benchmarks.peers.steps import BATCH, CLASSES, STEPS, Peer, Scene, Train
+from benchmarks.peers.steps import BATCH, CLASSES, STEPS, Peer, Scene, Train, absent
 from kdzoo.protocol.needs import MAIN_STAGE
-
-LOGGERS = ("tensorboardX", "tqdm", "wandb")  # which its trainers import, and whose absence changes no number
 
 
 def peer(
@@ -24,8 +20,7 @@ def peer(
     """A row. `config`: a file of `configs/cifar100`. `settings`: what is otherwise in it, by dotted keys."""
 
     def theirs(scene: Scene) -> Train:
-        for name in LOGGERS:
-            sys.modules.setdefault(name, MagicMock())
+        absent("tensorboardX", "tqdm", "wandb")
         engine, models = importlib.import_module("mdistiller.engine"), importlib.import_module("mdistiller.models")
         cfg = importlib.import_module("mdistiller.engine.cfg").CFG.clone()
         cfg.merge_from_file(str(Path(models.__file__).parents[2] / "configs" / "cifar100" / f"{config}.yaml"))

@@ -8,7 +8,6 @@ import sys
 import types
 from argparse import Namespace
 from collections.abc import Callable, Iterator
-from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
@@ -17,19 +16,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from benchmarks.peers.steps import CLASSES, Peer, Scene, Train, stepped
+from benchmarks.peers.steps import CLASSES, Peer, Scene, Train, absent, stepped
 from kdzoo.engine.feature_recorder import FeatureRecorder
 from kdzoo.protocol.needs import MAIN_STAGE
 
 MAP, POOLED, LOGITS = "stage4", "pooled", "logits"  # of the networks WIDE
 Features = dict[str, Tensor]
 Loss = Callable[[Features, Features], Tensor]
-
-
-def absent(*names: str) -> None:
-    """Stand-ins for modules that only load data or write logs."""
-    for name in names:
-        sys.modules.setdefault(name, MagicMock(__spec__=ModuleSpec(name, None)))
 
 
 def hollow(*packages: str) -> None:
@@ -56,9 +49,7 @@ def features_of(net: nn.Module) -> Callable[[Tensor], Features]:
     return ask
 
 
-def by_loss(
-    method: str, made: Callable[[Scene], tuple[Callable[[Features, Features], Tensor], list[nn.Module]]], **row: Any
-) -> Peer:
+def by_loss(method: str, made: Callable[[Scene], tuple[Loss, list[nn.Module]]], **row: Any) -> Peer:
     """A row where theirs is a loss of the two networks' features, beside the labels' cross-entropy.
 
     Args:
