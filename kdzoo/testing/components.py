@@ -19,7 +19,8 @@ from kdzoo.protocol.needs import Needs
 from kdzoo.protocol.outputs import MAIN, Batch, Output
 from kdzoo.random import Streams
 from kdzoo.recipe.build import build
-from kdzoo.testing.laws.helpers import assert_equal, leaves, same_tree, state_of
+from kdzoo.recipe.load import Recipe
+from kdzoo.testing.laws.helpers import assert_equal, assert_resumes, leaves, same_tree, state_of
 from kdzoo.testing.tiny import TEACHER, first_window, tiny_recipe, tiny_run
 
 CPU = torch.device("cpu")
@@ -96,9 +97,13 @@ class TeacherContract:
     method_settings: ClassVar[Mapping[str, Any]] = {}
     recipe: ClassVar[Mapping[str, Any]] = {}
 
-    def assembled(self) -> Run:
+    def make(self, out: Path | str = "runs") -> Recipe:
+        """The recipe of a run with this teacher."""
         spec = {"use": self.teacher, **self.settings}
-        return assemble(tiny_recipe(self.method, self.method_settings, recipe={**self.recipe, "teacher": spec}).settings)
+        return tiny_recipe(self.method, self.method_settings, recipe={**self.recipe, "teacher": spec}, out=out)
+
+    def assembled(self) -> Run:
+        return assemble(self.make().settings)
 
     def answers(self, run: Run) -> tuple[Output, Output]:
         """What the student and the teacher say of the first batch."""
@@ -119,6 +124,9 @@ class TeacherContract:
 
     def test_its_answers_carry_no_graph_unless_asked_for(self) -> None:
         assert not any(tensor.requires_grad for tensor in leaves(self.answers(self.assembled())[1]))
+
+    def test_a_run_that_learns_from_it_resumes_bit_for_bit(self, tmp_path: Path) -> None:
+        assert_resumes(self.make, tmp_path, 2)
 
     def test_only_one_that_trains_has_parameters_that_want_gradients(self) -> None:
         teacher = self.assembled().teachers["teacher"]
