@@ -53,6 +53,23 @@ def test_rows_do_not_change_each_other(tiny: Any) -> None:
     assert cell(expand(tiny), "kd").recipe.settings["train"]["epochs"] == 1
 
 
+def test_a_row_whose_teacher_stands_still_has_no_optimizer_for_it_unless_it_says_one(tiny: Any) -> None:
+    model = {"use": "tiny_cnn", "widths": [4, 8]}
+    tiny["teacher"] = {"use": "trainable", "model": model, "recipe": None}
+    tiny["optimizers"] = {"teacher": {"use": "sgd"}}
+    tiny["schedules"] = {"optimizers.teacher.lr": {"use": "cosine"}}
+    tiny["bench"]["methods"] = {"kd": {}, "still": {"teacher": {"use": "frozen", "model": model}}}
+    grid = expand(tiny)
+    found = {row: cell(grid, row).recipe.settings for row in ("kd", "still")}
+    assert {row: (set(own["optimizers"]), set(own["schedules"])) for row, own in found.items()} == {
+        "kd": ({"student", "teacher"}, {"optimizers.teacher.lr"}),
+        "still": ({"student"}, set()),
+    }
+    tiny["bench"]["methods"]["still"]["optimizers"] = {"teacher": {"lr": 0.1}}
+    with pytest.raises(RecipeError, match=r"optimizers\.teacher is read by nobody"):
+        expand(tiny)
+
+
 def test_schedules_of_replaced_methods_go_with_them(tiny: Any) -> None:
     tiny["schedules"] = {"methods.kd.temperature": {"use": "linear", "end": 1.0}, "optimizers.student.lr": {"use": "cosine"}}
     grid = expand(tiny)
