@@ -177,19 +177,6 @@ def finished(folder: Path, identity: str) -> Result | None:
 
 
 @contextmanager
-def settings_of_torch(settings: Mapping[str, Any]) -> Iterator[None]:
-    """Threads and determinism for the length of a run; what was there before comes back."""
-    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    torch.set_num_threads(settings["runtime"]["threads"])
-    torch.use_deterministic_algorithms(settings["train"]["deterministic"])
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(deterministic)
-
-
-@contextmanager
 def _alone(folder: Path, tell: Tell) -> Iterator[ProcessGroup]:
     """Keep two commands out of one run folder; among torchrun's processes the first holds the lock for all."""
     processes = ProcessGroup(torch.device("cuda" if torch.cuda.is_available() else "cpu"))

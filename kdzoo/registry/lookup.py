@@ -69,6 +69,11 @@ def broken() -> list[Entry]:
     return [e for e in _installed() if e.problem]
 
 
+def families() -> frozenset[str]:
+    """The top-level modules of installed plugins."""
+    return _families(_scanned())
+
+
 def refresh() -> None:
     """Forget the scan and all failed imports, after something was installed or repaired."""
     _scanned.cache_clear()
@@ -77,6 +82,11 @@ def refresh() -> None:
 
 
 _scanned = functools.cache(scan)
+
+
+@functools.lru_cache(maxsize=4)
+def _families(entries: tuple[Entry, ...]) -> frozenset[str]:
+    return frozenset(entry.target.partition(":")[0].partition(".")[0] for entry in entries if entry.kind)
 
 
 def _installed() -> list[Entry]:
