@@ -1,8 +1,8 @@
 """A cached teacher: frozen, and asked once for each training sample, whatever the number of epochs, runs and seeds.
 
 Its logits, and the vectors that methods tap, are kept on disk by the sample's number in the data, never by its place in a batch
-or an epoch; so shuffling cannot mix them up. The folder's name is a fingerprint of the teacher's weights, the data, the
-preprocessing and the number format. A task whose inputs change from epoch to epoch (augmentation) is refused.
+or an epoch; so shuffling cannot mix them up. The folder's name is a fingerprint of the teacher's code and weights, of the data,
+the preprocessing and the number format. A task whose inputs change from epoch to epoch (augmentation) is refused.
 
 Differences to a live teacher: answers are computed in evaluation batches, so they differ by rounding, and samples that are not
 training samples (the test) are asked live.
@@ -18,7 +18,6 @@ from typing import Literal, TypeVar, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from kdzoo import digests
 from kdzoo.engine.evaluate import Evaluation
@@ -28,6 +27,7 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.outputs import MAIN, Batch, Output, Rows
 from kdzoo.protocol.roles import RecipeRef
 from kdzoo.protocol.task import Model
+from kdzoo.recipe.hashing import content
 from kdzoo.teachers.answer_store import Store, taken
 from kdzoo.teachers.frozen import Frozen
 
@@ -56,9 +56,12 @@ class Cached(Frozen):
         self.folder = folder
         self.arrays: dict[str, NDArray[np.float32]] = {}
         self.known = 0
+        self.model_is = ""
 
     def build(self, run: RunContext) -> None:
         super().build(run)
+        assert self.model is not None
+        self.model_is = json.dumps(content(self.model), default=str)  # before anybody listens to it
         if not run.task.fixed_inputs or not run.task.pool():
             raise CapabilityError(
                 f"teachers.{self.name} keeps its answers, but the inputs of this task change from epoch to epoch or have no "
@@ -108,13 +111,9 @@ class Cached(Frozen):
         return Store(Path(folder), fingerprint, run.task.pool())
 
     def fingerprint(self, run: RunContext) -> str:
-        """16 hexadecimal digits of the weights, the data, the preprocessing and the number format."""
-        assert self.model is not None
-        weights = digests.of_stream(_bytes(value) for value in self.model.state_dict().values())
+        """16 hexadecimal digits of the model and its weights, the data, the preprocessing and the number format."""
         parts = [
-            type(self.model).__qualname__,
-            str(self.model.extra_repr()),
-            weights,
+            self.model_is,
             str(run.task.facts().get("fingerprint")),
             str(run.task.preprocessing()),
             str(run.settings["train"]["precision"]),
@@ -144,7 +143,3 @@ class Cached(Frozen):
             new = {kind: answers[kind] for kind in kinds if store.filled(kind) < place + batch.size}
             store.write(place, new)
             place += batch.size
-
-
-def _bytes(value: Tensor) -> bytes:
-    return value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
