@@ -68,7 +68,8 @@ def test_a_teacher_of_other_code_with_the_same_weights_is_asked_anew(tmp_path: P
 
     registry.register("models", "scaled", scaled)
     for factor in (1.0, 3.0):
-        settings = {"teacher": {"use": "cached", "model": {"use": "scaled", "factor": factor}}, "task": {"data": "digits", "crop": 0}}
+        teacher = {"use": "cached", "model": {"use": "scaled", "factor": factor}}
+        settings = {"teacher": teacher, "task": {"data": "digits", "crop": 0}}
         with tiny_run(tiny_recipe("kd", recipe=settings, out=tmp_path)) as run, torch.no_grad():
             batch = first_window(run)[0]
             torch.testing.assert_close(
