@@ -53,6 +53,7 @@ class Task:
         unit: what a sample is called where speeds are shown: `images`, `queries`.
         tells: names of the numbers that models are told by `build`; a model's parameters of these names are no settings.
         evaluation_batch: samples of an evaluation batch, which keeps no graph.
+        distributions: whether a row of logits stands for a distribution (over classes, entities), not for numbers to predict.
         fixed_inputs: whether a sample's inputs are the same in every epoch, so that a teacher's answers may be kept.
     """
 
@@ -65,6 +66,7 @@ class Task:
     unit: ClassVar[str] = "samples"
     tells: ClassVar[frozenset[str]] = frozenset()
     evaluation_batch: int = 512
+    distributions: bool = True
     fixed_inputs: bool = False
 
     # -- data --------------------------------------------------------------------------------------------------------
@@ -119,6 +121,13 @@ class Task:
     def pooled(self, order: Sequence[Tensor]) -> Iterator[Batch]:
         """Batches of samples by their numbers in the pool, as evaluation sees them."""
         raise NotImplementedError
+
+    def positions(self, batch: Batch, model: nn.Module) -> Tensor | None:
+        """Where a batch is padded: which positions of each sample are its own, bool (B, T), in features (B, T, ...) of `model`.
+
+        A sample has as many in every batch. None: the features of all samples have one shape.
+        """
+        return None
 
     def context(self) -> Any:
         """Static data beside the batches (a graph), on the device."""

@@ -91,7 +91,8 @@ class ImageClassification(Task):
         above(0, train_size=train_size)
         self.data, self.train_size, self.subset_seed, self.validation = data, train_size, subset_seed, validation
         self.crop, self.flip, self.cutout, self.workers = crop, flip, cutout, workers
-        self.policy = RandAugment(rand_augment, magnitude) if rand_augment else None
+        policy = RandAugment(rand_augment or 1, magnitude)
+        self.policy = policy if rand_augment else None
         self.mixing, self.label_noise = Mixing(mixup, cutmix), label_noise
         if self.mixing:  # a label is then a mixture of classes
             self.capabilities = self.capabilities - {"labels"}

@@ -259,6 +259,15 @@ class TaskContract:
             order = torch.arange(task.size(split)).split(self.batch_size)
             assert sum(batch.size for batch in task.batches(split, order, epoch=0, train=False)) == task.size(split)
 
+    def test_a_sample_has_the_same_positions_in_every_batch(self) -> None:
+        with tiny_run(self.recipe()) as run:
+            whole = run.task.positions(self.batch(run.task, [0, 1, 2, 3]), run.student)
+            if whole is None:
+                return
+            alone = [run.task.positions(self.batch(run.task, [number]), run.student) for number in range(4)]
+        assert whole.dtype == torch.bool
+        assert whole.sum(1).tolist() == [int(own.sum()) for own in alone if own is not None]
+
     def test_an_example_is_a_batch_that_the_model_takes(self) -> None:
         with tiny_run(self.recipe()) as run, torch.no_grad():
             example = run.task.example()

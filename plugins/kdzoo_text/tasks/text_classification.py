@@ -28,7 +28,7 @@ from kdzoo.random import Streams
 from kdzoo.ranges import at_least
 from kdzoo_text.data.encoding import Encoded, Tokenizer
 from kdzoo_text.data.texts import TextSet
-from kdzoo_text.inputs import TOKENS, cut
+from kdzoo_text.inputs import TOKENS, cut, mask_of
 from kdzoo_text.models.classifier import TextClassifier, call_classes, named_classes, width_of_logits, wrapped
 from kdzoo_text.tasks.meters import ScoreMeter, TextMeter
 
@@ -80,8 +80,9 @@ class TextClassification(Task):
         self.max_length, self.bucket, self.pad_token, self.download = max_length, bucket, pad, download
         self.train_size, self.subset_seed = train_size, subset_seed
         self.validation = int(validation) if validation >= 1 else validation
-        scores = metric in OF_SCORES
-        self.capabilities = frozenset({"features", "index", "quiz", TOKENS} | (set() if scores else {"classes", "labels"}))
+        self.distributions = metric not in OF_SCORES
+        classes = {"classes", "labels"} if self.distributions else set()
+        self.capabilities = frozenset({"features", "index", "quiz", TOKENS} | classes)
 
     # -- data --------------------------------------------------------------------------------------------------------
 
@@ -184,6 +185,10 @@ class TextClassification(Task):
         for place in order:
             yield self._texts("train", place.cpu(), place)
 
+    def positions(self, batch: Batch, model: nn.Module) -> Tensor | None:
+        encoding = getattr(model, "encoding", "")
+        return mask_of(batch, encoding).bool()
+
     def split(self, batch: Batch, parts: int) -> Sequence[Batch]:
         return cut(batch, parts)
 
@@ -227,24 +232,22 @@ class TextClassification(Task):
                 f"the tokenizer {used.name!r} has {used.vocabulary} tokens, the model embeds {words.num_embeddings}; they do "
                 "not belong together: set task.tokenizer, or the model's encoding."
             )
-        longest: int | None = getattr(module.model.config, "max_position_embeddings", None)  # type: ignore[assignment]
+        longest = module.positions
         if longest is not None and longest < self.max_length:
             raise CapabilityError(
                 f"the model takes {longest} tokens, task.max_length is {self.max_length}; set it to {longest}."
             )
+        config: Any = module.model.config
+        if config.pad_token_id is None:  # a decoder has to know where a text ends
+            config.pad_token_id = used.pad
 
     def forward(self, model: Callable[..., Any], batch: Batch, view: str) -> Output:
         return Output(Rows(model(**batch.view(view)), batch.target))
 
     def align(self, student: nn.Module, teacher: nn.Module) -> None:
-        """Refuse a teacher whose classes have other names, and comparing distributions over the single logit of a score."""
-        if not self.set.class_names:
-            raise CapabilityError(
-                "this task predicts a score, over which there is no distribution to compare, so the loss would always be 0; "
-                "use `logit_mse`, or a method that compares features."
-            )
+        """Refuse a teacher whose classes have other names."""
         theirs = named_classes(teacher.model) if isinstance(teacher, TextClassifier) else None
-        if theirs is not None and theirs != list(self.set.class_names):
+        if theirs is not None and self.set.class_names and theirs != list(self.set.class_names):
             raise CapabilityError(
                 f"the teacher calls its classes {', '.join(theirs)}, {self.set.name} has {', '.join(self.set.class_names)}; "
                 "their order must agree: use a teacher trained on these data."
@@ -273,6 +276,12 @@ class TextClassification(Task):
             "truncated": {name: self._main(name).truncated for name in self.encoded},
             "fingerprint": self._fingerprint(),
         }
+
+    def remarks(self) -> Sequence[str]:
+        """What the source has to say, and how many texts are cut."""
+        parts = {name: self._main(name) for name in self.encoded}
+        cut = [f"{own.truncated:,} of {len(own.lengths):,} in {name}" for name, own in parts.items() if own.truncated]
+        return (*self.set.remarks, *([f"Texts longer than {self.max_length} tokens are cut: {', '.join(cut)}."] if cut else ()))
 
     def preprocessing(self) -> dict[str, Any]:
         return {"tokenizer": self.tokenizer_name, "max_length": self.max_length}
