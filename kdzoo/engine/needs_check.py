@@ -58,6 +58,16 @@ def check(needs: Mapping[str, Needs], capabilities: frozenset[str], *, task: str
             )
 
 
+def check_rows(needs: Mapping[str, Needs], *, distributions: bool) -> None:
+    """Refuse a method that compares distributions where the task predicts numbers."""
+    for label, need in needs.items():
+        if need.teacher and need.aligned and not need.numbers and not distributions:
+            raise CapabilityError(
+                f"methods.{label} compares distributions, but this task predicts numbers, so its loss would mean nothing; "
+                "use a method that compares numbers or features (it says `numbers` or not `aligned` in its needs)."
+            )
+
+
 def check_views(needs: Mapping[str, Needs], offered: frozenset[str] | None) -> None:
     """Refuse a method that asks for a view that the task has not."""
     for label, need in needs.items():

@@ -134,8 +134,8 @@ def _keep_here(plan: BenchPlan, executor: str, workers: int | None, tell: OnEven
     named = ", ".join(plan.only_here)
     if executor == RAY:
         raise RecipeError(
-            f"{named}: only this process has it, so the cluster's machines lack it; put it into a file and give that by --plugin, "
-            "or into a package that all machines have."
+            f"{named}: only this process has it, so the cluster's machines lack it; put it into a file and give that by "
+            "--plugin, or into a package that all machines have."
         )
     if workers is not None and workers > 1:
         tell(Said(f"{named}: only this process has it, so that all is done here, in place of {workers} processes."))
