@@ -15,11 +15,13 @@ from text_cases import DISTILLED, TEACHER, TEXT
 from torch import Tensor
 
 import kdzoo.engine.results
+from kdzoo import registry
 from kdzoo.cli import main
 from kdzoo.engine.launch import DEPLOYED, launch
 from kdzoo.engine.run import Run
 from kdzoo.engine.selection import save_weights
 from kdzoo.errors import CapabilityError, MissingError, RecipeError
+from kdzoo.models.tiny import LinearNet
 from kdzoo.testing import tiny_recipe, tiny_run
 from kdzoo.testing.laws.helpers import Killed, Killer, logged_losses
 from kdzoo.testing.tiny import first_window
@@ -54,6 +56,27 @@ def test_tapped_vectors_are_kept_beside_the_logits(tmp_path: Path) -> None:
         cached, live = run.answer("teacher", batch), run.forward("teacher", batch)
         assert cached.features.keys() == {"cls2"}
         torch.testing.assert_close(cached.features["cls2"], live.features["cls2"])
+
+
+def test_a_teacher_of_other_code_with_the_same_weights_is_asked_anew(tmp_path: Path) -> None:
+    class Scaled(LinearNet):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) * self.factor
+
+    def scaled(*, factor: float, classes: int, channels: int, size: int) -> LinearNet:
+        model = Scaled(classes=classes, channels=channels, size=size)
+        model.factor = factor
+        return model
+
+    registry.register("models", "scaled", scaled)
+    for factor in (1.0, 3.0):
+        teacher = {"use": "cached", "model": {"use": "scaled", "factor": factor}}
+        settings = {"teacher": teacher, "task": {"data": "digits", "crop": 0}}
+        with tiny_run(tiny_recipe("kd", recipe=settings, out=tmp_path)) as run, torch.no_grad():
+            batch = first_window(run)[0]
+            torch.testing.assert_close(
+                run.answer("teacher", batch).rows.logits, run.forward("teacher", batch).rows.logits, msg=str(factor)
+            )
 
 
 def test_the_teacher_is_asked_once_for_all_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
