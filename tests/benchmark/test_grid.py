@@ -8,9 +8,11 @@ import pytest
 
 from kdzoo.benchmark.plan.bench_plan import make_plan
 from kdzoo.benchmark.plan.grid import expand, slug
+from kdzoo.benchmark.plan.section import Section
 from kdzoo.benchmark.report.published import TABLE, published
 from kdzoo.errors import CapabilityError, RecipeError
 from kdzoo.recipe.find import builtin_folder
+from kdzoo.recipe.schema import schema_of
 
 
 def cell(grid: Any, label: Any, seed: int = 0) -> Any:
@@ -51,6 +53,23 @@ def test_a_published_number_is_not_that_of_a_row_that_changes_something(tiny: An
 def test_rows_do_not_change_each_other(tiny: Any) -> None:
     tiny["bench"]["methods"] = {"long": {"train": {"epochs": 7}}, **tiny["bench"]["methods"]}
     assert cell(expand(tiny), "kd").recipe.settings["train"]["epochs"] == 1
+
+
+def test_a_row_whose_teacher_stands_still_has_no_optimizer_for_it_unless_it_says_one(tiny: Any) -> None:
+    model = {"use": "tiny_cnn", "widths": [4, 8]}
+    tiny["teacher"] = {"use": "trainable", "model": model, "recipe": None}
+    tiny["optimizers"] = {"teacher": {"use": "sgd"}}
+    tiny["schedules"] = {"optimizers.teacher.lr": {"use": "cosine"}}
+    tiny["bench"]["methods"] = {"kd": {}, "still": {"teacher": {"use": "frozen", "model": model}}}
+    grid = expand(tiny)
+    found = {row: cell(grid, row).recipe.settings for row in ("kd", "still")}
+    assert {row: (set(own["optimizers"]), set(own["schedules"])) for row, own in found.items()} == {
+        "kd": ({"student", "teacher"}, {"optimizers.teacher.lr"}),
+        "still": ({"student"}, set()),
+    }
+    tiny["bench"]["methods"]["still"]["optimizers"] = {"teacher": {"lr": 0.1}}
+    with pytest.raises(RecipeError, match=r"optimizers\.teacher is read by nobody"):
+        expand(tiny)
 
 
 def test_schedules_of_replaced_methods_go_with_them(tiny: Any) -> None:
@@ -190,6 +209,21 @@ def test_a_rows_own_seeds_are_a_number(tiny: Any, seeds: bool | int | list[int])
     tiny["bench"]["methods"]["kd"] = {"seeds": seeds}
     with pytest.raises(RecipeError, match=r"methods\.kd\.seeds says how many of the bench's seeds the row takes"):
         expand(tiny)
+
+
+@pytest.mark.parametrize("key", schema_of(Section).fields)
+@pytest.mark.parametrize("reference", ["${nothing}", "${oc.env:HOME}", "${bench.${x}}"])
+def test_a_reference_to_nothing_is_told_wherever_the_bench_has_it(key: str, reference: str, tiny: Any) -> None:
+    tiny["bench"][key] = reference
+    with pytest.raises(RecipeError, match=rf"bench\.{key} refers to \$\{{.*from the given mapping"):
+        expand(tiny)
+
+
+def test_a_bench_may_refer_to_the_recipe(tiny: Any) -> None:
+    tiny |= {"description": "kd"}
+    tiny["bench"] |= {"baseline": "${description}", "declared": ["${bench.baseline}"], "resolve": "${train.epochs}"}
+    grid = expand(tiny)
+    assert (grid.baseline, grid.declared, grid.resolve) == ("kd", ["kd"], tiny["train"]["epochs"])
 
 
 def test_rows_that_would_share_a_folder_are_refused(tiny: Any) -> None:

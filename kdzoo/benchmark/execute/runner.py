@@ -77,9 +77,11 @@ def bench(
     """
     from kdzoo.benchmark.plan.bench_plan import make_plan  # torch comes with it
     from kdzoo.benchmark.plan.cohorts import gathered
+    from kdzoo.engine.run_identity import forget_data
     from kdzoo.given import sections_of
 
     tell = _once(on_event or (lambda event: None))
+    forget_data()
     for path in plugins:
         registry.load_file(path)
     _check(workers, executor, address, cohort)

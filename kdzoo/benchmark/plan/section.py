@@ -10,6 +10,7 @@ from kdzoo.benchmark.plan.rows import PUBLISHED, REFERENCE, SEEDS
 from kdzoo.benchmark.tune.plan import Tuning, tuning_of
 from kdzoo.errors import RecipeError, did_you_mean
 from kdzoo.ranges import above
+from kdzoo.recipe.interpolate import References
 from kdzoo.recipe.layers import Layers
 from kdzoo.recipe.load import SHORT
 from kdzoo.recipe.read import METHODS, RECIPE
@@ -20,6 +21,7 @@ from kdzoo.recipe.validate import Checker
 NAME = "bench"
 ITS_OWN = ("seed", NAME)
 """Settings of a recipe that a bench gives its cells."""
+OF_CELLS = ("methods", "grid")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +128,9 @@ def read_section(layers: Layers, source: str, seeds: Sequence[int] | None = None
             f"{source} is no bench recipe: it lacks `bench.methods`, a mapping from the label of a row to what it changes; "
             "see `kdzoo show recipe quickstart`."
         )
+    # What rows and grid refer to is known once they are laid over the recipe.
+    here = {key: value for key, value in given.items() if not (key in OF_CELLS and isinstance(value, dict))}
+    given = given | References(layers.tree, {}, layers.where).resolve(here, NAME)
     checker = Checker(layers.tree, layers, lambda value, path: value)
     settings = checker.section(schema_of(Section, owner=NAME), given, NAME)
     try:
