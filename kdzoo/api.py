@@ -14,7 +14,8 @@ from kdzoo.benchmark.plan.rows import changed
 from kdzoo.engine import again
 from kdzoo.engine.components import make
 from kdzoo.engine.launch import finished, launch
-from kdzoo.engine.run_identity import identify
+from kdzoo.engine.run_identity import forget_data, identify
+from kdzoo.engine.settings_of_torch import settings_of_torch
 from kdzoo.engine.teacher_recipe import in_training_order
 from kdzoo.engine.trainee import Tell
 from kdzoo.errors import RecipeError
@@ -65,6 +66,7 @@ def run(
         RecipeError, CapabilityError, PluginError, MissingError: before anything is trained.
         RunFailed: a loss became NaN, or the disk is full. Interrupted: after SIGINT or SIGTERM.
     """
+    forget_data()
     for path in plugins:
         registry.load_file(path)
     given = sections_of(student=student, teacher=teacher, data=data, methods=methods)
@@ -82,13 +84,14 @@ def train(recipe: Recipe, *, folder: Path | None = None, force: bool = False, pr
     if not settings["methods"]:
         hint = f"`kdzoo bench {recipe.source}` trains its rows" if settings["bench"] else "add e.g. methods.hard_label={}"
         raise RecipeError(f"{recipe.source} names no method, so there is nothing to train for: {hint}.")
-    make(settings, recipe.provenance)  # whatever is wrong with them is said before a teacher is trained
-    identity = identify(settings)
-    folder = folder or Path(settings["runtime"]["out"]) / (settings["name"] or "run") / identity
-    tell = _once(say) if progress and main_process() else None
-    if force or finished(folder, identity) is None:
-        _teachers_first(settings, tell, progress=progress)
-    return _launched(recipe, folder, tell, force=force, progress=progress)
+    with settings_of_torch(settings):
+        make(settings, recipe.provenance)  # whatever is wrong with them is said before a teacher is trained
+        identity = identify(settings)
+        folder = folder or Path(settings["runtime"]["out"]) / (settings["name"] or "run") / identity
+        tell = _once(say) if progress and main_process() else None
+        if force or finished(folder, identity) is None:
+            _teachers_first(settings, tell, progress=progress)
+        return _launched(recipe, folder, tell, force=force, progress=progress)
 
 
 def _once(tell: Tell) -> Tell:

@@ -34,7 +34,8 @@ def load_weights(module: nn.Module, path: Path, where: str) -> None:
 
 
 def read_weights(path: Path, where: str) -> dict[str, Tensor]:
-    """The tensors of a weights file."""
+    """The tensors of a weights file; `~` is the user's own folder."""
+    path = path.expanduser()
     if not path.is_file():
         raise MissingError(
             f"{where}: there is no file {path} ({looked(path)}); train that teacher first, or give it a recipe instead."

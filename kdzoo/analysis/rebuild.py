@@ -19,9 +19,10 @@ from kdzoo.engine.launch import deployable
 from kdzoo.engine.names_check import STUDENT
 from kdzoo.engine.precision import Precision
 from kdzoo.engine.run import Run
+from kdzoo.engine.settings_of_torch import settings_of_torch
 from kdzoo.engine.source import Source
 from kdzoo.engine.teacher_recipe import TeacherRecipe
-from kdzoo.engine.trainee import DEPLOYED, finished, settings_of_torch
+from kdzoo.engine.trainee import DEPLOYED, finished
 from kdzoo.errors import CapabilityError, MissingError, RecipeError, looked
 from kdzoo.protocol.method import overrides
 from kdzoo.protocol.teacher import Teacher

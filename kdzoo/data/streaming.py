@@ -36,7 +36,7 @@ class Decoder(Protocol):
         """Which file it is, for error messages."""
 
     def summary(self) -> bytes:
-        """What identifies the content: cheap, so names and sizes rather than pixels."""
+        """What identifies the content, cheaply: files rather than pixels, and of very many bytes some."""
 
 
 @dataclass(frozen=True)

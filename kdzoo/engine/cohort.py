@@ -31,10 +31,11 @@ from kdzoo.engine.memory import free, kept
 from kdzoo.engine.results import Result
 from kdzoo.engine.run import Run
 from kdzoo.engine.run_identity import identify
+from kdzoo.engine.settings_of_torch import settings_of_torch
 from kdzoo.engine.shared_feed import SharedFeed
 from kdzoo.engine.source import Source
 from kdzoo.engine.tracking import Called
-from kdzoo.engine.trainee import Listener, Place, Tell, Trainee, settings_of_torch
+from kdzoo.engine.trainee import Listener, Place, Tell, Trainee
 from kdzoo.errors import Interrupted
 from kdzoo.recipe.hashing import content
 from kdzoo.recipe.load import Recipe

@@ -24,9 +24,10 @@ from kdzoo.engine.names_check import STUDENT
 from kdzoo.engine.results import Result
 from kdzoo.engine.run import Run
 from kdzoo.engine.run_identity import identify
+from kdzoo.engine.settings_of_torch import settings_of_torch
 from kdzoo.engine.teacher_recipe import TeacherRecipe
 from kdzoo.engine.tracking import Called
-from kdzoo.engine.trainee import DEPLOYED, Listener, Tell, Trainee, finished, settings_of_torch
+from kdzoo.engine.trainee import DEPLOYED, Listener, Tell, Trainee, finished
 from kdzoo.errors import MissingError, RecipeError
 from kdzoo.protocol.task import Task
 from kdzoo.recipe.build import build
@@ -63,13 +64,13 @@ def launch(
         RunFailed: a loss became NaN, the disk filled up. Interrupted: after SIGINT or SIGTERM.
     """
     settings = recipe.settings
-    identity = identify(settings)
-    folder = folder or Path(settings["runtime"]["out"]) / (settings["name"] or "run") / identity
 
     def assembled() -> Run:
         return assemble(settings, recipe.provenance, train_recipe=functools.partial(trained, tell=tell))
 
     with settings_of_torch(settings):
+        identity = identify(settings)
+        folder = folder or Path(settings["runtime"]["out"]) / (settings["name"] or "run") / identity
         trainee = Trainee(
             recipe, identity, folder, assembled=assembled, force=force, listeners=listeners, tell=tell, called=called
         )

@@ -85,7 +85,14 @@ def check_teachers(methods: Mapping[str, Method], needs: Mapping[str, Needs], te
         if chosen is not None and chosen not in teachers:
             raise RecipeError(f"methods.{label}.teacher: there is no teacher {chosen!r}; {did_you_mean(chosen, teachers)}")
         if not need.teacher:
+            if chosen is not None:
+                raise RecipeError(f"methods.{label}.teacher is read by nobody: the method learns from no teacher; remove it.")
             continue
+        if not need.aligned and methods[label].logits:
+            raise RecipeError(
+                f"methods.{label}.logits is read by nobody, as the method compares features and no logits; remove it, or "
+                "transform the logits of a method that reads them."
+            )
         if not teachers:
             raise CapabilityError(
                 f"methods.{label} learns from a teacher, but the recipe names none; add e.g. "

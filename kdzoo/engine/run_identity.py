@@ -12,7 +12,7 @@ from typing import Any
 from kdzoo import digests, registry
 from kdzoo.protocol.blame import hook_of, returned
 from kdzoo.recipe.build import build
-from kdzoo.recipe.identity import identity
+from kdzoo.recipe.identity import identity, relevant
 from kdzoo.recipe.schema import USE
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".onnx")
@@ -23,8 +23,8 @@ def identify(settings: Mapping[str, Any]) -> str:
 
     Raises MissingError or RecipeError if the data cannot be read.
     """
-    base = identity(settings, files=files_of({key: settings[key] for key in ("student", "learners", "teachers")}))
-    data = data_of(settings)
+    base = identity(settings, files=_files_behind(settings))
+    data = " ".join([data_of(settings), *(other for other in _data_of_teachers(settings) if other != data_of(settings))])
     processes = os.environ.get("WORLD_SIZE", "1")
     # Each process sees its part of a batch, so BatchNorm's statistics are others.
     shared = "" if processes == "1" else f" {processes} processes"
@@ -32,12 +32,26 @@ def identify(settings: Mapping[str, Any]) -> str:
 
 
 def data_of(settings: Mapping[str, Any]) -> str:
-    """The data's fingerprint; the same data are read once a process, unless they are the user's own tensors."""
+    """The data's fingerprint; the same data are read once a command (`forget_data`), unless they are the user's own tensors."""
     task, root = settings["task"], settings["paths"].get("data")
     try:
         return _read(json.dumps(task), root)
     except TypeError:
         return _fingerprint(task, root)
+
+
+def forget_data() -> None:
+    """Read all data again when they are asked for next, as files may have changed since."""
+    _read.cache_clear()
+
+
+def _data_of_teachers(settings: Mapping[str, Any]) -> Iterator[str]:
+    """Of the recipes that train teachers, and of those inside them."""
+    for spec in settings["teachers"].values():
+        if isinstance(spec.get("recipe"), Mapping):
+            inner = {**spec["recipe"], "paths": settings["paths"]}
+            yield data_of(inner)
+            yield from _data_of_teachers(inner)
 
 
 @cache
@@ -49,6 +63,14 @@ def _fingerprint(task: Mapping[str, Any], root: str | None) -> str:
     opened: Any = build("tasks", task, "task")
     with hook_of("task", "fingerprint"):
         return returned(opened.fingerprint(Path(root) if root else None), str, "task", "fingerprint")
+
+
+def _files_behind(settings: Mapping[str, Any]) -> dict[str, Path]:
+    """Files of models and teachers, and of other settings what is written as a path; the data have a fingerprint."""
+    models = {key: settings[key] for key in ("student", "learners", "teachers")}
+    others = {key: value for key, value in relevant(settings).items() if key not in models and key != "task"}
+    written = {where: file for where, file in files_of(others).items() if file.suffix or file.parent != Path()}
+    return files_of(models) | written
 
 
 def _is_saved_model(path: str) -> bool:
@@ -72,14 +94,15 @@ def _of_plugin(spec: Mapping[str, Any]) -> dict[str, Path]:
 
 
 def _files(tree: Any, path: str) -> Iterator[tuple[str, Path]]:
-    """Every setting of a model or teacher that names an existing file, or the folder of a saved model."""
+    """Every setting that names an existing file, or the folder of a saved model."""
     if isinstance(tree, Mapping):
         yield from ((f"{path}.{key}", file) for key, file in _of_plugin(tree).items())
         for key, value in tree.items():
             yield from _files(value, f"{path}.{key}") if key != USE else ()
     elif isinstance(tree, str):
-        if os.path.isfile(tree) or _is_saved_model(tree):  # False for a text that cannot be a path at all
-            yield path, Path(tree)
+        place = os.path.expanduser(tree)
+        if os.path.isfile(place) or _is_saved_model(place):  # False for a text that cannot be a path at all
+            yield path, Path(place)
     elif isinstance(tree, Sequence):
         for number, value in enumerate(tree):
             yield from _files(value, f"{path}[{number}]")

@@ -16,7 +16,6 @@ import torch
 
 from kdzoo import registry
 from kdzoo.engine import provenance
-from kdzoo.engine.allocator import keep_freed_memory
 from kdzoo.engine.checkpoint import Checkpoints
 from kdzoo.engine.checkpoint_timing import CheckpointTimer
 from kdzoo.engine.cost_watch import CostWatch
@@ -175,20 +174,6 @@ def finished(folder: Path, identity: str) -> Result | None:
     """The result of a finished run with this identity, if the folder holds it."""
     values = read_json(folder / RESULT)
     return Result(folder, identity, values) if values is not None and values.get("identity") == identity else None
-
-
-@contextmanager
-def settings_of_torch(settings: Mapping[str, Any]) -> Iterator[None]:
-    """Threads and determinism for the length of a run; what was there before comes back, but for how memory is kept."""
-    keep_freed_memory()
-    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    torch.set_num_threads(settings["runtime"]["threads"])
-    torch.use_deterministic_algorithms(settings["train"]["deterministic"])
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(deterministic)
 
 
 @contextmanager

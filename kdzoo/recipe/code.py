@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import dataclasses
 import dis
 import functools
 import inspect
 import linecache
-import re
+import os
 import sys
-import sysconfig
 import tokenize
 import types
 from collections.abc import Iterator
 from importlib.machinery import SourceFileLoader
-from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
 
-from kdzoo.recipe.family import OWN, family_hash
-from kdzoo.registry.source import locate
+from kdzoo.recipe.family import family_hash
+from kdzoo.recipe.whose import home, installed
+from kdzoo.registry.source import is_library, locate
 
 MEMBERS = frozenset({"LOAD_ATTR", "LOAD_METHOD", "IMPORT_FROM"})
 """Instructions that name a member of what was loaded before them."""
+ANY_GLOBAL = frozenset({"globals", "eval", "exec"})
+ANY_MEMBER = frozenset({"getattr", "vars", "__dict__", "attrgetter", "methodcaller"})
+ANY_MODULE = frozenset({"__import__", "import_module"})
+ENVIRONMENT = frozenset({"environ", "getenv"})
+"""Code that names one of these looks names up while it runs: any global, member, module, or variable of the environment."""
 
 
 class UnreadableSource(Exception):
@@ -49,8 +52,8 @@ def source(function: types.FunctionType) -> str:
         text = ""
     if not text:
         raise UnreadableSource(f"the source of {name} cannot be read")
-    # Several lambdas may share a line.
-    return f"{text} {code.co_code.hex()} {code.co_names} {code.co_consts}" if code.co_name == "<lambda>" else text
+    # Several lambdas may share a line, and a file that an import hook rewrites cannot be compared with what was loaded.
+    return f"{text} {_described(code)}" if code.co_name == "<lambda>" or _rewritten(function) else text
 
 
 def _rewritten(function: types.FunctionType) -> bool:
@@ -68,17 +71,20 @@ def functions_of(descriptor: Any) -> list[Any]:
     return [descriptor.__func__]
 
 
-def generated(kind: type, member: Any) -> bool:
-    """Whether a method was written by `dataclass` or `NamedTuple`, whose fields and parameters are members too."""
-    if not isinstance(member, types.FunctionType) or not (dataclasses.is_dataclass(kind) or issubclass(kind, tuple)):
+def generated(member: Any) -> bool:
+    """Whether a method was written by `dataclass` or `NamedTuple`, whose fields and parameters are members, too."""
+    member = getattr(member, "__func__", member)  # `__new__` is a static method
+    if not isinstance(member, types.FunctionType):
         return False
-    file = inspect.unwrap(member).__code__.co_filename
-    return file.startswith("<") and not linecache.getlines(file)
+    function = inspect.unwrap(member)
+    within = str(function.__globals__.get("__name__", ""))
+    return function.__code__.co_qualname.startswith("__create_fn__.") or within.startswith("namedtuple_")
 
 
 def named_outside(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
-    """What a function names outside itself: globals, and of modules outside installed distributions the members it names."""
-    looked_up, imported, members = set[str](), set[str](), set[str]()
+    """What a function names outside itself: globals, of modules that are no library's the members, and variables of the
+    environment. Where it looks names up while it runs, all that it might find counts."""
+    looked_up, imported, members, texts = set[str](), set[str](), set[str](), set[str]()
     for instruction in _instructions(function.__code__):
         if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
             looked_up.add(instruction.argval)
@@ -86,27 +92,62 @@ def named_outside(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
             imported.add(instruction.argval)
         elif instruction.opname in MEMBERS:
             members.add(str(instruction.argval))
-    known = function.__globals__
-    for name in sorted(looked_up & known.keys()):
+        elif isinstance(instruction.argval, str):
+            texts.add(instruction.argval)
+    known, named = function.__globals__, looked_up | members
+    found = {name for name in known if not _is_dunder(name)} if looked_up & ANY_GLOBAL else looked_up & known.keys()
+    imported |= {text for text in texts if text.replace(".", "").isidentifier()} if named & ANY_MODULE else set()
+    wanted = None if named & ANY_MEMBER else members
+    for name in sorted(found):
         if isinstance(known[name], types.ModuleType):
-            yield from _members(known[name], members)
+            yield from _members(known[name], wanted)
         else:
             yield name, known[name]
-    package = known.get("__package__") or ""
     for name in sorted(imported):
-        module = sys.modules.get(name) or sys.modules.get(f"{package}.{name}")
-        file = None if module else locate(name) if name else None
-        if module is not None:
-            yield from _members(module, members)
-        elif file is not None and file.is_file() and not _within_packages(str(file)):
-            yield name, file.read_bytes()
+        yield from _imported(name, known.get("__package__") or "", wanted)
+    if named & ENVIRONMENT:
+        yield from ((f"${text}", os.environ.get(text)) for text in sorted(texts) if text.isidentifier())
 
 
-def _members(module: types.ModuleType, names: set[str]) -> Iterator[tuple[str, Any]]:
-    if installed(module.__name__) is None:
-        for name in sorted(names & vars(module).keys()):
-            value = vars(module)[name]
-            yield from _members(value, names) if isinstance(value, types.ModuleType) else [(f"{module.__name__}.{name}", value)]
+def _imported(name: str, package: str, wanted: set[str] | None) -> Iterator[tuple[str, Any]]:
+    """Members of a module that is imported while a function runs; of one that is not loaded yet, its file."""
+    parents = [package.rsplit(".", above)[0] for above in range(package.count(".") + 1)] if package else []
+    modules = [sys.modules[full] for full in (name, *(f"{p}.{name}".rstrip(".") for p in parents)) if full in sys.modules]
+    for module in modules:
+        yield from _members(module, wanted)
+    file = None if modules or not name else locate(name)
+    if file is not None and file.is_file() and not is_library(str(file)):
+        yield name, family_hash(name)
+
+
+def _members(module: types.ModuleType, wanted: set[str] | None) -> Iterator[tuple[str, Any]]:
+    """Those with the wanted names, or all of them; of a library none."""
+    if installed(module.__name__) is not None:
+        return
+    if wanted is None:
+        yield module.__name__, module
+        return
+    for name in sorted(wanted & vars(module).keys()):
+        value = vars(module)[name]
+        yield from _members(value, wanted) if isinstance(value, types.ModuleType) else [(f"{module.__name__}.{name}", value)]
+
+
+def members_of(module: types.ModuleType) -> list[tuple[str, Any]]:
+    """All that a module holds."""
+    return [(name, value) for name, value in sorted(vars(module).items()) if not _is_dunder(name)]
+
+
+def replaced(kind: type) -> list[tuple[str, Any]]:
+    """Functions that somebody has put into a library's class."""
+    return [
+        (name, member)
+        for name, member in sorted(vars(kind).items())
+        if isinstance(member, types.FunctionType) and not generated(member) and installed(home(member)) is None
+    ]
+
+
+def _is_dunder(name: str) -> bool:
+    return name.startswith("__") and name.endswith("__")
 
 
 def _instructions(code: types.CodeType) -> Iterator[dis.Instruction]:
@@ -115,48 +156,6 @@ def _instructions(code: types.CodeType) -> Iterator[dis.Instruction]:
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             yield from _instructions(constant)
-
-
-@functools.cache
-def installed(module: str) -> str | None:
-    """What identifies the code of a module of the standard library or an installed distribution; None for other modules."""
-    top = module.partition(".")[0]
-    if top == OWN or (top.startswith(f"{OWN}_") and not top.startswith(f"{OWN}_file_")):
-        return family_hash(module)  # as for plugins that are named
-    if top == "__main__":  # under `python -m TOOL` its file is the tool's, but what is typed or run there is the user's
-        return None
-    if top in sys.stdlib_module_names:
-        return "standard library"
-    found = sys.modules.get(top)
-    places = [*getattr(found, "__path__", ()), getattr(found, "__file__", None) or ""]
-    if top in sys.builtin_module_names or any(_within_packages(place) for place in places if place):
-        return _version(top)
-    return None
-
-
-def _within_packages(place: str) -> bool:
-    return any(Path(place).is_relative_to(folder) for folder in _folders())
-
-
-@functools.cache
-def _folders() -> tuple[str, ...]:
-    return tuple({sysconfig.get_path(name) for name in ("purelib", "platlib")})
-
-
-def _version(top: str) -> str:
-    """Of a distribution. What kdzoo itself runs on counts by its name only, as it does where plugins are named."""
-    if top in _required():
-        return "required"
-    try:
-        return version(top)
-    except PackageNotFoundError:  # named otherwise than its module
-        return str(getattr(sys.modules.get(top), "__version__", "installed"))
-
-
-@functools.cache
-def _required() -> frozenset[str]:
-    names = (re.match(r"[\w-]+", requirement) for requirement in requires(OWN) or ())
-    return frozenset(name[0].replace("-", "_").lower() for name in names if name) | {"sklearn", "PIL", "yaml"}
 
 
 @functools.lru_cache(maxsize=64)
@@ -171,6 +170,12 @@ def _compiled(text: str, file: str) -> tuple[types.CodeType, ...]:
         found.append(code)
         waiting += [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
     return tuple(found)
+
+
+def _described(code: types.CodeType) -> str:
+    """What a piece of code does, wherever it stands."""
+    constants = [_described(each) if isinstance(each, types.CodeType) else repr(each) for each in code.co_consts]
+    return f"{code.co_code.hex()} {code.co_names} {constants}"
 
 
 def _same(a: Any, b: Any) -> bool:

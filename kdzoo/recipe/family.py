@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from kdzoo import digests
-from kdzoo.registry.source import locate
+from kdzoo.registry.source import is_library, is_standard, locate
 
 OWN = "kdzoo"  # its plugins' family is their folder; protocol and engine count by their version
 
@@ -17,13 +17,13 @@ OWN = "kdzoo"  # its plugins' family is their folder; protocol and engine count 
 def family_hash(module: str) -> str:
     """SHA-256 of a module's file, and of those modules of its family that it imports, directly or not; '' without a file.
 
-    The family is the top-level package. Imports inside functions count as well; a module whose name is made at run time is not
-    seen.
+    The family is the top-level package, and what it imports that is no library's. Imports inside functions count as well; a
+    module whose name is made at run time is not seen.
     """
     files = family_files(module)
     if list(files) == [module]:
-        return digests.of_file(files[module])
-    return digests.of_text(" ".join(f"{name}={digests.of_file(files[name])}" for name in sorted(files))) if files else ""
+        return _digest(files[module])
+    return digests.of_text(" ".join(f"{name}={_digest(files[name])}" for name in sorted(files))) if files else ""
 
 
 def family_files(module: str) -> dict[str, Path]:
@@ -39,8 +39,27 @@ def family_files(module: str) -> dict[str, Path]:
         found[name] = file
         stat = file.stat()
         imported = _imported(name, file, stat.st_mtime_ns, stat.st_size) if file.suffix == ".py" else ()
-        waiting += [other for other in imported if f"{other}.".startswith(f"{family}.")]
+        waiting += [other for other in imported if f"{other}.".startswith(f"{family}.") or _is_beside(other)]
     return found
+
+
+def _is_beside(module: str) -> bool:
+    """Whether a module is neither a library's nor kdzoo's."""
+    top = module.partition(".")[0]
+    if top == OWN or top.startswith(f"{OWN}_"):  # families do not import each other
+        return False
+    file = _file(top, tuple(sys.path)) or _file(module, tuple(sys.path))
+    return file is not None and not is_library(str(file)) and not is_standard(str(file))
+
+
+def _digest(file: Path) -> str:
+    stat = file.stat()
+    return _digest_of(file, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=1024)
+def _digest_of(file: Path, *_as_it_was: int) -> str:
+    return digests.of_file(file)
 
 
 @cache

@@ -8,9 +8,10 @@ result of another process is ever taken for its.
 from __future__ import annotations
 
 import functools
+import io
 import types
 import uuid
-from collections.abc import Mapping
+import weakref
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,12 @@ import torch
 from torch import Tensor, nn
 
 from kdzoo import digests
-from kdzoo.recipe.code import UnreadableSource, functions_of, generated, installed, named_outside, source
+from kdzoo.recipe.code import UnreadableSource, functions_of, generated, members_of, named_outside, replaced, source
+from kdzoo.recipe.whose import home, installed
 
-INTERNAL = frozenset(vars(nn.Module())) - {"_forward_hooks", "_forward_pre_hooks"}
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+INTERNAL = frozenset(vars(nn.Module())) - {*HOOKS}
+MAPPINGS = (types.MappingProxyType, weakref.WeakKeyDictionary, weakref.WeakValueDictionary)
 SKIPPED = frozenset(
     [
         "__module__",
@@ -62,43 +66,62 @@ class _Walk:
         return self.of(obj)
 
     def of(self, obj: Any) -> Any:
-        if obj is None or (isinstance(obj, bool | int | float | str) and not isinstance(obj, Enum | np.generic)):
-            return obj if type(obj) in (type(None), bool, int, float, str) else [type(obj).__qualname__, str(obj)]
-        if isinstance(obj, bytes | bytearray | complex):
-            return [type(obj).__qualname__, repr(bytes(obj) if isinstance(obj, bytearray) else obj)]
+        kind = type(obj)
+        if kind in (type(None), bool, int, float, str):
+            return obj
+        if kind in (bytes, bytearray, complex):
+            return [kind.__qualname__, repr(bytes(obj) if kind is bytearray else obj)]
         if isinstance(obj, Path | torch.dtype | torch.device):
             return str(obj)
         if id(obj) in self.met:
             return ["again", self.met[id(obj)][0]]
         self.met[id(obj)] = (len(self.met), obj)
-        if isinstance(obj, np.ndarray | np.generic) and obj.dtype != object:
+        if isinstance(obj, np.ndarray | np.generic) and not obj.dtype.hasobject:
             return [str(obj.dtype), list(obj.shape), digests.of_bytes(np.ascontiguousarray(obj).tobytes())]
         if isinstance(obj, Tensor):
-            flat = obj.detach().cpu().contiguous().reshape(-1)
-            return [str(obj.dtype), list(obj.shape), digests.of_bytes(flat.view(torch.uint8).numpy().tobytes())]
-        if isinstance(obj, Mapping):
+            return self._tensor(obj)
+        if kind is dict or isinstance(obj, MAPPINGS):
             return ["mapping", [[self.of(key), self.of(value)] for key, value in obj.items()]]
-        if isinstance(obj, set | frozenset):
+        if kind in (set, frozenset):
             return ["set", sorted((self.of(item) for item in obj), key=repr)]
-        if isinstance(obj, list | tuple):
+        if kind in (list, tuple):
             return [self.of(item) for item in obj]
         if isinstance(obj, nn.Module):
             return self._module(obj)
         return self._code(obj)
 
+    def _tensor(self, tensor: Tensor) -> Any:
+        """Its bytes, whether it is trained, and what hangs on it: attributes, and hooks of its gradient."""
+        held = tensor.detach()
+        if held.layout is torch.strided and not held.is_meta:
+            flat = held.resolve_conj().resolve_neg().cpu().contiguous().reshape(-1)
+            digest = digests.of_bytes(flat.view(torch.uint8).numpy().tobytes())
+        else:
+            file = io.BytesIO()
+            torch.save(held, file)
+            digest = digests.of_bytes(file.getvalue())
+        hooks = [getattr(tensor, name, None) or {} for name in ("_backward_hooks", "_post_accumulate_grad_hooks")]
+        more = [vars(tensor), *(list(each.values()) for each in hooks)] if vars(tensor) or any(hooks) else []
+        return [str(tensor.dtype), list(tensor.shape), digest, tensor.requires_grad, self.of(more)]
+
     # -- modules -----------------------------------------------------------------------------------------------------
 
     def _module(self, module: nn.Module) -> Any:
         """Parts, each with its class, settings and plain attributes; parameters, and all buffers, also those of no state."""
-        parts = []
-        for name, part in module.named_modules():
+        parts: list[Any] = []
+        first: dict[int, str] = {}  # a module may stand in several places
+        for name, part in module.named_modules(remove_duplicate=False):
+            if first.setdefault(id(part), name) != name:
+                parts.append([name, first[id(part)]])
+                continue
             own = {key: value for key, value in vars(part).items() if key not in INTERNAL and value is not module}
-            hooks = [list(own.pop(key, {}).values()) for key in ("_forward_hooks", "_forward_pre_hooks")]
+            hooks = [list(own.pop(key, {}).values()) for key in HOOKS]
             written = getattr(part, "code", None) if isinstance(part, torch.jit.ScriptModule | torch.fx.GraphModule) else None
             if written is not None:
                 own = {"code": str(written)}
             parts.append([name, self.of(type(part)), part.extra_repr(), self.of(own), self.of(hooks)])
-        tensors = {**dict(module.named_parameters()), **dict(module.named_buffers()), **_tensors(module)}
+        parameters, buffers = (each(remove_duplicate=False) for each in (module.named_parameters, module.named_buffers))
+        tensors = {**dict(parameters), **dict(buffers), **_tensors(module)}
         return [parts, self.of(tensors)]
 
     # -- code --------------------------------------------------------------------------------------------------------
@@ -113,36 +136,36 @@ class _Walk:
         if isinstance(obj, types.FunctionType):
             return self._function(obj)
         if isinstance(obj, types.ModuleType):
-            return ["module", obj.__name__]
-        if isinstance(obj, types.BuiltinFunctionType) or type(obj).__name__ in (
-            "builtin_function_or_method",
-            "method_descriptor",
-        ):
-            return ["built in", getattr(obj, "__module__", None), obj.__qualname__]
+            from_package = installed(obj.__name__)
+            return ["module", obj.__name__, from_package or [[name, self.of(value)] for name, value in members_of(obj)]]
+        if isinstance(obj, types.BuiltinFunctionType | types.MethodDescriptorType):
+            owner = getattr(obj, "__self__", None)  # of a method, the object that it is bound to
+            bound = None if isinstance(owner, types.ModuleType) else self.of(owner)
+            return ["built in", getattr(obj, "__module__", None), obj.__qualname__, bound]
         if isinstance(obj, property | classmethod | staticmethod | functools.cached_property):
             return [type(obj).__name__, [self.of(each) for each in functions_of(obj)]]
-        if "__wrapped__" in getattr(obj, "__dict__", {}):  # a cache around a function
-            return ["wrapper", type(obj).__qualname__, self.of(obj.__wrapped__)]
+        if isinstance(obj, functools._lru_cache_wrapper):
+            return ["cached", self.of(obj.__wrapped__)]
         return self._object(obj)
 
     def _class(self, kind: type) -> Any:
-        """Its name, its bases, and its own members; of a class of an installed distribution only which one it is."""
-        from_package = installed(kind.__module__)
+        """Its name, its bases, and its own members; of a library's class only which one it is, and what others put into it."""
+        name, from_package = [kind.__module__, kind.__qualname__], installed(kind.__module__)
         if from_package is not None:
-            return [kind.__module__, kind.__qualname__, from_package]
+            return [*name, from_package, *([member, self.of(function)] for member, function in replaced(kind))]
         bases = [self.of(base) for base in kind.__bases__ if base is not object]
         members = [
-            [name, "generated" if generated(kind, member) else self.of(member)]
-            for name, member in sorted(vars(kind).items())
-            if name not in SKIPPED and not isinstance(member, types.MemberDescriptorType | types.GetSetDescriptorType)
+            [member, "generated" if generated(value) else self.of(value)]
+            for member, value in sorted(vars(kind).items())
+            if member not in SKIPPED and not isinstance(value, types.MemberDescriptorType | types.GetSetDescriptorType)
         ]
-        return [kind.__module__, kind.__qualname__, bases, members]
+        return [*name, self.of(type(kind)), bases, members]
 
     def _function(self, function: types.FunctionType) -> Any:
         """Its source, its defaults, what it closes over, and the plain constants and local code that it names."""
-        from_package = installed(function.__module__ or "")
+        from_package = installed(home(function))
         if from_package is not None and function.__closure__ is None:
-            return [function.__module__, function.__qualname__, from_package]
+            return [home(function), function.__qualname__, from_package]
         try:
             text: Any = source(function)
         except UnreadableSource as error:
@@ -169,7 +192,7 @@ class _Walk:
     def _object(self, obj: Any) -> Any:
         """What pickle would keep; for what cannot be pickled, its class and attributes."""
         if isinstance(obj, Enum):
-            return [type(obj).__qualname__, obj.name, self.of(obj.value)]
+            return [self.of(type(obj)), obj.name, self.of(obj.value)]
         try:
             reduced = obj.__reduce_ex__(2)
         except Exception:  # locks, streams, generators, whatever its own code says to it

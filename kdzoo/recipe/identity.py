@@ -10,11 +10,11 @@ from typing import Any
 
 from kdzoo import digests, registry
 from kdzoo.errors import RecipeError
-from kdzoo.recipe.family import family_hash
 from kdzoo.recipe.hashing import content, unknown_in
 from kdzoo.recipe.paths import child, copied, keys
 from kdzoo.recipe.schema import RECIPE, USE, Schema, schema_for, schema_of
 from kdzoo.recipe.sections import Layout
+from kdzoo.recipe.whose import installed
 
 IRRELEVANT = frozenset({"runtime", "paths", "name", "description", "reference", "bench"})
 ORDERED = ("methods", "learners")  # they act in the order in which the recipe names them
@@ -83,7 +83,7 @@ def _plugin(kind: str, spec: Any, *_place: object) -> Any:
     if kind == RECIPE:
         return _recipe(spec)
     entry = registry.entry(kind, spec[USE])
-    code: Any = "" if registry.is_local(entry) else family_hash(entry.target.partition(":")[0])
+    code: Any = None if registry.is_local(entry) else installed(entry.target.partition(":")[0])
     code = code or content(registry.get(kind, spec[USE]))
     settings = {name: value for name, value in spec.items() if name != USE}
     return {**_section(schema_for(kind, spec[USE]), settings), USE: [entry.name, entry.distribution, entry.version, code]}

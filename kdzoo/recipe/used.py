@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from kdzoo import registry
@@ -11,28 +12,27 @@ from kdzoo.recipe.sections import Layout
 from kdzoo.registry import Entry
 
 
-def plugins_of(settings: Mapping[str, Any]) -> frozenset[Entry]:
+def plugins_of(settings: Mapping[str, Any]) -> set[Entry]:
     """The plugins that resolved settings name, wherever they stand: in slots of other plugins and in nested recipes, too."""
-    return frozenset(_in_section(schema_of(Layout), settings))
+    found: set[Entry] = set()
+    _add_section(found, schema_of(Layout), settings)
+    return found
 
 
-def _in_section(schema: Schema, settings: Mapping[str, Any]) -> Iterator[Entry]:
+def _add_section(found: set[Entry], schema: Schema, settings: Mapping[str, Any]) -> None:
     for name, field in schema.fields.items():
         value = settings.get(name)
         if field.slot and value is not None and field.fits(value):
-            specs: list[Any] = []
-            field.each(value, name, lambda spec, *_: specs.append(spec))
-            for spec in specs:
-                yield from _in_slot(field.slot, spec)
+            field.each(value, name, partial(_add, found, field.slot))
         elif field.section and isinstance(value, Mapping):
-            yield from _in_section(schema_of(field.section), value)
+            _add_section(found, schema_of(field.section), value)
 
 
-def _in_slot(kind: str, spec: Any) -> Iterator[Entry]:
+def _add(found: set[Entry], kind: str, spec: Any, *_place: object) -> None:
     if not isinstance(spec, Mapping):  # an object that was given in Python
         return
     if kind == RECIPE:
-        yield from _in_section(schema_of(Layout), spec)
+        _add_section(found, schema_of(Layout), spec)
     else:
-        yield registry.entry(kind, spec[USE])
-        yield from _in_section(schema_for(kind, spec[USE]), spec)
+        found.add(registry.entry(kind, spec[USE]))
+        _add_section(found, schema_for(kind, spec[USE]), spec)

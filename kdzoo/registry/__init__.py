@@ -6,7 +6,7 @@ reads metadata and imports nothing; `get` imports on demand, and a plugin that c
 
 from kdzoo.registry.entries import KINDS, PROTOCOL, Entry, is_local
 from kdzoo.registry.local import load_file, loaded_files, register
-from kdzoo.registry.lookup import broken, discover, entry, get, refresh, spelled
+from kdzoo.registry.lookup import broken, discover, entry, families, get, refresh, spelled
 
 __all__ = [
     "KINDS",
@@ -15,6 +15,7 @@ __all__ = [
     "broken",
     "discover",
     "entry",
+    "families",
     "get",
     "is_local",
     "load_file",

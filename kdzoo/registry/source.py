@@ -7,6 +7,8 @@ import functools
 import importlib.util
 import inspect
 import re
+import site
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +28,24 @@ def locate(module: str) -> Path | None:
         return Path(spec.origin) if Path(spec.origin).is_file() else None
     folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
     return next((path for folder in folders for path in _candidates(folder.joinpath(*rest)) if path.exists()), None)
+
+
+@functools.cache
+def is_library(place: str) -> bool:
+    """Whether a file or folder is in one of the folders that packages are installed to."""
+    return any(Path(place).is_relative_to(folder) for folder in _folders())
+
+
+@functools.cache
+def is_standard(place: str) -> bool:
+    """Whether it is in the folder of the standard library."""
+    return any(Path(place).is_relative_to(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))
+
+
+@functools.cache
+def _folders() -> tuple[str, ...]:
+    own = [sysconfig.get_path(name) for name in ("purelib", "platlib")]
+    return tuple({*own, *site.getsitepackages(), site.getusersitepackages()})
 
 
 def summary(target: str) -> str:

@@ -2,8 +2,8 @@
 
 Its logits, and the features that methods tap, are kept on disk by the sample's number in the data, never by its place in a
 batch or an epoch; so shuffling cannot mix them up. Where batches are padded, features of single positions are kept without
-padding. The folder's name is a fingerprint of the teacher, the data, the preprocessing and the number format. A task whose
-inputs change from epoch to epoch (augmentation) is refused.
+padding. The folder's name is a fingerprint of the teacher's code and weights, of the data, the preprocessing and the number
+format. A task whose inputs change from epoch to epoch (augmentation) is refused.
 
 Differences to a live teacher: answers are computed in evaluation batches, so they differ by rounding; features are 0 at
 padding; and samples that are not training samples (the test) are asked live.
@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Literal, TypeVar, cast
 
 import torch
-from torch import Tensor, nn
 
 from kdzoo import digests
 from kdzoo.engine.evaluate import Evaluation
@@ -27,6 +26,7 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.outputs import MAIN, Batch, Output, Rows
 from kdzoo.protocol.roles import RecipeRef
 from kdzoo.protocol.task import Model
+from kdzoo.recipe.hashing import content
 from kdzoo.teachers.answer_store import Answers, Store
 from kdzoo.teachers.frozen import Frozen
 
@@ -55,17 +55,17 @@ class Cached(Frozen):
         self.folder = folder
         self.answers: dict[str, Answers] = {}
         self.known = 0
-        self.structure = ""
+        self.model_is = ""
 
     def build(self, run: RunContext) -> None:
         super().build(run)
+        assert self.model is not None
+        self.model_is = json.dumps(content(self.model), default=str)  # before anybody listens to it
         if not run.task.fixed_inputs or not run.task.pool():
             raise CapabilityError(
                 f"teachers.{self.name} keeps its answers, but the inputs of this task change from epoch to epoch or have no "
                 "numbers; use teacher.use=frozen."
             )
-        assert self.model is not None
-        self.structure = _structure(self.model)  # before taps are hooked to it
 
     def answer(
         self, batch: Batch, run: RunContext, view: str, *, student: Output | None, peers: Mapping[str, Output]
@@ -114,12 +114,9 @@ class Cached(Frozen):
         return Store(Path(folder), fingerprint, run.task.pool())
 
     def fingerprint(self, run: RunContext) -> str:
-        """16 hexadecimal digits of the teacher's structure and weights, the data, the preprocessing and the number format."""
-        assert self.model is not None
-        weights = digests.of_stream(_bytes(value) for value in self.model.state_dict().values())
+        """16 hexadecimal digits of the model and its weights, the data, the preprocessing and the number format."""
         parts = [
-            self.structure,
-            weights,
+            self.model_is,
             str(run.task.facts().get("fingerprint")),
             str(run.task.preprocessing()),
             str(run.settings["train"]["precision"]),
@@ -170,18 +167,3 @@ class Cached(Frozen):
             new = {kind: answers[kind] for kind in kinds if store.filled(kind) < place + batch.size}
             store.write(place, batch.size, new, kinds)
             place += batch.size
-
-
-def _structure(model: nn.Module) -> str:
-    """What a model is besides its weights: its parts with their classes, settings and plain attributes, and what hooks keep."""
-    inherited = vars(nn.Module()).keys()
-    parts = []
-    for name, part in model.named_modules():
-        own = {k: v for k, v in vars(part).items() if k not in inherited and isinstance(v, bool | int | float | str | tuple)}
-        hooks = [getattr(hook, "__dict__", {}) for hook in (*part._forward_pre_hooks.values(), *part._forward_hooks.values())]
-        parts.append([name, type(part).__qualname__, part.extra_repr(), own, hooks])
-    return json.dumps(parts, default=lambda other: type(other).__qualname__)
-
-
-def _bytes(value: Tensor) -> bytes:
-    return value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()

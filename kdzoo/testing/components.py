@@ -205,6 +205,19 @@ class TaskContract:
         for name, gradient in whole.items():
             torch.testing.assert_close(halves[name], gradient, rtol=2e-4, atol=2e-6)
 
+    def test_its_labels_are_those_of_its_batches_and_its_models_give_as_many_logits_as_are_asked_for(self) -> None:
+        with tiny_run(self.recipe()) as run, torch.no_grad():
+            task = run.task
+            if "labels" not in task.capabilities:
+                return
+            for split in ("train", "validation", "test"):
+                order = torch.arange(task.size(split)).split(self.batch_size)
+                for index, batch in zip(order, task.batches(split, order, epoch=0, train=split == "train"), strict=True):
+                    assert torch.equal(task.labels(split)[index.to(batch.target.device)], batch.target)
+            asked = [f"answer{number}" for number in range(7)]
+            model = build("models", run.settings["student"], "student")
+            assert task.forward(task.build_for(model, asked).eval(), task.example(), MAIN).rows.logits.shape[1] == len(asked)
+
     def test_the_supervised_loss_is_a_finite_scalar_with_a_gradient(self) -> None:
         with tiny_run(self.recipe()) as run:
             output = run.forward("student", first_window(run)[0])

@@ -97,8 +97,7 @@ class LONDON(Method):
         connected, raw = self._connected(step), list(step.student.features.values())
         after = raw if self.pairing == "official" else connected
         ours = self._norms("student", list(zip(connected[:-1], after[1:], strict=True)), step)
-        with torch.no_grad():
-            theirs = self._norms("teacher", list(pairwise(step.teacher.features.values())), step)
+        theirs = self._norms("teacher", list(pairwise(step.teacher.features.values())), step)
         loss = module_gap(ours, theirs)
         step.stash["lipschitz"] = loss
         return loss

@@ -93,6 +93,23 @@ def test_the_fingerprint_of_a_streamed_set_follows_its_files(folder: Path, numbe
     assert current() != before
 
 
+@pytest.mark.parametrize("whole", [2**28, 0])
+def test_an_image_replaced_by_one_of_its_size_is_another_set(
+    whole: int, folder: Path, numbers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kdzoo.data.image_folder.WHOLE", whole)
+
+    def current() -> Any:
+        return ImageFolder(folder=str(folder), size=12, in_memory_mb=0).load().fingerprint
+
+    found, sizes = set(), set()
+    for pixels in numbers(2, 3, 16, 16)[0]:
+        save(folder / "train" / "dog" / "8.bmp", pixels)
+        sizes.add((folder / "train" / "dog" / "8.bmp").stat().st_size)
+        found.add(current())
+    assert (len(sizes), len(found)) == (1, 2)
+
+
 def test_large_sets_without_size_say_how_large(folder: Path, numbers: Callable[..., Any]) -> None:
     for number, image in enumerate(numbers(2, 3, 500, 500)[0]):
         for part in ("train", "test"):

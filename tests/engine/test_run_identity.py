@@ -8,14 +8,18 @@ import types
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from kdzoo_logits.hard_label import HardLabel
+from PIL import Image
 
-from kdzoo import registry
+from kdzoo import registry, run
 from kdzoo.engine.launch import launch
 from kdzoo.engine.results import Result
-from kdzoo.engine.run_identity import identify
+from kdzoo.engine.run_identity import forget_data, identify
 from kdzoo.models.tiny import TinyCNN
+from kdzoo.recipe.load import load
 from kdzoo.testing import tiny_recipe
 
 
@@ -58,6 +62,60 @@ def test_a_folder_without_weights_is_only_a_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["x" * 5000, "a\0b", "-" * 300])
 def test_a_text_that_can_be_no_path_is_no_failure(text: str) -> None:
     assert len(of(text)) == 16
+
+
+@pytest.mark.parametrize("where", ["student", "methods"])
+def test_the_content_of_a_file_below_the_users_own_folder_counts(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Tabled(HardLabel):
+        def __init__(self, *, file: str = "") -> None:
+            super().__init__()
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    registry.register("models", "identity_saved", saved)
+    registry.register("methods", "tabled", Tabled)
+    settings = {"student": {"use": "identity_saved", "folder": "~/table.pt"}} if where == "student" else {}
+    found = set()
+    for text in ("one", "other"):
+        (tmp_path / "table.pt").write_text(text)
+        found.add(
+            identify(tiny_recipe("tabled", {"file": "~/table.pt"} if where == "methods" else {}, recipe=settings).settings)
+        )
+    assert len(found) == 2
+
+
+def _images(folder: Path, shade: int) -> dict[str, Any]:
+    for part in ("train", "test"):
+        for number in range(2):
+            place = folder / part / str(number)
+            place.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((8, 8), shade + number, np.uint8)).save(place / "0.png")
+    return {"use": "image_classification", "data": {"use": "image_folder", "folder": str(folder), "channels": 1}}
+
+
+def test_the_data_of_a_teachers_recipe_count(tmp_path: Path) -> None:
+    found = set()
+    for shade in (10, 20):
+        forget_data()
+        inner = {"task": _images(tmp_path / "images", shade), "student": "tiny_cnn", "methods": {"hard_label": {}}}
+        outer = {"task": {"data": "digits"}, "student": "tiny_cnn", "methods": {"kd": {}}}
+        found.add(identify(load({**outer, "teacher": {"use": "frozen", "recipe": inner}}).settings))
+    assert len(found) == 2
+
+
+def test_data_that_changed_between_two_calls_are_another_run(tmp_path: Path) -> None:
+    recipe = {
+        "task": {**_images(tmp_path / "images", 10), "validation": 0},
+        "student": {"use": "mlp", "hidden": [4]},
+        "methods": {"hard_label": {}},
+        "train": {"epochs": 1},
+        "runtime": {"out": str(tmp_path / "runs"), "device": "cpu"},
+    }
+    before = run(recipe, progress=False)
+    assert run(recipe, progress=False).folder == before.folder
+    _images(tmp_path / "images", 20)
+    assert run(recipe, progress=False).folder != before.folder
 
 
 def test_two_processes_are_another_run_than_one(monkeypatch: pytest.MonkeyPatch) -> None:

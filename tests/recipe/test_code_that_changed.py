@@ -54,6 +54,7 @@ NET = """
             self.blocks = nn.ModuleList([Block()])
             self.width = 9
             self.act = nn.functional.relu
+            self.linear = nn.Linear(34, 35)
             self.register_buffer("own", torch.full((15,), 10), persistent=False)
 
         def forward(self, x, *, power=11):
@@ -99,6 +100,87 @@ FACTORY = """
     pair = (lambda x: x + 29, lambda x: x + 30)
     Net = closing(31)
 """
+
+HIDDEN = {
+    "a function that goes by a library's name": """
+        @functools.wraps(nn.functional.relu)
+        def act(x): return 2 * x
+        Net = act
+    """,
+    "a wrapper that is an object": """
+        class Doubled:
+            def __init__(self, function): functools.update_wrapper(self, function)
+            def __call__(self, x): return 2 * self.__wrapped__(x)
+        Net = Doubled(lambda x: x)
+    """,
+    "a method bound to an object": "Net = {1: 2}.get",
+    "a method of an enumeration": """
+        class Mode(enum.Enum):
+            A = 1
+            def factor(self): return 2
+        Net = Mode.A
+    """,
+    **{
+        f"a method of a {kind}": f"""
+            class Own({kind}):
+                def factor(self): return 2
+            Net = Own()
+        """
+        for kind in ("str", "int", "float", "dict", "list", "tuple", "set", "bytes", "collections.OrderedDict")
+    },
+    "a named tuple's method": """
+        class Own(typing.NamedTuple):
+            a: int = 1
+            def factor(self): return 2
+        Net = Own()
+    """,
+    "what a mapping makes": "Net = collections.defaultdict(lambda: 2)",
+    "a metaclass": """
+        class Meta(type):
+            def __call__(cls): return 2
+        class Net(metaclass=Meta): pass
+    """,
+    "a descriptor": """
+        class Read:
+            def __get__(self, owner, kind): return 2
+        class Net:
+            value = Read()
+    """,
+    "a partial method": """
+        class Net:
+            def f(self, k): return k
+            g = functools.partialmethod(f, 2)
+    """,
+    "an implementation for a type": """
+        @functools.singledispatch
+        def Net(x): return 1
+        @Net.register
+        def _(x: int): return 2
+    """,
+    "a function in a lambda": "Net = lambda xs: [(lambda y: y + 2)(x) for x in xs]",
+    "a global by its name": "WIDTH = 2\ndef Net(): return globals()['WIDTH']",
+    "a global in a text": "WIDTH = 2\ndef Net(): return eval('WID' + 'TH')",
+    "an array of objects": "Net = np.array([{'a': 2}], dtype=object)",
+    "a field of an array": "Net = np.array([(1, 2.0)], dtype=[('a', 'i4'), ('b', 'f8')])",
+    "a sparse tensor": "Net = torch.eye(3).to_sparse() * 2",
+    "a conjugated tensor": "Net = torch.tensor([2 + 1j]).conj()",
+    "a tensor without content": "Net = torch.empty(2, device='meta')",
+    "an attribute of a tensor": "Net = torch.zeros(1)\nNet.scale = 2",
+    "what is put into a library's class": """
+        class Net(nn.Linear): pass
+        Net.__bases__[0].own = (lambda self: 2)
+    """,
+}
+"""Other ways to write something that counts, each with one 2 in it."""
+IMPORTS = "import collections, enum, functools, typing\nimport numpy as np\nimport torch\nfrom torch import nn\n"
+BESIDE = {
+    "by name": "import own_helper\ndef Net(): return getattr(own_helper, 'WID' + 'TH')",
+    "in a dictionary": "import own_helper\nNet = {'ops': own_helper}",
+    "as a default": "import own_helper\ndef Net(ops=own_helper): return ops.WIDTH",
+    "in a closure": "import own_helper\ndef closing(ops):\n    return lambda: ops.WIDTH\nNet = closing(own_helper)",
+    "while it runs": "import importlib\ndef Net(): return importlib.import_module('own_helper').WIDTH",
+    "as a built-in does": "def Net(): return __import__('own_helper').WIDTH",
+}
 
 
 def load(folder: Path, text: str, name: str = NAME) -> types.ModuleType:
@@ -165,6 +247,60 @@ def test_a_change_in_a_module_beside_it_is_another_plugin(number: int, tmp_path:
     assert seen(load(tmp_path / "a", FACTORY).Net) != before
 
 
+@pytest.fixture
+def _as_it_was() -> Iterator[None]:
+    yield
+    if hasattr(nn.Linear, "own"):
+        del nn.Linear.own
+
+
+@pytest.mark.usefixtures("_as_it_was")
+@pytest.mark.parametrize("way", HIDDEN)
+def test_a_change_counts_however_it_is_written(way: str, tmp_path: Path) -> None:
+    text = IMPORTS + textwrap.dedent(HIDDEN[way])
+    before = seen(load(tmp_path / "a", text).Net)
+    assert seen(load(tmp_path / "b", f"# a line more\n{text}").Net) == before
+    assert unknown_in(before) == []
+    assert seen(load(tmp_path / "c", _changed(text, 2)).Net) != before
+
+
+@pytest.mark.parametrize("loaded", [True, False])
+@pytest.mark.parametrize("way", BESIDE)
+def test_a_module_counts_however_it_is_reached(way: str, loaded: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for number in (32, 99):
+        folder = tmp_path / str(number)
+        load(folder, f"WIDTH = {number}\n", HELPER)
+        monkeypatch.syspath_prepend(str(folder))
+        if not loaded and "import own_helper" not in BESIDE[way]:
+            del sys.modules[HELPER]
+        found.append(seen(load(tmp_path / "a", BESIDE[way]).Net))
+    assert found[0] != found[1]
+
+
+@pytest.mark.parametrize("name", ["statistics", "kdzoo_beside"])
+def test_a_module_of_ones_own_counts_whatever_its_name(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for number in (32, 99):
+        monkeypatch.setitem(
+            sys.modules, name, load(tmp_path / str(number), f"def width(): return {number}\n", f"{NAME}_helper")
+        )
+        sys.modules[name].__name__ = name
+        sys.modules[name].width.__globals__["__name__"] = name
+        found.append(seen(load(tmp_path / "a", f"import {name}\ndef Net(): return {name}.width()").Net))
+    sys.modules.pop(f"{NAME}_helper")
+    assert found[0] != found[1]
+
+
+def test_variables_of_the_environment_count_where_they_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = load(tmp_path, "import os\ndef Net(): return os.environ.get('OWN_WIDTH')").Net
+    before = seen(net)
+    monkeypatch.setenv("OWN_OTHER", "1")
+    assert seen(net) == before
+    monkeypatch.setenv("OWN_WIDTH", "1")
+    assert seen(net) != before
+
+
 def test_two_lambdas_of_one_line_are_two(tmp_path: Path) -> None:
     one, other = load(tmp_path, FACTORY).pair
     assert seen(one) != seen(other)
@@ -207,9 +343,29 @@ def _function(net: nn.Module) -> None:
     sys.modules[NAME].twice = lambda x: x  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize(
-    "change", [_patch_instance, _patch_class, _hook, _attribute, _activation, _buffer, _constant, _function]
-)
+def _frozen(net: nn.Module) -> None:
+    net.linear.requires_grad_(False)  # type: ignore[operator,union-attr]
+
+
+def _gradient_hook(net: nn.Module) -> None:
+    net.register_full_backward_hook(lambda module, before, after: before)
+
+
+def _parameter_hook(net: nn.Module) -> None:
+    net.linear.weight.register_hook(lambda gradient: 2 * gradient)  # type: ignore[operator,union-attr]
+
+
+def _shared(net: nn.Module) -> None:
+    net.again = net.linear
+
+
+CHANGES = [
+    *(_patch_instance, _patch_class, _hook, _attribute, _activation, _buffer, _constant, _function),
+    *(_frozen, _gradient_hook, _parameter_hook, _shared),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_what_is_changed_while_a_notebook_runs_counts(change: Callable[[nn.Module], None], tmp_path: Path) -> None:
     net = load(tmp_path, NET).Net()
     before = seen(net)

@@ -214,6 +214,6 @@ def test_identity_counts_the_family(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = set()
     monkeypatch.setattr(registry, "is_local", lambda entry: False)
     for code in ("one", "other"):
-        monkeypatch.setattr("kdzoo.recipe.identity.family_hash", lambda module, code=code: code)
+        monkeypatch.setattr("kdzoo.recipe.identity.installed", lambda module, code=code: code)
         seen.add(of())
     assert len(seen) == 2

@@ -77,9 +77,11 @@ def bench(
     """
     from kdzoo.benchmark.plan.bench_plan import make_plan  # torch comes with it
     from kdzoo.benchmark.plan.cohorts import gathered
+    from kdzoo.engine.run_identity import forget_data
     from kdzoo.given import sections_of
 
     tell = _once(on_event or (lambda event: None))
+    forget_data()
     for path in plugins:
         registry.load_file(path)
     _check(workers, executor, address, cohort)
@@ -134,8 +136,8 @@ def _keep_here(plan: BenchPlan, executor: str, workers: int | None, tell: OnEven
     named = ", ".join(plan.only_here)
     if executor == RAY:
         raise RecipeError(
-            f"{named}: only this process has it, so the cluster's machines lack it; put it into a file and give that by --plugin, "
-            "or into a package that all machines have."
+            f"{named}: only this process has it, so the cluster's machines lack it; put it into a file and give that by "
+            "--plugin, or into a package that all machines have."
         )
     if workers is not None and workers > 1:
         tell(Said(f"{named}: only this process has it, so that all is done here, in place of {workers} processes."))

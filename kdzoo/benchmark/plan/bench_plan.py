@@ -111,7 +111,7 @@ class BenchPlan:
             "row": cell.row,
             "label": cell.label,
             "point": dict(cell.point),
-            "published": self.grid.published.get(cell.label),
+            "published": cell.published,
             "unpackaged": unpackaged_plugins(settings),
             "budget": budget,
             "tuned": tuned,

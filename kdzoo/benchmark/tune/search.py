@@ -106,8 +106,8 @@ def _checked(plan: BenchPlan) -> tuple[Tuning, dict[str, Mapping[str, Any]]]:
     if plan.grid.tuning is None:
         raise RecipeError("there is nothing to tune: the recipe has no `bench.tune` with `trials` and a `space` for each row.")
     if any(cell.point for cell in plan.grid.cells):
-        raise RecipeError("a grid and a search do not go together: remove bench.grid, or bench.tune.")
-    recipes = {cell.label: cell.recipe.settings for cell in plan.grid.cells}
+        raise RecipeError("a search is of one pair, without a grid: remove bench.pairs and bench.grid, or bench.tune.")
+    recipes: dict[str, Mapping[str, Any]] = {cell.label: cell.recipe.settings for cell in plan.grid.cells}
     if not opened(next(iter(recipes.values()))).size("validation"):
         raise RecipeError("a search chooses on a validation split, and this recipe has none; set e.g. task.validation=0.1.")
     return plan.grid.tuning, recipes
@@ -116,7 +116,7 @@ def _checked(plan: BenchPlan) -> tuple[Tuning, dict[str, Mapping[str, Any]]]:
 def _trained(
     plan: BenchPlan, rows: set[str], place: Executor, workers: int, tell: OnEvent, stopped: threading.Event
 ) -> dict[str, Job]:
-    """Train a trial of these rows, as far as it is not finished, and their teachers; the job of each row. Raises Interrupted."""
+    """Train what is not finished of a trial of these rows, and of their teachers; the job of each row. Raises Interrupted."""
     from kdzoo.benchmark.plan.cohorts import gathered
 
     jobs = _needed(plan, rows)

@@ -81,7 +81,8 @@ class TextClassification(Task):
         self.train_size, self.subset_seed = train_size, subset_seed
         self.validation = int(validation) if validation >= 1 else validation
         self.distributions = metric not in OF_SCORES
-        self.capabilities = frozenset({"features", "index", "quiz", TOKENS} | ({"classes"} if self.distributions else set()))
+        classes = {"classes", "labels"} if self.distributions else set()
+        self.capabilities = frozenset({"features", "index", "quiz", TOKENS} | classes)
 
     # -- data --------------------------------------------------------------------------------------------------------
 
@@ -128,7 +129,7 @@ class TextClassification(Task):
             )
         except ValueError as error:
             raise RecipeError(f"task: {error}") from None
-        self.labels = {name: texts.labels.to(device) for name, texts in parts.items()}
+        self.targets = {name: texts.labels.to(device) for name, texts in parts.items()}
         self.encoded = {
             name: {key: own.encode(texts).to(device) for key, own in self.tokenizers.items()} for name, texts in parts.items()
         }
@@ -136,7 +137,7 @@ class TextClassification(Task):
     def size(self, split: str) -> int:
         if split in self.places:
             return len(self.places[split])
-        return len(self.labels[split]) if split in self.labels else 0
+        return len(self.targets[split]) if split in self.targets else 0
 
     def order(self, epoch: int, streams: Streams, *, batch_size: int) -> Tensor:
         """Shuffled; sorted by length within `bucket` batches; then the whole batches shuffled again."""
@@ -168,12 +169,17 @@ class TextClassification(Task):
         inputs: dict[str, Tensor] = {}
         for key, encoded in self.encoded[part].items():
             inputs |= encoded.batch(place, prefix=f"{key}." if key else "")
-        target = self.labels[part][place.to(self.device)]
+        target = self.targets[part][place.to(self.device)]
         extra = {NUMBER: place} if part == "train" else {}
         return Batch(inputs, len(index), target, index.to(self.device), extra=extra, whole=len(index))
 
+    def labels(self, split: str) -> Tensor:
+        if split not in self.places:
+            return self.targets[split]
+        return self.targets["train"][self.places[split].to(self.device)]
+
     def pool(self) -> int:
-        return len(self.labels["train"])
+        return len(self.targets["train"])
 
     def pooled(self, order: Sequence[Tensor]) -> Iterator[Batch]:
         for place in order:
@@ -197,21 +203,27 @@ class TextClassification(Task):
         return len(self.set.class_names) or 1
 
     def build(self, model: Model) -> nn.Module:
-        main = self.tokenizers[""]
-        module = wrapped(model(classes=self.classes, vocabulary=main.vocabulary, pad=main.pad))
-        self._check(module)
+        return self._built(model, self.set.class_names)
+
+    def build_for(self, model: Model, answers: Sequence[str]) -> nn.Module:
+        return self._built(model, answers)
+
+    def _built(self, model: Model, answers: Sequence[str]) -> nn.Module:
+        main, logits = self.tokenizers[""], len(answers) or 1
+        module = wrapped(model(classes=logits, vocabulary=main.vocabulary, pad=main.pad))
+        self._check(module, logits)
         if named_classes(module.model) is None:
-            call_classes(module.model, self.set.class_names)
+            call_classes(module.model, answers)
         return module
 
-    def _check(self, module: TextClassifier) -> None:
+    def _check(self, module: TextClassifier, logits: int) -> None:
         if module.encoding not in self.tokenizers:
             known = ", ".join(self.encodings) or "none"
             raise RecipeError(f"a model reads the encoding {module.encoding!r}, but task.encodings has {known}; add it there.")
-        if width_of_logits(module.model) != self.classes:
+        if width_of_logits(module.model) != logits:
             raise CapabilityError(
-                f"the model tells {width_of_logits(module.model)} classes apart, {self.set.name} has {self.classes}; "
-                f"load it with num_labels={self.classes}."
+                f"the model tells {width_of_logits(module.model)} classes apart, this task asks for {logits}; "
+                f"load it with num_labels={logits}."
             )
         words: Any = module.model.get_input_embeddings()  # type: ignore[operator]
         used = self.tokenizers[module.encoding]
@@ -258,7 +270,7 @@ class TextClassification(Task):
         return {
             "name": self.set.name,
             "classes": self.classes,
-            "sizes": {name: self.size(name) for name in {*self.places, *self.labels}},
+            "sizes": {name: self.size(name) for name in {*self.places, *self.targets}},
             "tokenizer": self.tokenizer_name,
             "longest": {name: int(self._main(name).lengths.max()) for name in self.encoded},
             "truncated": {name: self._main(name).truncated for name in self.encoded},

@@ -11,15 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from kdzoo_text.models.registered import bert
 from text_cases import DISTILLED, TEACHER, TEXT
 from torch import Tensor
 
 import kdzoo.engine.results
+from kdzoo import registry
 from kdzoo.cli import main
 from kdzoo.engine.launch import DEPLOYED, launch
 from kdzoo.engine.run import Run
 from kdzoo.engine.selection import save_weights
 from kdzoo.errors import CapabilityError, MissingError, RecipeError
+from kdzoo.models.tiny import LinearNet
 from kdzoo.testing import tiny_recipe, tiny_run
 from kdzoo.testing.laws.helpers import Killed, Killer, logged_losses
 from kdzoo.testing.tiny import first_window
@@ -54,6 +57,27 @@ def test_tapped_vectors_are_kept_beside_the_logits(tmp_path: Path) -> None:
         cached, live = run.answer("teacher", batch), run.forward("teacher", batch)
         assert cached.features.keys() == {"cls2"}
         torch.testing.assert_close(cached.features["cls2"], live.features["cls2"])
+
+
+def test_a_teacher_of_other_code_with_the_same_weights_is_asked_anew(tmp_path: Path) -> None:
+    class Scaled(LinearNet):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) * self.factor
+
+    def scaled(*, factor: float, classes: int, channels: int, size: int) -> LinearNet:
+        model = Scaled(classes=classes, channels=channels, size=size)
+        model.factor = factor
+        return model
+
+    registry.register("models", "scaled", scaled)
+    for factor in (1.0, 3.0):
+        teacher = {"use": "cached", "model": {"use": "scaled", "factor": factor}}
+        settings = {"teacher": teacher, "task": {"data": "digits", "crop": 0}}
+        with tiny_run(tiny_recipe("kd", recipe=settings, out=tmp_path)) as run, torch.no_grad():
+            batch = first_window(run)[0]
+            torch.testing.assert_close(
+                run.answer("teacher", batch).rows.logits, run.forward("teacher", batch).rows.logits, msg=str(factor)
+            )
 
 
 def test_the_teacher_is_asked_once_for_all_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,6 +220,18 @@ def test_answers_that_the_disk_has_no_room_for_are_refused(tmp_path: Path, monke
         monkeypatch.setattr("shutil.disk_usage", lambda folder: shutil._ntuple_diskusage(2000, 1500, 500))
         with pytest.raises(MissingError, match=r"logits of all samples take 0\.0 GB, and .* has room for 0\.0 GB; name"):
             losses(run)
+
+
+def test_a_teacher_is_the_same_wherever_its_files_are(tmp_path: Path) -> None:
+    made: Any = bert(vocabulary=60, pad=0, classes=3, layers=1, width=8, heads=2, intermediate=12, positions=16)
+    found = set()
+    for place in ("here", "there"):
+        made.save_pretrained(str(tmp_path / place))
+        recipe = {**CACHED, "teacher": {"use": "cached", "model": {"use": "hf", "name": str(tmp_path / place)}}}
+        with tiny_run(tiny_recipe("kd", recipe=recipe, out=tmp_path)) as run:
+            teacher: Any = run.teachers["teacher"]
+            found.add(teacher.fingerprint(run))
+    assert len(found) == 1
 
 
 def test_equal_weights_with_other_heads_are_another_teacher(tmp_path: Path) -> None:
