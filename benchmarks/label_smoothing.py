@@ -239,7 +239,9 @@ def levels(study: Study, out: Path) -> None:
     )
     name = study.records.plan["name"]
     drawn(
-        differences(name, "What of a teacher's answer helps", {row: study.accuracy(row) for row in [*rows, ALONE]}, base, "kd"),
+        differences(
+            name, f"What of a teacher's answer helps ({name})", {row: study.accuracy(row) for row in [*rows, ALONE]}, base, "kd"
+        ),
         out,
     )
 

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from kdzoo.engine.allocator import keep_freed_memory
 from kdzoo.engine.assemble import assemble
 from kdzoo.engine.feed import Feed
 from kdzoo.engine.loop import train
@@ -131,6 +132,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     rounds = parser.parse_args().rounds
     torch.set_num_threads(1)
+    keep_freed_memory()  # as every run does; the loops by hand have it, too
     found = {pair: measure(pair, rounds) for pair in PAIRS}
     print(
         json.dumps({"rounds": rounds, "speed relative to the bare loop": found, **environment(torch.device("cpu"))}, indent=1)

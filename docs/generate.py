@@ -1,5 +1,4 @@
-"""Write `docs/methods.md`: a table of the built-in methods and transforms, from the registry, the recipes and the golden cases;
-and the index of cards that `kdzoo show` reads (`kdzoo.cli.card_index`).
+"""Write `docs/methods.md`: a table of the built-in methods and transforms, from the registry, the recipes and the golden cases.
 
 `python docs/generate.py` writes them; `python docs/generate.py --check` only compares, and exits 1 if a file is out of date.
 """
@@ -23,7 +22,6 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # the golden adapters and the contracts' tiny settings are read from tests/
 
 from kdzoo import Method, Needs, registry  # noqa: E402
-from kdzoo.cli import card_index  # noqa: E402
 from kdzoo.engine.assemble import assemble  # noqa: E402
 from kdzoo.engine.results import count, sizes  # noqa: E402
 from kdzoo.errors import KdzooError  # noqa: E402
@@ -35,10 +33,9 @@ from kdzoo.testing import tiny_recipe  # noqa: E402
 from kdzoo.testing.tiny import STUDENT, TEACHER  # noqa: E402
 
 PAGE = ROOT / "docs" / "methods.md"
-INDEX = card_index.INDEX
 NONE = "–"
 SHOWN = 2
-"""Recipes named per method; the rest is counted."""
+"""Recipes named per method."""
 CITATION = re.compile(r'^[^"]+"[^"]+".*?(?:\.(?=\s|$)|\.?$|(?=: ))')
 INTRO = """<!-- Written by docs/generate.py: change the docstrings, not this page. -->
 # Methods
@@ -60,18 +57,16 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the page is out of date")
     check = parser.parse_args().check
     try:
-        texts = {PAGE: page(), INDEX: card_index.text()}
+        text = page()
     except KdzooError as error:  # a broken recipe or plugin
         print(f"{PAGE.relative_to(ROOT)} cannot be made: {error}", file=sys.stderr)
         return error.exit_code
     if not check:
-        for file, text in texts.items():
-            file.write_text(text, "utf-8")
-        return 0
-    stale = [file for file, text in texts.items() if not file.is_file() or file.read_text("utf-8") != text]
-    for file in stale:
-        print(f"{file.relative_to(ROOT)} is out of date; write it anew by `python docs/generate.py`.", file=sys.stderr)
-    return 1 if stale else 0
+        PAGE.write_text(text, "utf-8")
+    elif not PAGE.is_file() or PAGE.read_text("utf-8") != text:
+        print(f"{PAGE.relative_to(ROOT)} is out of date; write it anew by `python docs/generate.py`.", file=sys.stderr)
+        return 1
+    return 0
 
 
 def page() -> str:
@@ -226,7 +221,7 @@ def shortened(names: Sequence[str], method: str) -> str:
         return last != method, not last.startswith(method), name
 
     ordered = sorted(names, key=place)
-    rest = f" and {len(ordered) - SHOWN} more" if len(ordered) > SHOWN else ""
+    rest = ", …" if len(ordered) > SHOWN else ""  # no count, which would change with every new recipe
     return (", ".join(f"`{name}`" for name in ordered[:SHOWN]) + rest) or NONE
 
 

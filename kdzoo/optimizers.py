@@ -1,4 +1,8 @@
-"""Optimizers by name, with the field's usual defaults."""
+"""Optimizers by name, with the field's usual defaults.
+
+A momentum or beta of 1 never forgets, and a rate times a decay of 1 takes the whole weight away at each step: both are refused.
+Rates and epsilons by themselves have no upper bound, as their scale is that of the loss.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ class SGD:
     kdzoo_kind = "optimizers"
 
     def __init__(self, *, lr: float = 0.05, momentum: float = 0.9, weight_decay: float = 5e-4, nesterov: bool = False) -> None:
-        at_least(0, lr=lr, momentum=momentum, weight_decay=weight_decay)
+        sgd_ranges(lr=lr, momentum=momentum, weight_decay=weight_decay)
         if nesterov and momentum == 0:
             raise ValueError("nesterov needs a momentum above 0, got momentum=0; set momentum, or leave nesterov out")
         self.lr = lr
@@ -53,11 +57,24 @@ class AdamW:
         self, *, lr: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.01
     ) -> None:
         _adam_ranges(lr=lr, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay)
+        _decays(lr, weight_decay)
         self.lr = lr
         self.betas, self.eps, self.weight_decay = (beta1, beta2), eps, weight_decay
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         return torch.optim.AdamW(parameters, lr=self.lr, betas=self.betas, eps=self.eps, weight_decay=self.weight_decay)
+
+
+def sgd_ranges(*, lr: float, momentum: float, weight_decay: float) -> None:
+    """Refuse numbers that no SGD can use. Raises ValueError."""
+    at_least(0, lr=lr, weight_decay=weight_decay)
+    at_least_and_below(0, 1, momentum=momentum)
+    _decays(lr, weight_decay)
+
+
+def _decays(lr: float, weight_decay: float) -> None:
+    if lr * weight_decay >= 1:
+        raise ValueError(f"weight_decay times lr must be below 1, or weights change their sign; got {weight_decay:g} * {lr:g}")
 
 
 def _adam_ranges(*, lr: float, beta1: float, beta2: float, eps: float, weight_decay: float) -> None:

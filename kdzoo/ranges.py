@@ -16,6 +16,7 @@ from numbers import Real
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
+BELOW_ONE = frozenset({"momentum", "beta1", "beta2", "dropout"})
 NEVER_NEGATIVE = frozenset({"lr", "rate", "momentum", "decay", "beta1", "beta2", "eps", "dropout", "variance"})
 T = TypeVar("T")
 Setting = float | Sequence[float] | None
@@ -102,6 +103,8 @@ def admissible(owner: object, name: str, value: float) -> None:
     word = name.rpartition("_")[2]
     if word == "temperature":
         above(0, **{name: value})
+    elif word in BELOW_ONE:
+        at_least_and_below(0, 1, **{name: value})
     elif word in NEVER_NEGATIVE:
         at_least(0, **{name: value})
     else:

@@ -1,1 +1,1 @@
-"""Whole training steps of kdzoo against those of the authors' own trainers, run from a checkout that you give."""
+"""Whole training steps of kdzoo against those of the authors' own trainers, run from checkouts that you give."""

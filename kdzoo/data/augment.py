@@ -161,7 +161,7 @@ def normalize(images: Tensor, mean: Sequence[float] | Tensor, std: Sequence[floa
     """(x - mean) / std per channel, float32; uint8 images are divided by 255 first. Tensors are not copied."""
     pixels = unit(images)
     center, spread = (torch.as_tensor(v, dtype=pixels.dtype, device=pixels.device).view(-1, 1, 1) for v in (mean, std))
-    return (pixels - center) / spread
+    return (pixels - center).div_(spread)
 
 
 def pick(uniform: Tensor, count: int) -> Tensor:
@@ -176,7 +176,7 @@ def per_image(values: Tensor) -> Tensor:
 
 def unit(images: Tensor) -> Tensor:
     """Pixels in [0, 1]."""
-    return images.float() / 255 if images.dtype == torch.uint8 else images
+    return images.float().div_(255) if images.dtype == torch.uint8 else images
 
 
 def stored(pixels: Tensor, dtype: torch.dtype) -> Tensor:

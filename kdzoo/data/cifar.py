@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from kdzoo.cache_folder import CACHE
 from kdzoo.data.augment import augmentation
 from kdzoo.data.cifar_files import Version, find, read_names, read_part
-from kdzoo.data.search_paths import CACHE, Availability, Search
+from kdzoo.data.search_paths import Availability, Search
 from kdzoo.data.sets import ImageSet, fingerprint
 
 URL = "https://www.cs.toronto.edu/~kriz"

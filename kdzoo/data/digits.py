@@ -7,10 +7,13 @@ The writers are not known, so both parts hold images of the same ones.
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from kdzoo.data.augment import augmentation
 from kdzoo.data.search_paths import Availability
@@ -29,13 +32,12 @@ class Digits:
 
     def load(self, root: Path | None = None) -> ImageSet:
         """Read them from the installed package; `root` is not needed."""
-        try:
-            from sklearn.datasets import load_digits
-        except ImportError as error:
-            raise MissingError(f"The digits data come with scikit-learn, which is not installed. Run: {COMMAND}") from error
-        pixels, target = load_digits(return_X_y=True)
-        images = torch.from_numpy(pixels).view(-1, 1, 8, 8).mul(255 / 16).round().to(torch.uint8)
-        labels = torch.from_numpy(target).long()
+        file = _file()
+        if file is None:
+            raise MissingError(f"The digits data come with scikit-learn, which is not installed. Run: {COMMAND}")
+        table = _table(file)
+        images = table[:, :-1].view(-1, 1, 8, 8).mul(255 / 16).round().to(torch.uint8)
+        labels = table[:, -1].long()
         in_test = torch.zeros(len(labels), dtype=torch.bool)
         in_test[stratified(labels, TEST_SIZE, seed=FIXED_SEED, stream="digits/test")] = True
         train, test = (Images(images[part], labels[part]) for part in (~in_test, in_test))
@@ -54,14 +56,25 @@ class Digits:
     @staticmethod
     def available(root: Path | None = None) -> Availability:
         """Whether the package is there; nothing is imported."""
-        spec = find_spec("sklearn")
-        path = Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz" if spec and spec.origin else None
-        found = path is not None and path.exists()
+        file = _file()
         return Availability(
             name="digits",
-            found=found,
-            where=str(path) if found else "",
-            size=path.stat().st_size if path and found else None,
+            found=file is not None,
+            where=str(file or ""),
+            size=file.stat().st_size if file else None,
             license="part of scikit-learn (BSD-3-Clause)",
             get=COMMAND,
         )
+
+
+def _file() -> Path | None:
+    """The file inside scikit-learn, which is not imported: that takes longer than training on the digits."""
+    spec = find_spec("sklearn")
+    file = Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz" if spec and spec.origin else None
+    return file if file is not None and file.is_file() else None
+
+
+@cache
+def _table(file: Path) -> Tensor:
+    """(1797, 65): 64 gray levels and the class of each image, float64. Read once a process."""
+    return torch.from_numpy(np.loadtxt(file, delimiter=","))

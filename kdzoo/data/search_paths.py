@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from kdzoo.cache_folder import CACHE
 from kdzoo.errors import KdzooError, MissingError, RecipeError
 
-CACHE = Path("~/.cache/kdzoo")
 Found = TypeVar("Found")
 
 

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kdzoo import digests, registry
-from kdzoo.data.search_paths import CACHE, Availability, Search
+from kdzoo.cache_folder import CACHE
+from kdzoo.data.search_paths import Availability, Search
 from kdzoo.engine.files import replace_file
 from kdzoo.errors import MissingError, PluginError, RecipeError, RunFailed, did_you_mean
 

@@ -64,6 +64,11 @@ def assemble(
     made = make(settings, provenance)
     if source is None:
         source = Source.opened(made.task, settings, made.needs, device_of(settings["runtime"]["device"]))
+    if settings["train"]["patience"] is not None and not source.task.size("validation"):
+        raise RecipeError(
+            "train.patience stops a run on validation, but the task holds out no sample for it; "
+            "set task.validation, or remove train.patience."
+        )
     run = Run(
         settings=settings,
         source=source,

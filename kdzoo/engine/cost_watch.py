@@ -49,7 +49,7 @@ class CostWatch(Observer):
 
     def window_done(self, run: Run, position: Position) -> None:
         now = self.clock()
-        self.training += now - (self.since or now)
+        self.training += 0.0 if self.since is None else now - self.since
         self.since = now
 
     def _pause(self) -> None:

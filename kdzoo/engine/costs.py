@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 
+from kdzoo.engine.allocator import give_back_freed_memory
 from kdzoo.engine.flops import FlopCounter
 
 STATUS, REFERENCES = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -86,12 +87,13 @@ class Costs:
     @contextmanager
     def part(self, name: str, samples: int) -> Iterator[None]:
         """A step, or what comes before it: `name` says of which stage. Counted where its kind is likely to be a new one."""
-        before, started, borrowed = self.calls.copy(), time.process_time(), self._borrowed
+        before, started, borrowed = dict(self.calls), time.process_time(), self._borrowed
         counter = FlopCounter() if self.count and self._last.get(name) not in self._flops else None
         with counter or nullcontext():
             yield
         self.cpu_seconds += time.process_time() - started
-        kind = f"{name}: {sorted((self.calls - before).items())}"
+        asked = [(role, calls - before.get(role, 0)) for role, calls in sorted(self.calls.items())]
+        kind = f"{name}: {[(role, more) for role, more in asked if more]}"
         if counter is not None:
             self._flops.setdefault(kind, (counter.total + self._borrowed - borrowed) / max(samples, 1))
         self._of_kind[kind] += samples
@@ -136,6 +138,7 @@ def watch_memory(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return
+    give_back_freed_memory()
     with suppress(OSError):
         REFERENCES.write_text("5")  # Linux: set the high-water mark of the resident set back
 

@@ -1,4 +1,4 @@
-"""Names in a recipe that must mean something: roles of optimizers and schedules, learners, and the run's own name."""
+"""Names in a recipe must mean something: roles of optimizers (which somebody reads) and schedules, learners, the run's name."""
 
 from __future__ import annotations
 
@@ -33,9 +33,14 @@ def check_names(
         )
     roles = {STUDENT, *settings["learners"]}
     roles |= {f"{STUDENT}{number}" for number in range(len(roles) + 1, learners + 1)}
-    trained = [*sorted(roles), *teachers]
+    trained = [*sorted(roles), *(name for name, teacher in teachers.items() if teacher.trains)]
     for role in settings["optimizers"]:
-        _known(role, trained, f"optimizers.{role}", "learner or teacher")
+        _known(role, [*roles, *teachers], f"optimizers.{role}", "learner or teacher")
+        if role not in trained:
+            raise RecipeError(
+                f"optimizers.{role} is read by nobody, as teacher {role!r} is not trained; remove it (`optimizers: "
+                f"{{{role}: null}}`), or train the teacher: teacher.use=trainable."
+            )
     for path in settings["schedules"]:
         _check_schedule(path, {"methods": methods, "teachers": teachers, "optimizers": dict.fromkeys(trained)})
 

@@ -58,6 +58,16 @@ def check(needs: Mapping[str, Needs], capabilities: frozenset[str], *, task: str
             )
 
 
+def check_rows(needs: Mapping[str, Needs], *, distributions: bool) -> None:
+    """Refuse a method that compares distributions where the task predicts numbers."""
+    for label, need in needs.items():
+        if need.teacher and need.aligned and not need.numbers and not distributions:
+            raise CapabilityError(
+                f"methods.{label} compares distributions, but this task predicts numbers, so its loss would mean nothing; "
+                "use a method that compares numbers or features (it says `numbers` or not `aligned` in its needs)."
+            )
+
+
 def check_views(needs: Mapping[str, Needs], offered: frozenset[str] | None) -> None:
     """Refuse a method that asks for a view that the task has not."""
     for label, need in needs.items():
@@ -75,7 +85,14 @@ def check_teachers(methods: Mapping[str, Method], needs: Mapping[str, Needs], te
         if chosen is not None and chosen not in teachers:
             raise RecipeError(f"methods.{label}.teacher: there is no teacher {chosen!r}; {did_you_mean(chosen, teachers)}")
         if not need.teacher:
+            if chosen is not None:
+                raise RecipeError(f"methods.{label}.teacher is read by nobody: the method learns from no teacher; remove it.")
             continue
+        if not need.aligned and methods[label].logits:
+            raise RecipeError(
+                f"methods.{label}.logits is read by nobody, as the method compares features and no logits; remove it, or "
+                "transform the logits of a method that reads them."
+            )
         if not teachers:
             raise CapabilityError(
                 f"methods.{label} learns from a teacher, but the recipe names none; add e.g. "

@@ -175,6 +175,7 @@ def processor() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
+@cache
 def _version(name: str) -> str:
     try:
         return version(name)

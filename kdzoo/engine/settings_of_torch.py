@@ -8,14 +8,17 @@ from typing import Any
 
 import torch
 
+from kdzoo.engine.allocator import keep_freed_memory
+
 
 @contextmanager
 def settings_of_torch(settings: Mapping[str, Any]) -> Iterator[None]:
     """Threads and determinism as the recipe has them; gradients, dtype, precision and device as torch has them by default.
 
     A script's `torch.set_default_dtype`, or a notebook's `torch.no_grad()`, would be in no run's identity. What was there
-    before comes back.
+    before comes back, but for how memory is kept.
     """
+    keep_freed_memory()
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     dtype, precision, device = torch.get_default_dtype(), torch.get_float32_matmul_precision(), torch.get_default_device()
     with ExitStack() as stack:

@@ -84,7 +84,7 @@ class Source:
             return batch.micros
         parts = self.task.split(batch, self.accumulate)
         if len(parts) == 1:
-            return (replace(parts[0], part=0, answers=batch.answers),)
+            return tuple(parts) if parts[0] is batch else (replace(parts[0], part=0, answers=batch.answers),)
         return tuple(replace(micro, part=number, answers={}, micros=()) for number, micro in enumerate(parts))
 
     @contextmanager

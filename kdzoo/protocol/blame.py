@@ -135,7 +135,7 @@ def _declared(hook: Callable[..., object]) -> type | None:
         promised = get_type_hints(hook).get("return")
     except Exception:  # an annotation may name what only a type checker imports
         return None
-    return promised if isinstance(promised, type) else None
+    return promised if isinstance(promised, type) and promised is not Any else None
 
 
 def _of_another_task(path: str, found: str, kind: type) -> str:

@@ -50,6 +50,8 @@ class Needs:
         teacher: a teacher's answers.
         aligned: the teacher is compared class by class (or row by row) with the student, so `Task.align` must accept it. False
             for methods that compare features or relations: their teacher may have other classes.
+        numbers: logits may also be numbers to predict. A method that is compared row by row and does not say so takes them for
+            distributions, so a task without these (`Task.distributions`) refuses it.
         teacher_grad: the teacher must be trainable (moved by this method).
         teacher_mode: mode in which a trainable teacher answers; a frozen one is always in eval mode.
         index: sample indices into the training split, and `run.samples`, its size.
@@ -66,6 +68,7 @@ class Needs:
     teacher_taps: Sequence[str] = ()
     teacher: bool = False
     aligned: bool = True
+    numbers: bool = False
     teacher_grad: bool = False
     teacher_mode: Literal["eval", "train"] | None = None
     index: bool = False

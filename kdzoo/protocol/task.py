@@ -45,25 +45,28 @@ class Task:
     """Base of every task. Members without a body must be defined; the others have a usual default.
 
     Attributes:
-        capabilities: what methods may ask for (`classes`, `features`, `index`, `views`, `quiz`, ...).
+        capabilities: what methods may ask for (`classes`, `features`, `index`, `views`, `quiz`, ...). Of a task with `labels`,
+            other tasks may ask other things about the same samples, by `labels` and `build_for`.
         views_offered: names of the views that methods may ask for, where the capability `views` is there; None: `open` says.
         metric: the name of the headline metric in `Meter.result`; `higher_is_better` its direction.
         bounds: the lowest and the highest value that the metric can have; None where nobody knows.
         unit: what a sample is called where speeds are shown: `images`, `queries`.
         tells: names of the numbers that models are told by `build`; a model's parameters of these names are no settings.
         evaluation_batch: samples of an evaluation batch, which keeps no graph.
+        distributions: whether a row of logits stands for a distribution (over classes, entities), not for numbers to predict.
         fixed_inputs: whether a sample's inputs are the same in every epoch, so that a teacher's answers may be kept.
     """
 
     kdzoo_kind: ClassVar[str] = "tasks"
     capabilities: frozenset[str] = frozenset()
-    views_offered: ClassVar[frozenset[str] | None] = None
+    views_offered: frozenset[str] | None = None
     metric: str
     higher_is_better: bool = True
     bounds: tuple[float, float] | None = None
     unit: ClassVar[str] = "samples"
     tells: ClassVar[frozenset[str]] = frozenset()
     evaluation_batch: int = 512
+    distributions: bool = True
     fixed_inputs: bool = False
 
     # -- data --------------------------------------------------------------------------------------------------------
@@ -103,6 +106,10 @@ class Task:
         """
         return {ROWS: batch.size, LABELS: batch.size}
 
+    def labels(self, split: str) -> Tensor:
+        """The class (N,) of each sample of a split, as its batches have it in `target`; for the capability `labels`."""
+        raise NotImplementedError
+
     def pool(self) -> int:
         """Training samples, held-out ones included, that have a number each, the same in every run on these data; 0: none."""
         return 0
@@ -114,6 +121,13 @@ class Task:
     def pooled(self, order: Sequence[Tensor]) -> Iterator[Batch]:
         """Batches of samples by their numbers in the pool, as evaluation sees them."""
         raise NotImplementedError
+
+    def positions(self, batch: Batch, model: nn.Module) -> Tensor | None:
+        """Where a batch is padded: which positions of each sample are its own, bool (B, T), in features (B, T, ...) of `model`.
+
+        A sample has as many in every batch. None: the features of all samples have one shape.
+        """
+        return None
 
     def context(self) -> Any:
         """Static data beside the batches (a graph), on the device."""
@@ -127,6 +141,10 @@ class Task:
 
     def build(self, model: Model) -> nn.Module:
         """Build a model for this data."""
+        raise NotImplementedError
+
+    def build_for(self, model: Model, answers: Sequence[str]) -> nn.Module:
+        """Build a model that gives a logit for each of these answers, not for each class; for the capability `labels`."""
         raise NotImplementedError
 
     def forward(self, model: Callable[..., Any], batch: Batch, view: str) -> Output:

@@ -20,10 +20,9 @@ def available() -> dict[str, Path]:
 
     Parts of recipes, in folders whose name starts with an underscore, are among them.
     """
-    found = _inside(builtin_folder(), "")
-    for name, entry in registry.discover("recipes").items():
-        folder = locate(entry.target) if entry.problem is None else None
-        found |= _inside(folder.parent if folder and folder.is_file() else folder, f"{name}/")
+    found: dict[str, Path] = {}
+    for prefix, folder in _folders().items():
+        found |= _inside(folder, prefix)
     return dict(sorted(found.items()))
 
 
@@ -35,11 +34,13 @@ def find(name: str, *, folder: Path) -> Path:
     path = folder / Path(name).expanduser()
     if os.path.isfile(path):  # unlike Path.is_file, False for a text that cannot be a path at all
         return path
-    known = available()
     name = name.removesuffix(Path(name).suffix) if Path(name).suffix in SUFFIXES else name
+    if (called := _called(name)) is not None:
+        return called
+    known = available()
     ends = [full for full in known if f"/{full}".endswith(f"/{name}") and not hidden(full)]
-    if name in known or len(ends) == 1:
-        return known[name] if name in known else known[ends[0]]
+    if len(ends) == 1:
+        return known[ends[0]]
     if ends:
         raise RecipeError(f"Several recipes are called '{name}': write {' or '.join(repr(end) for end in ends)}.")
     shown = [full for full in known if not hidden(full)]
@@ -53,8 +54,8 @@ def shipped_by(path: Path) -> str:
     if path.is_relative_to(builtin_folder().resolve()):
         return OWN
     for entry in registry.discover("recipes").values():
-        folder = locate(entry.target) if entry.problem is None else None
-        if folder and path.is_relative_to((folder.parent if folder.is_file() else folder).resolve()):
+        folder = _folder(entry)
+        if folder and path.is_relative_to(folder.resolve()):
             return entry.distribution
     return ""
 
@@ -79,6 +80,29 @@ def builtin_folder() -> Path:
     package = Path(kdzoo.__file__).resolve().parent
     checkout = package.parent
     return checkout / "recipes" if (checkout / "pyproject.toml").is_file() else package / "recipes"
+
+
+def _folders() -> dict[str, Path]:
+    """Where recipes with names are, by what their names start with; of two files with one name the later one's is meant."""
+    plugins = {f"{name}/": _folder(entry) for name, entry in registry.discover("recipes").items()}
+    return {"": builtin_folder(), **{prefix: folder for prefix, folder in plugins.items() if folder}}
+
+
+def _folder(entry: registry.Entry) -> Path | None:
+    folder = locate(entry.target) if entry.problem is None else None
+    return folder.parent if folder and folder.is_file() else folder
+
+
+def _called(name: str) -> Path | None:
+    """The file of a recipe's whole name."""
+    if not name or ".." in name.split("/"):
+        return None
+    for prefix, folder in reversed(_folders().items()):
+        for suffix in SUFFIXES if name.startswith(prefix) else ():
+            path = folder / f"{name.removeprefix(prefix)}{suffix}"
+            if os.path.isfile(path):
+                return path
+    return None
 
 
 def _inside(folder: Path | None, prefix: str) -> dict[str, Path]:

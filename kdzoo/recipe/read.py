@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import os
 from collections.abc import Collection, Iterator, Mapping
 from io import StringIO
@@ -110,7 +112,7 @@ def inherits_defaults(path: Path, own: Mapping[str, Any]) -> bool:
 def contents(path: Path) -> dict[str, Any]:
     """What stands in a recipe file. Raises RecipeError if it cannot be read."""
     try:
-        content = OmegaConf.to_container(OmegaConf.load(StringIO(keys_quoted(path.read_text("utf-8")))), resolve=False)
+        content = copy.deepcopy(_parsed(path.read_text("utf-8")))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f", line {mark.line + 1}" if mark else ""
@@ -120,6 +122,12 @@ def contents(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise RecipeError(f"{shown(path)} holds a list; a recipe is a mapping, with lines such as `student: resnet20`.")
     return {str(key): value for key, value in content.items()}
+
+
+@functools.lru_cache(maxsize=512)
+def _parsed(text: str) -> Any:
+    """What stands in a text; a bench reads the same few files for each of its rows."""
+    return OmegaConf.to_container(OmegaConf.load(StringIO(keys_quoted(text))), resolve=False)
 
 
 def shown(path: Path) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import torch
 
+from kdzoo.cache_folder import CACHE
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.roles import Optimizer, Schedule, Tracker, Transform
 from kdzoo.protocol.task import Model, Task
@@ -69,7 +70,7 @@ class Runtime:
 class Paths:
     """Folders of this machine, for `${paths.teachers}` and the like; `data` None searches the usual places."""
 
-    teachers: str = "~/.cache/kdzoo/teachers"
+    teachers: str = str(CACHE / "teachers")
     data: str | None = None
 
 

@@ -9,7 +9,7 @@ import math
 import operator
 import types
 from collections.abc import Mapping, Sequence
-from dataclasses import field, make_dataclass
+from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -74,9 +74,6 @@ def plain_type(annotation: Any, *, inside: bool = False) -> Any:
     raise ForeignType
 
 
-SCALARS = (bool, int, float, str)
-
-
 def described(plain: Any) -> str:
     """A plain type in words: `a list of numbers`."""
     origin, args = get_origin(plain), get_args(plain)
@@ -91,17 +88,25 @@ def described(plain: Any) -> str:
     return WORDS[plain]
 
 
+@dataclass(frozen=True)
+class _Said:
+    """A value, known by how it is written: that tells 1, 1.0 and true apart, and compares lists and mappings."""
+
+    text: str
+    value: Any = field(compare=False)
+
+
 def parse(plain: Any, value: Any, *, optional: bool = False) -> Any:
     """A plain value as OmegaConf converts it to a plain type. Raises ValueError where it does not fit."""
-    if isinstance(value, SCALARS):
-        return _parsed_scalar(plain, value, type(value).__qualname__, optional)
-    return _parsed(plain, value, optional)
+    if holds_object(value):
+        return _parsed(plain, value, optional)
+    return copy.deepcopy(_parsed_once(plain, _Said(repr(value), value), optional))
 
 
 @functools.lru_cache(maxsize=4096)
-def _parsed_scalar(plain: Any, value: Any, kind: str, optional: bool) -> Any:
-    """The same; a bench says the same few numbers and words thousands of times. `kind` tells 1, 1.0 and true apart."""
-    return _parsed(plain, value, optional)
+def _parsed_once(plain: Any, said: _Said, optional: bool) -> Any:
+    """The same; a bench says the same few values thousands of times."""
+    return _parsed(plain, said.value, optional)
 
 
 def _parsed(plain: Any, value: Any, optional: bool) -> Any:

@@ -18,8 +18,9 @@ def discover(kind: str) -> dict[str, Entry]:
 
     Raises PluginError for an unknown kind.
     """
-    named = _named(kind)
-    found = {e.name if len(same) == 1 else e.qualified: e for same in named.values() for e in same}
+    _called(kind, "")  # an unknown kind is told
+    names = {*_installed(kind), *(found.name for found in LOCAL if found.kind == kind)}
+    found = {e.name if len(same) == 1 else e.qualified: e for same in (_called(kind, name) for name in names) for e in same}
     return {name: found[name] for name in sorted(found)}
 
 
@@ -28,10 +29,9 @@ def entry(kind: str, name: str, *, of: str = "") -> Entry:
 
     Args: of: the distribution that says so; of several plugins with the name, its own is meant.
     """
-    named = _named(kind)
     distribution, _, bare = name.rpartition(":")
     owners = (distribution, normalized(distribution))
-    found = [e for e in named.get(bare, ()) if not distribution or e.distribution in owners]
+    found = [e for e in _called(kind, bare) if not distribution or e.distribution in owners]
     if not found:
         raise PluginError(_unknown(kind, name))
     own = [e for e in found if e.distribution == of]
@@ -47,7 +47,7 @@ def entry(kind: str, name: str, *, of: str = "") -> Entry:
 def spelled(kind: str, name: str, *, of: str = "") -> str:
     """The name, qualified where several plugins have it and that of one distribution is meant. Raises as `entry` does."""
     found = entry(kind, name, of=of)
-    return name if ":" in name or len(_named(kind)[name]) == 1 else found.qualified
+    return name if ":" in name or len(_called(kind, name)) == 1 else found.qualified
 
 
 def get(kind: str, name: str) -> object:
@@ -66,7 +66,7 @@ def get(kind: str, name: str) -> object:
 
 def broken() -> list[Entry]:
     """Everything that cannot be used, as far as known: bad metadata, foreign protocols, failed imports."""
-    return [e for e in _installed() if e.problem]
+    return [known for e in _scanned() if (known := _as_known(e)).problem]
 
 
 def families() -> frozenset[str]:
@@ -77,6 +77,7 @@ def families() -> frozenset[str]:
 def refresh() -> None:
     """Forget the scan and all failed imports, after something was installed or repaired."""
     _scanned.cache_clear()
+    _installed.cache_clear()
     _FAILED.clear()
     importlib.invalidate_caches()
 
@@ -89,18 +90,26 @@ def _families(entries: tuple[Entry, ...]) -> frozenset[str]:
     return frozenset(entry.target.partition(":")[0].partition(".")[0] for entry in entries if entry.kind)
 
 
-def _installed() -> list[Entry]:
-    return [replace(e, problem=_FAILED[e]) if e in _FAILED else e for e in _scanned()]
-
-
-def _named(kind: str) -> dict[str, list[Entry]]:
-    if kind not in KINDS:
-        raise PluginError(f"There is no kind of plugin called '{kind}': {did_you_mean(kind, KINDS)}")
+@functools.cache
+def _installed(kind: str) -> dict[str, list[Entry]]:
+    """The entries of a kind by their bare names."""
     named: dict[str, list[Entry]] = {}
-    for found in (*_installed(), *LOCAL):
+    for found in _scanned():
         if found.kind == kind:
             named.setdefault(found.name, []).append(found)
     return named
+
+
+def _as_known(found: Entry) -> Entry:
+    return replace(found, problem=_FAILED[found]) if _FAILED and found in _FAILED else found
+
+
+def _called(kind: str, name: str) -> list[Entry]:
+    """All plugins of a kind with a bare name. Asked many thousand times by a bench, so it looks at no others."""
+    if kind not in KINDS:
+        raise PluginError(f"There is no kind of plugin called '{kind}': {did_you_mean(kind, KINDS)}")
+    local = [found for found in LOCAL if found.kind == kind and found.name == name]
+    return [*map(_as_known, _installed(kind).get(name, ())), *local]
 
 
 def _load(target: str) -> object:
@@ -112,7 +121,7 @@ def _load(target: str) -> object:
 
 
 def _unknown(kind: str, name: str) -> str:
-    elsewhere = [other for other in KINDS if other != kind and name in _named(other)]
+    elsewhere = [other for other in KINDS if other != kind and _called(other, name)]
     if elsewhere:
         return f"There is no '{name}' among the {kind}, but there is among the {' and the '.join(elsewhere)}."
     return f"There is no '{name}' among the {kind}: {did_you_mean(name, discover(kind))}"

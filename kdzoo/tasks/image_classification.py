@@ -65,7 +65,7 @@ class ImageClassification(Task):
     higher_is_better = True
     views_offered = frozenset(VIEWS)
     bounds = (0.0, 100.0)
-    capabilities = frozenset({"classes", "features", "index", "views", "quiz"})
+    capabilities = frozenset({"classes", "features", "index", "views", "quiz", "labels"})
 
     def __init__(
         self,
@@ -91,8 +91,11 @@ class ImageClassification(Task):
         above(0, train_size=train_size)
         self.data, self.train_size, self.subset_seed, self.validation = data, train_size, subset_seed, validation
         self.crop, self.flip, self.cutout, self.workers = crop, flip, cutout, workers
-        self.policy = RandAugment(rand_augment, magnitude) if rand_augment else None
+        policy = RandAugment(rand_augment or 1, magnitude)
+        self.policy = policy if rand_augment else None
         self.mixing, self.label_noise = Mixing(mixup, cutmix), label_noise
+        if self.mixing:  # a label is then a mixture of classes
+            self.capabilities = self.capabilities - {"labels"}
 
     # -- data --------------------------------------------------------------------------------------------------------
 
@@ -225,6 +228,10 @@ class ImageClassification(Task):
         inputs, share = self.mixing(batch.inputs, others, numbers)
         return replace(batch, inputs=inputs, target=mixed_labels(batch.target, labels, share, self.set.classes))
 
+    def labels(self, split: str) -> Tensor:
+        part = self.parts.get(split, self.parts["train"])
+        return part.labels[self.places[split]] if split in self.places else part.labels
+
     def pool(self) -> int:
         return len(self.parts["train"]) if self.fixed_inputs else 0
 
@@ -303,8 +310,14 @@ class ImageClassification(Task):
     # -- models ------------------------------------------------------------------------------------------------------
 
     def build(self, model: Model) -> nn.Module:
+        return self._built(model, self.set.classes)
+
+    def build_for(self, model: Model, answers: Sequence[str]) -> nn.Module:
+        return self._built(model, len(answers))
+
+    def _built(self, model: Model, classes: int) -> nn.Module:
         channels, height, width = self.set.shape
-        return model(classes=self.set.classes, channels=channels, size=max(height, width))
+        return model(classes=classes, channels=channels, size=max(height, width))
 
     def forward(self, model: Callable[..., Any], batch: Batch, view: str) -> Output:
         logits = model(batch.view(view))

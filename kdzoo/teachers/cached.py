@@ -1,23 +1,22 @@
 """A cached teacher: frozen, and asked once for each training sample, whatever the number of epochs, runs and seeds.
 
-Its logits, and the vectors that methods tap, are kept on disk by the sample's number in the data, never by its place in a batch
-or an epoch; so shuffling cannot mix them up. The folder's name is a fingerprint of the teacher's code and weights, of the data,
-the preprocessing and the number format. A task whose inputs change from epoch to epoch (augmentation) is refused.
+Its logits, and the features that methods tap, are kept on disk by the sample's number in the data, never by its place in a
+batch or an epoch; so shuffling cannot mix them up. Where batches are padded, features of single positions are kept without
+padding. The folder's name is a fingerprint of the teacher, the data, the preprocessing and the number format. A task whose
+inputs change from epoch to epoch (augmentation) is refused.
 
-Differences to a live teacher: answers are computed in evaluation batches, so they differ by rounding, and samples that are not
-training samples (the test) are asked live.
+Differences to a live teacher: answers are computed in evaluation batches, so they differ by rounding; features are 0 at
+padding; and samples that are not training samples (the test) are asked live.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal, TypeVar, cast
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from kdzoo import digests
 from kdzoo.engine.evaluate import Evaluation
@@ -28,7 +27,7 @@ from kdzoo.protocol.outputs import MAIN, Batch, Output, Rows
 from kdzoo.protocol.roles import RecipeRef
 from kdzoo.protocol.task import Model
 from kdzoo.recipe.hashing import content
-from kdzoo.teachers.answer_store import Store, taken
+from kdzoo.teachers.answer_store import Answers, Store
 from kdzoo.teachers.frozen import Frozen
 
 T = TypeVar("T")
@@ -54,19 +53,19 @@ class Cached(Frozen):
     ) -> None:
         super().__init__(model=model, checkpoint=checkpoint, recipe=recipe, weights=weights)
         self.folder = folder
-        self.arrays: dict[str, NDArray[np.float32]] = {}
+        self.answers: dict[str, Answers] = {}
         self.known = 0
         self.model_is = ""
 
     def build(self, run: RunContext) -> None:
         super().build(run)
-        assert self.model is not None
-        self.model_is = json.dumps(content(self.model), default=str)  # before anybody listens to it
         if not run.task.fixed_inputs or not run.task.pool():
             raise CapabilityError(
                 f"teachers.{self.name} keeps its answers, but the inputs of this task change from epoch to epoch or have no "
                 "numbers; use teacher.use=frozen."
             )
+        assert self.model is not None
+        self.model_is = json.dumps(content(self.model))  # before anything is hooked to it
 
     def answer(
         self, batch: Batch, run: RunContext, view: str, *, student: Output | None, peers: Mapping[str, Output]
@@ -74,13 +73,15 @@ class Cached(Frozen):
         numbers = run.task.numbers(batch) if view == MAIN else None
         if numbers is None:
             return super().answer(batch, run, view, student=student, peers=peers)
+        assert self.model is not None
         if self.known != id(run):  # another run on the same teacher may tap more
-            self.arrays, self.known = self.fill(run), id(run)
-        found = {kind: taken(array, numbers, run.device) for kind, array in self.arrays.items()}
+            self.answers, self.known = self.fill(run), id(run)
+        positions = run.task.positions(batch, self.model)
+        found = {kind: own.of(numbers, positions, run.device) for kind, own in self.answers.items()}
         return Output(Rows(found.pop(LOGITS), batch.target), found)
 
-    def fill(self, run: RunContext) -> dict[str, NDArray[np.float32]]:
-        """Ask the teacher about all training samples that it has not been asked about; its answers by kind, (N, d) each."""
+    def fill(self, run: RunContext) -> dict[str, Answers]:
+        """Ask the teacher about all training samples that it has not been asked about; its answers by kind."""
         store = self.store(run)
         kinds = self._kinds(run)
         with locked(store.folder):
@@ -111,7 +112,7 @@ class Cached(Frozen):
         return Store(Path(folder), fingerprint, run.task.pool())
 
     def fingerprint(self, run: RunContext) -> str:
-        """16 hexadecimal digits of the model and its weights, the data, the preprocessing and the number format."""
+        """16 hexadecimal digits of the teacher's code and weights, the data, the preprocessing and the number format."""
         parts = [
             self.model_is,
             str(run.task.facts().get("fingerprint")),
@@ -120,26 +121,42 @@ class Cached(Frozen):
         ]
         return digests.of_text(" ".join(parts))[: digests.SHORT]
 
-    def _kinds(self, run: RunContext) -> Sequence[str]:
-        """Logits, and the taps of methods that listen to this teacher; refuses those that are no vectors."""
+    def _kinds(self, run: RunContext) -> dict[str, bool]:
+        """Logits, and the taps of methods that listen to this teacher; whether they have a row for each position."""
+        assert self.model is not None
         with torch.no_grad():
-            example = run.forward(self.name, run.task.example())
-        maps = [f"{name} {tuple(value.shape[1:])}" for name, value in example.features.items() if value.ndim != 2]
-        if maps:
+            batch = run.task.example()
+            features = run.forward(self.name, batch).features
+        positions = run.task.positions(batch, self.model)
+        if positions is None:
+            return {LOGITS: False} | dict.fromkeys(features, False)
+        strange = [
+            f"{name} {tuple(value.shape)}"
+            for name, value in features.items()
+            if value.ndim != 2 and (value.ndim != 3 or value.shape[:2] != positions.shape)
+        ]
+        if strange:
             raise CapabilityError(
-                f"teachers.{self.name} keeps logits and vectors, but a method taps {', '.join(maps[:3])}; use "
-                "teacher.use=frozen, or taps that are vectors."
+                f"teachers.{self.name} keeps logits, vectors, and vectors of single positions, but a method taps "
+                f"{', '.join(strange[:3])} of {len(batch.target)} samples; use teacher.use=frozen, or other taps."
             )
-        return [LOGITS, *example.features]
+        return {LOGITS: False} | {name: value.ndim == 3 for name, value in features.items()}
 
-    def _ask(self, run: RunContext, store: Store, kinds: Sequence[str]) -> None:
-        order = torch.arange(store.samples).split(run.task.evaluation_batch)
-        start = min(store.filled(kind) for kind in kinds) // run.task.evaluation_batch
-        place = start * run.task.evaluation_batch
+    def _ask(self, run: RunContext, store: Store, kinds: Mapping[str, bool]) -> None:
+        assert self.model is not None
+        step = run.task.evaluation_batch
+        order = torch.arange(store.samples).split(step)
+        if any(kinds.values()) and store.starts is None:
+            own = [run.task.positions(batch, self.model) for batch in run.task.pooled(order)]
+            store.count(torch.cat([positions.sum(1).cpu() for positions in own if positions is not None]))
+        start = min(store.filled(kind) for kind in kinds) // step
+        place = start * step
         for batch in run.task.pooled(order[start:]):
             with torch.no_grad():
                 output = run.forward(self.name, batch)
+            positions = run.task.positions(batch, self.model)
             answers = {LOGITS: output.rows.logits, **output.features}
+            answers |= {kind: answers[kind][positions] for kind, by_position in kinds.items() if by_position}
             new = {kind: answers[kind] for kind in kinds if store.filled(kind) < place + batch.size}
-            store.write(place, new)
+            store.write(place, batch.size, new, kinds)
             place += batch.size

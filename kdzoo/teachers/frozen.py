@@ -40,6 +40,8 @@ class Frozen(Teacher):
             raise ValueError("recipe brings the model and its weights: remove model and checkpoint, or the recipe")
         if recipe is None and model is None:
             raise ValueError("a model is missing: give one (model: {use: resnet56}), or a recipe that trains one")
+        if recipe is None and weights == "best":
+            raise ValueError("weights best is of a recipe, and there is none: remove it, as a checkpoint has one state")
         check(mean, sd)
         if recipe is not None and mean is not None:
             raise ValueError("recipe brings the mean and sd of its own training: remove mean and sd")

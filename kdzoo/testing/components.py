@@ -19,7 +19,8 @@ from kdzoo.protocol.needs import Needs
 from kdzoo.protocol.outputs import MAIN, Batch, Output
 from kdzoo.random import Streams
 from kdzoo.recipe.build import build
-from kdzoo.testing.laws.helpers import assert_equal, leaves, same_tree, state_of
+from kdzoo.recipe.load import Recipe
+from kdzoo.testing.laws.helpers import assert_equal, assert_resumes, leaves, same_tree, state_of
 from kdzoo.testing.tiny import TEACHER, first_window, tiny_recipe, tiny_run
 
 CPU = torch.device("cpu")
@@ -96,9 +97,13 @@ class TeacherContract:
     method_settings: ClassVar[Mapping[str, Any]] = {}
     recipe: ClassVar[Mapping[str, Any]] = {}
 
-    def assembled(self) -> Run:
+    def make(self, out: Path | str = "runs") -> Recipe:
+        """The recipe of a run with this teacher."""
         spec = {"use": self.teacher, **self.settings}
-        return assemble(tiny_recipe(self.method, self.method_settings, recipe={**self.recipe, "teacher": spec}).settings)
+        return tiny_recipe(self.method, self.method_settings, recipe={**self.recipe, "teacher": spec}, out=out)
+
+    def assembled(self) -> Run:
+        return assemble(self.make().settings)
 
     def answers(self, run: Run) -> tuple[Output, Output]:
         """What the student and the teacher say of the first batch."""
@@ -119,6 +124,9 @@ class TeacherContract:
 
     def test_its_answers_carry_no_graph_unless_asked_for(self) -> None:
         assert not any(tensor.requires_grad for tensor in leaves(self.answers(self.assembled())[1]))
+
+    def test_a_run_that_learns_from_it_resumes_bit_for_bit(self, tmp_path: Path) -> None:
+        assert_resumes(self.make, tmp_path, 2)
 
     def test_only_one_that_trains_has_parameters_that_want_gradients(self) -> None:
         teacher = self.assembled().teachers["teacher"]
@@ -197,6 +205,19 @@ class TaskContract:
         for name, gradient in whole.items():
             torch.testing.assert_close(halves[name], gradient, rtol=2e-4, atol=2e-6)
 
+    def test_its_labels_are_those_of_its_batches_and_its_models_give_as_many_logits_as_are_asked_for(self) -> None:
+        with tiny_run(self.recipe()) as run, torch.no_grad():
+            task = run.task
+            if "labels" not in task.capabilities:
+                return
+            for split in ("train", "validation", "test"):
+                order = torch.arange(task.size(split)).split(self.batch_size)
+                for index, batch in zip(order, task.batches(split, order, epoch=0, train=split == "train"), strict=True):
+                    assert torch.equal(task.labels(split)[index.to(batch.target.device)], batch.target)
+            asked = [f"answer{number}" for number in range(7)]
+            model = build("models", run.settings["student"], "student")
+            assert task.forward(task.build_for(model, asked).eval(), task.example(), MAIN).rows.logits.shape[1] == len(asked)
+
     def test_the_supervised_loss_is_a_finite_scalar_with_a_gradient(self) -> None:
         with tiny_run(self.recipe()) as run:
             output = run.forward("student", first_window(run)[0])
@@ -237,6 +258,15 @@ class TaskContract:
         for split in ("train", "validation", "test"):
             order = torch.arange(task.size(split)).split(self.batch_size)
             assert sum(batch.size for batch in task.batches(split, order, epoch=0, train=False)) == task.size(split)
+
+    def test_a_sample_has_the_same_positions_in_every_batch(self) -> None:
+        with tiny_run(self.recipe()) as run:
+            whole = run.task.positions(self.batch(run.task, [0, 1, 2, 3]), run.student)
+            if whole is None:
+                return
+            alone = [run.task.positions(self.batch(run.task, [number]), run.student) for number in range(4)]
+        assert whole.dtype == torch.bool
+        assert whole.sum(1).tolist() == [int(own.sum()) for own in alone if own is not None]
 
     def test_an_example_is_a_batch_that_the_model_takes(self) -> None:
         with tiny_run(self.recipe()) as run, torch.no_grad():

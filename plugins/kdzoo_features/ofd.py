@@ -9,7 +9,7 @@ normal x with the mean and deviation of the teacher's last BatchNorm. The larger
 all stages, weight 1/1000 on CIFAR-100 and 1/10000 on ImageNet, beside the labels' loss.
 
 Deviation: the authors' code leaves the teacher in train mode, so that its BatchNorm uses batch statistics and keeps moving;
-here a frozen teacher stays in eval mode.
+here a frozen teacher stays in eval mode, and `teacher: {use: train_mode}` does as they do.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Xu, Liu, Li, Loy, "Knowledge Distillation Meets Self-Supervision", ECCV 2020, arXiv 2006.07114.
 
-Every sample comes with its rotations by 90, 180 and 270 degrees, so a batch holds 4 B images, four in a row per sample:
+Every sample comes with its rotations by 90, 180 and 270 degrees, each augmented by itself, so a batch holds 4 B images, four a
+sample in a row:
 
     labels      = CE(z_s, y)                         upright images
     kd          = T^2 KL(p_t || p_s), T = 4          upright images
@@ -10,20 +11,20 @@ Every sample comes with its rotations by 90, 180 and 270 degrees, so a batch hol
     similarity  = T^2 KL of softmax(A / T), T = 0.5, over the upright samples; A: (3 B, B) cosines of head outputs h(x)
 
 h is a two-layer head on the pooled vector. The teacher's head is trained first, its network frozen, to find each rotated
-image's own sample: 60 epochs of cross-entropy on A_t. In practice on CIFAR-100: weights 0.1, 0.9, 2.7 and 10, all wrong
+image's own sample: 60 epochs of cross-entropy on A_t, at a rate that falls tenfold after 1/2 and 3/4 of them. In practice on
+CIFAR-100: that rate 0.05 for every student, weights 0.1, 0.9, 2.7 and 10, all wrong
 predictions kept in `transformed` and 3/4 of them in `similarity`, the usual crops and flips.
 
 SSKD brings its own labels' and KD terms, for the upright images only: run it without `hard_label` and `kd`, which would also
-see the rotated ones. Deviations: one crop and flip is rotated, where in their code
-each of the four rotations has a crop of its own; the head's stage keeps the recipe's rate throughout, where theirs is 0.05 for
-every student and drops twice.
+see the rotated ones. Deviation: the head's momentum begins anew where its rate falls.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import prod
+from itertools import pairwise
+from math import ceil, prod
 
 import torch
 from torch import Tensor, nn
@@ -71,7 +72,7 @@ class SSKD(Method):
     """Args:
     temperature: of `kd` and `transformed`. similarity_temperature: of `similarity`.
     keep_transformed, keep_similarity: share of the teacher's wrong answers to keep.
-    head_epochs: length of the first stage. student_tap, teacher_tap: what the heads read.
+    head_epochs, head_lr: length of the first stage, and its rate at first. student_tap, teacher_tap: what the heads read.
     """
 
     def __init__(
@@ -82,15 +83,17 @@ class SSKD(Method):
         keep_transformed: float = 1.0,
         keep_similarity: float = 0.75,
         head_epochs: int = 60,
+        head_lr: float = 0.05,
         student_tap: str = "pooled",
         teacher_tap: str = "pooled",
     ) -> None:
         super().__init__()
         above(0, temperature=temperature, similarity_temperature=similarity_temperature)
-        at_least(0, keep_transformed=keep_transformed, keep_similarity=keep_similarity, head_epochs=head_epochs)
+        at_least(0, keep_transformed=keep_transformed, keep_similarity=keep_similarity)
+        at_least(0, head_epochs=head_epochs, head_lr=head_lr)
         self.temperature, self.similarity_temperature = temperature, similarity_temperature
         self.keep_transformed, self.keep_similarity = keep_transformed, keep_similarity
-        self.epochs, self.student_tap, self.teacher_tap = head_epochs, student_tap, teacher_tap
+        self.epochs, self.rate, self.student_tap, self.teacher_tap = head_epochs, head_lr, student_tap, teacher_tap
 
     def needs(self) -> Needs:
         return Needs(teacher=True, student_taps=(self.student_tap,), teacher_taps=(self.teacher_tap,), whole_batch=True)
@@ -106,14 +109,25 @@ class SSKD(Method):
         self.student_head, self.teacher_head = two_layers(prod(student)), two_layers(prod(teacher))
 
     def stages(self) -> Sequence[Stage]:
-        first = Stage("head", self.epochs, {"head": 1.0}, trains=("self.teacher_head.*",), student_mode="eval")
-        return (first,) if self.epochs else ()
+        ends = [ceil(self.epochs * share) for share in (0, 1 / 2, 3 / 4, 1)]
+        return [
+            Stage("head", end - start, {"head": 1.0}, ("self.teacher_head.*",), self.rate / 10**drops, student_mode="eval")
+            for drops, (start, end) in enumerate(pairwise(ends))
+            if end > start
+        ]
 
     def prepare(self, batch: Batch, run: RunContext) -> Batch:
-        turns = torch.stack([batch.inputs.rot90(turn, (2, 3)) for turn in range(TURNS)], 1).flatten(0, 1)
+        turned = [self._again(batch, run, turn).rot90(turn, (2, 3)) for turn in range(1, TURNS)]
+        turns = torch.stack([batch.inputs, *turned], 1).flatten(0, 1)
         target, index = (None if x is None else x.repeat_interleave(TURNS, 0) for x in (batch.target, batch.index))
         size, whole = TURNS * batch.size, TURNS * batch.whole
         return replace(batch, inputs=turns, target=target, index=index, size=size, whole=whole)
+
+    def _again(self, batch: Batch, run: RunContext, turn: int) -> Tensor:
+        """The same samples, augmented anew: by the numbers of an epoch that there is not."""
+        assert batch.index is not None, "images have an index"
+        epoch = -(batch.epoch * TURNS + turn)
+        return next(iter(run.task.batches("train", [batch.index.cpu()], epoch=epoch, train=True))).inputs
 
     @term(weight=0.0)
     def head(self, step: Step) -> Tensor:

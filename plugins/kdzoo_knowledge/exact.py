@@ -36,7 +36,8 @@ class Satisfying(nn.Module):
         models = component.models()
         if not len(models):
             raise RecipeError(
-                f"{owner}: no state satisfies {component.names}, so their probability is 0 whatever the model says."
+                f"{owner}: no state satisfies {component.at_fault()}, whose probability is then 0 whatever the model says; it "
+                "takes rules of every priority to hold: change one, or use tnorm_constraint."
             )
         self.register_buffer("models", models, persistent=False)
 
@@ -124,10 +125,11 @@ def _possible(component: Component, states: Tensor, holds: Tensor) -> tuple[Tens
 def refuse_large(component: Component, owner: str, *, kept: int = 0) -> None:
     """Raise RecipeError for a component with too many states to enumerate."""
     if component.size > STATES or kept * component.theory.literals > KEPT:
+        circuit = "" if available() else f" or let semantic_loss compile a circuit: {command('circuits')};"
         raise RecipeError(
             f"{owner}: the concepts of {component.names} have {component.size:,} joint states, and at most {STATES:,} are "
-            "enumerated; use sampling (constraint_sampling) or a t-norm (tnorm_constraint) instead, or split these rules"
-            + (f", or let semantic_loss compile a circuit: {command('circuits')}." if not available() else ".")
+            "enumerated; use sampling (constraint_sampling) or a t-norm (tnorm_constraint) instead, or split these rules;"
+            f"{circuit} inference has how: milp."
         )
 
 

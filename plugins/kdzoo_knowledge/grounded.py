@@ -7,7 +7,7 @@ are grounded on each of them. Rules about a relation are grounded by index tenso
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -74,6 +74,11 @@ class Grounded(nn.Module):
         """The literals of the student's answer."""
         return self.literals(step.student, step.batch)
 
+    def weighted(self, step: Step) -> Iterator[tuple[Theory, Tensor, Tensor]]:
+        """Each theory with the literals (G, L) of the student's answer and the weights (K,) of its rules."""
+        weights = self.weights.split([len(theory.rules) for theory in self.theories])
+        return zip(self.theories, self.of(step), weights, strict=True)
+
 
 def sample_theory(rules: Grounded, owner: str) -> Theory:
     """The rules about samples. Raises CapabilityError where there are others."""
@@ -85,3 +90,10 @@ def sample_theory(rules: Grounded, owner: str) -> Theory:
 def per_sample(values: list[Tensor], step: Step) -> Tensor:
     """The sum over groundings (G,) of each theory, a mean over samples."""
     return torch.stack([value.sum() for value in values]).sum() / step.batch.size
+
+
+def uniform(step: Step, name: str, groundings: int, draws: int) -> Tensor:
+    """(G, draws) in [0, 1); where each sample has as many groundings, its numbers do not depend on how the batch is cut."""
+    if groundings % step.batch.size:
+        return torch.rand(groundings, draws, generator=step.generator(name), device=step.student.rows.device)
+    return step.uniform(name, draws * (groundings // step.batch.size)).reshape(groundings, draws)

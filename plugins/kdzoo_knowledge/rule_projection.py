@@ -13,12 +13,10 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from kdzoo.errors import CapabilityError
 from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method, Transform
 from kdzoo.protocol.outputs import Pair, Step
 from kdzoo.ranges import at_least
-from kdzoo_knowledge.grounded import CAPABILITY, Grounded, sample_theory
 from kdzoo_knowledge.rule_states import RuleStates
 from kdzoo_knowledge.tasks.heads import rows_of
 
@@ -32,27 +30,19 @@ class RuleProjection(Transform):
         self.strength = strength
 
     def setup(self, run: RunContext, method: Method) -> None:
-        owner = f"methods.{method.label}: rule_projection"
-        if CAPABILITY not in run.task.capabilities:
-            raise CapabilityError(f"{owner} needs rules over several heads, which only a task such as `concepts` has.")
-        rules = Grounded(run, owner)
-        self.main, self.states = rules.main, RuleStates(sample_theory(rules, owner), owner)
+        self.states = RuleStates(run, f"methods.{method.label}: rule_projection")
 
     def forward(self, pair: Pair, step: Step) -> Pair:
         if pair.teacher is None:
             return pair
-        head = step.teacher.reads or self.main
-        found = self.states(
-            {key: self._logits(key[1], head, pair, step) / pair.temperature for key in self._keys()}, self.strength
-        )
+        head = step.teacher.reads or self.states.main
+        logits = {key: self._logits(key[1], head, pair, step) / pair.temperature for key in self.states.keys}
+        found = self.states(logits, self.strength)
         if ("", head) not in found:
             return pair
         return replace(pair, teacher=replace(pair.teacher, scores=pair.temperature * found["", head]))
 
-    def _keys(self) -> list[tuple[str, str]]:
-        return [(variable.role, variable.head.name) for variable in self.states.theory.variables]
-
     def _logits(self, name: str, head: str, pair: Pair, step: Step) -> Tensor:
         """The teacher's logits of a head; of the one that is being changed as earlier transforms left them."""
         assert pair.teacher is not None
-        return pair.teacher.logits if name == head else rows_of(step.teacher, name, self.main).logits
+        return pair.teacher.logits if name == head else rows_of(step.teacher, name, self.states.main).logits

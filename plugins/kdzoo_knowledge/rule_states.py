@@ -7,17 +7,29 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from kdzoo.errors import CapabilityError
+from kdzoo.protocol.context import RunContext
 from kdzoo_knowledge.exact import States
+from kdzoo_knowledge.grounded import CAPABILITY, Grounded, sample_theory
 from kdzoo_knowledge.logic.weighted import FLOOR
-from kdzoo_knowledge.theory import Theory
 
 
 class RuleStates(nn.Module):
-    """q(y) proportional to p(y) exp(-C sum_l w_l (1 - r_l(y))) in one theory, as new logits of its heads."""
+    """q(y) proportional to p(y) exp(-C sum_l w_l (1 - r_l(y))) by a task's rules about samples, as new logits of their heads.
 
-    def __init__(self, theory: Theory, owner: str) -> None:
+    Attributes:
+        main: the task's main head; keys: role and name of each head that the rules speak of.
+
+    Raises CapabilityError for a task without such rules.
+    """
+
+    def __init__(self, run: RunContext, owner: str) -> None:
         super().__init__()
-        self.theory = theory
+        if CAPABILITY not in run.task.capabilities:
+            raise CapabilityError(f"{owner} needs rules over several heads, which only a task such as `concepts` has.")
+        rules = Grounded(run, owner)
+        theory = self.theory = sample_theory(rules, owner)
+        self.main, self.keys = rules.main, [(variable.role, variable.head.name) for variable in theory.variables]
         self.parts = nn.ModuleList(States(component, owner) for component in theory.components)
         for number, component in enumerate(theory.components):
             weights = torch.tensor([theory.rules[rule].weight for rule in component.rules])

@@ -14,14 +14,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from kdzoo.errors import CapabilityError
 from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.outputs import Batch, Output, Rows
 from kdzoo.protocol.teacher import Teacher
 from kdzoo.ranges import at_least
-from kdzoo_knowledge.grounded import CAPABILITY, Grounded, sample_theory
 from kdzoo_knowledge.rule_states import RuleStates
-from kdzoo_knowledge.tasks.heads import rows_of
 
 
 class RuleTeacher(Teacher):
@@ -35,19 +32,14 @@ class RuleTeacher(Teacher):
         self.strength = strength
 
     def build(self, run: RunContext) -> None:
-        owner = f"teachers.{self.name}"
-        if CAPABILITY not in run.task.capabilities:
-            raise CapabilityError(f"{owner} needs rules over several heads, which only a task such as `concepts` has.")
-        rules = Grounded(run, owner)
-        self.main, self.states = rules.main, RuleStates(sample_theory(rules, owner), owner)
+        self.states = RuleStates(run, f"teachers.{self.name}")
 
     def answer(
         self, batch: Batch, run: RunContext, view: str, *, student: Output | None, peers: Mapping[str, Output]
     ) -> Output:
         told = run.forward(run.first, batch, view=view, commit=False).detach() if student is None else student
         heads: dict[str, Rows] = {name: rows for name, rows in told.heads.items() if isinstance(rows, Rows)}
-        heads[self.main] = told.rows
-        keys = [(variable.role, variable.head.name) for variable in self.states.theory.variables]
-        found = self.states({key: rows_of(told, key[1], self.main).logits for key in keys}, self.strength)
+        heads[self.states.main] = told.rows
+        found = self.states({key: heads[key[1]].logits for key in self.states.keys}, self.strength)
         heads |= {name: replace(heads[name], scores=logits) for (_, name), logits in found.items()}
-        return Output(heads[self.main], heads=dict(heads))
+        return Output(heads[self.states.main], heads=dict(heads))

@@ -170,6 +170,16 @@ class Component:
     def names(self) -> str:
         return ", ".join(f"`{self.theory.rules[number].name}`" for number in self.rules)
 
+    def at_fault(self) -> str:
+        """Names of rules that no state satisfies together, none of which could be left out of them; for a contradiction."""
+        holds = torch.cat([holds for _, holds in self.states()])
+        kept = list(range(len(self.rules)))
+        for number in range(len(self.rules)):
+            rest = [other for other in kept if other != number]
+            if not holds[:, rest].all(1).any():
+                kept = rest
+        return ", ".join(f"`{self.theory.rules[self.rules[number]].name}`" for number in kept)
+
     def states(self) -> Iterator[tuple[Tensor, Tensor]]:
         """All states, in pieces: (S, L) float with 1 at what holds, and (S, K') bool, which of these rules hold."""
         for start in range(0, self.size, CHUNK):

@@ -13,7 +13,7 @@ and 1/10000.
 Deviations. `detached` iterates to convergence without a graph and has the exact gradient; the released code differentiates
 through 10 steps (CIFAR) or 5 (ImageNet): `unrolled`. All samples, the student and the teacher begin at one vector, which
 follows the singular vectors from step to step; `drawn` draws each anew from [0, 1) as on CIFAR, `ones` begins at ones as on
-ImageNet. A frozen teacher stays in eval mode, where the released code leaves it in train mode.
+ImageNet. A frozen teacher stays in eval mode; the released code leaves it in train mode, as `teacher: {use: train_mode}` does.
 """
 
 from __future__ import annotations
@@ -97,8 +97,7 @@ class LONDON(Method):
         connected, raw = self._connected(step), list(step.student.features.values())
         after = raw if self.pairing == "official" else connected
         ours = self._norms("student", list(zip(connected[:-1], after[1:], strict=True)), step)
-        with torch.no_grad():
-            theirs = self._norms("teacher", list(pairwise(step.teacher.features.values())), step)
+        theirs = self._norms("teacher", list(pairwise(step.teacher.features.values())), step)
         loss = module_gap(ours, theirs)
         step.stash["lipschitz"] = loss
         return loss

@@ -19,7 +19,7 @@ from kdzoo.functional.correlation import inter_class, intra_class
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
-from kdzoo.ranges import above
+from kdzoo.ranges import above, at_least
 
 
 class DIST(Method):
@@ -28,6 +28,7 @@ class DIST(Method):
     def __init__(self, *, temperature: float = 4.0, beta: float = 1.0, gamma: float = 1.0) -> None:
         super().__init__()
         above(0, temperature=temperature)
+        at_least(0, beta=beta, gamma=gamma)
         self.temperature, self.beta, self.gamma = temperature, beta, gamma
 
     def needs(self) -> Needs:

@@ -11,6 +11,8 @@ paper T 3 at weight 1. A recipe's `train.batch_size` is the number of new sample
 shows every sample twice: halve both to compare at equal exposure, as the authors do.
 
 The logits wait in a table of one row per training sample (N x C float32), which is part of the checkpoint.
+
+Deviation: both halves are one batch for BatchNorm, where the authors' trainer forwards, and so normalizes, each half by itself.
 """
 
 from __future__ import annotations

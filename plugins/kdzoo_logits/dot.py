@@ -21,8 +21,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kdzoo.optimizers import sgd_ranges
 from kdzoo.protocol.roles import REST
-from kdzoo.ranges import at_least, finite
+from kdzoo.ranges import finite
 
 TASK, DISTILL = "task", REST
 
@@ -105,7 +106,7 @@ class DOT:
         weight_decay: float = 5e-4,
         task: Sequence[str] = ("hard_label",),
     ) -> None:
-        at_least(0, lr=lr, momentum=momentum, weight_decay=weight_decay)
+        sgd_ranges(lr=lr, momentum=momentum, weight_decay=weight_decay)
         finite(delta=delta)
         if not task:
             raise ValueError("task must name at least one method, got none")

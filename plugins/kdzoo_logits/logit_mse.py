@@ -19,7 +19,7 @@ class LogitMSE(Method):
     """No settings but the weight."""
 
     def needs(self) -> Needs:
-        return Needs(teacher=True)
+        return Needs(teacher=True, numbers=True)
 
     @term()
     def logit_mse(self, step: Step) -> Tensor:

@@ -22,7 +22,7 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
-from kdzoo.ranges import above
+from kdzoo.ranges import above, at_least
 from kdzoo_logits.task_checks import labels, other_classes_there
 
 
@@ -32,6 +32,7 @@ class NKD(Method):
     def __init__(self, *, temperature: float = 1.0, gamma: float = 1.5) -> None:
         super().__init__()
         above(0, temperature=temperature)
+        at_least(0, gamma=gamma)
         self.temperature, self.gamma = temperature, gamma
 
     def needs(self) -> Needs:

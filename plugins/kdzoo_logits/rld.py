@@ -24,7 +24,7 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
-from kdzoo.ranges import above
+from kdzoo.ranges import above, at_least
 from kdzoo_logits.task_checks import labels, other_classes_there
 
 
@@ -41,6 +41,7 @@ class RLD(Method):
     ) -> None:
         super().__init__()
         above(0, temperature=temperature, confidence_temperature=confidence_temperature)
+        at_least(0, alpha=alpha, beta=beta)
         self.temperature, self.confidence_temperature = temperature, confidence_temperature
         self.alpha, self.beta = alpha, beta
 

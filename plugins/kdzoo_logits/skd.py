@@ -6,7 +6,7 @@ Jeong, Lee, Choi, "Streamlined Knowledge Distillation", CVPR 2026.
     direction = mean_i sqrt(d_i' (cov(D) + tikhonov I)^-1 d_i)        D = (Z_s Z_s' - Z_t Z_t') / C: (B, B), Z: unit rows of z
 
 d_i are the rows of D, and cov(D) is the covariance of its columns. In the released code: T 4, tikhonov 0.1, labels at 0.1 and
-both terms at 0.9 (0.5 each for resnet32x4 -> resnet8x4).
+both terms at 0.9 (0.5 each for resnet32x4 -> resnet8x4), rate 0.1.
 
 Followed as released, since the numbers come from that code: the division by C, and a "half" mask of the samples (instance) and
 of the classes (direction) that the teacher is least sure of, which is applied to a mean and so only scales it by the share

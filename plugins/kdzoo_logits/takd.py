@@ -22,7 +22,7 @@ from kdzoo.protocol.task import Model
 from kdzoo.protocol.teacher import Teacher
 from kdzoo_logits.plans import earlier, with_teacher
 
-OF_THE_TEACHER = ("model", "checkpoint", "recipe", "weights")
+OF_THE_TEACHER = ("model", "checkpoint", "recipe")
 
 
 class TAKD(Teacher):
@@ -49,7 +49,8 @@ class TAKD(Teacher):
     def expand(settings: dict[str, Any], recipe: dict[str, Any]) -> dict[str, Any]:
         """The frozen teacher that the settings stand for, given the recipe around them."""
         if not settings["assistants"]:
-            return {"use": "frozen"} | {name: settings[name] for name in OF_THE_TEACHER}
+            weights = {"weights": settings["weights"]} if settings["recipe"] is not None else {}
+            return {"use": "frozen"} | {name: settings[name] for name in OF_THE_TEACHER} | weights
         *before, last = settings["assistants"]
         teachers = with_teacher(recipe, settings["use"], {**settings, "assistants": before})
         changes = {"name": f"assistant{len(before) + 1}", "student": last, "teachers": teachers}

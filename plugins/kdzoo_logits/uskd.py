@@ -28,6 +28,7 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
+from kdzoo.ranges import at_least
 from kdzoo_logits.task_checks import classes, labels, other_classes_there
 
 
@@ -76,6 +77,7 @@ class USKD(Method):
 
     def __init__(self, *, tap: str = "stage2", alpha: float = 1.0, beta: float = 0.1, mu: float = 0.005) -> None:
         super().__init__()
+        at_least(0, alpha=alpha, beta=beta, mu=mu)
         self.tap, self.alpha, self.beta, self.mu = tap, alpha, beta, mu
 
     def needs(self) -> Needs:

@@ -32,7 +32,7 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Step
-from kdzoo.ranges import above
+from kdzoo.ranges import above, at_least
 from kdzoo_logits.task_checks import labels, other_classes_there
 
 
@@ -92,6 +92,7 @@ class WKDLogit(Method):
     ) -> None:
         super().__init__()
         above(0, temperature=temperature, regularization=regularization, iterations=iterations, sharpness=sharpness)
+        at_least(0, gamma=gamma)
         self.temperature, self.gamma = temperature, gamma
         self.regularization, self.iterations, self.sharpness = regularization, iterations, sharpness
 

@@ -113,7 +113,14 @@ class MetaDistil(Method):
         self.last, self.rehearsed = -1, False
 
     def needs(self) -> Needs:
-        return Needs(teacher=True, teacher_grad=True, teacher_mode="eval", splits={quizzes.QUIZ: self.quiz}, window=self.window)
+        return Needs(
+            teacher=True,
+            numbers=True,
+            teacher_grad=True,
+            teacher_mode="eval",
+            splits={quizzes.QUIZ: self.quiz},
+            window=self.window,
+        )
 
     def setup(self, run: RunContext) -> None:
         quizzes.check(run, self.label)

@@ -23,7 +23,7 @@ from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs, term
 from kdzoo.protocol.outputs import Batch, Step
-from kdzoo.ranges import at_least, between, finite
+from kdzoo.ranges import at_least, between
 
 
 class ProKT(Method):
@@ -85,8 +85,7 @@ class ProKTDual(ProKT):
 
     def __init__(self, *, epsilon: float = 1.0, rate: float = 0.001, start: float = 1.0) -> None:
         super().__init__(pull=0.0)
-        at_least(0, rate=rate, start=start)
-        finite(epsilon=epsilon)
+        at_least(0, epsilon=epsilon, rate=rate, start=start)
         self.epsilon, self.rate = epsilon, rate
         self.register_buffer("beta", torch.tensor(start))
 

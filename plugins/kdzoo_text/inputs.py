@@ -16,9 +16,9 @@ TOKENS = "tokens"
 MASK = "attention_mask"
 
 
-def mask_of(batch: Batch) -> Tensor:
+def mask_of(batch: Batch, encoding: str = "") -> Tensor:
     """1 where there is a token, 0 where there is padding (B, T)."""
-    mask: Tensor = batch.inputs[MASK]
+    mask: Tensor = batch.inputs[f"{encoding}.{MASK}" if encoding else MASK]
     return mask
 
 

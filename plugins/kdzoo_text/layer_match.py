@@ -90,6 +90,12 @@ class LayerMatch(nn.Module):
     def choose(self, method: Method, run: RunContext) -> Taps:
         """Decide on the pairs, now that the models are there, and say which features are needed."""
         student, teacher = models(method, run, tokens=self.on != "cls")
+        causal = next((role for role, model in (("student", student), ("teacher", teacher)) if model.causal), None)
+        if self.on == "cls" and causal:
+            raise CapabilityError(
+                f"methods.{method.label} compares first positions, but the {causal} reads from left to right, so its first "
+                "position has not seen the text; compare hidden states or logits."
+            )
         if self.given is not None:
             self.pairs = checked(self.given, student.layers, teacher.layers, f"methods.{method.label}.pairs")
         else:
@@ -116,6 +122,8 @@ class LayerMatch(nn.Module):
             ("teacher", teacher, [t for _, t in self.pairs]),
         ):
             missing = next((tap for layer in layers for tap in self._taps(layer) if tap not in model.taps), None)
+            if self.on in ("attention", "scores") and not model.plain:
+                missing = missing or f"attention{layers[0]}"
             if missing:
                 raise CapabilityError(
                     f"methods.{method.label} compares {self.on}, but the {role} has no {missing!r}: its attention is built "

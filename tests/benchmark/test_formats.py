@@ -184,7 +184,7 @@ def test_the_points_of_a_grid_rank_the_rows(made: Any) -> None:
     board = leaderboard(read_records(folder))
     assert board.ranking is not None
     assert board.ranking.ranks == {"dkd": 1.0, "kd": 2.0, "alone": 3.0}
-    assert "## Ranks over the grid" in markdown(board)
+    assert "## How sure: average ranks" in markdown(board)
 
 
 def test_a_row_that_only_guesses_is_flagged(made: Any) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from kdzoo.benchmark.plan.bench_plan import make_plan
 from kdzoo.benchmark.plan.grid import expand, slug
 from kdzoo.benchmark.plan.section import Section
 from kdzoo.benchmark.report.published import TABLE, published
@@ -52,6 +53,23 @@ def test_a_published_number_is_not_that_of_a_row_that_changes_something(tiny: An
 def test_rows_do_not_change_each_other(tiny: Any) -> None:
     tiny["bench"]["methods"] = {"long": {"train": {"epochs": 7}}, **tiny["bench"]["methods"]}
     assert cell(expand(tiny), "kd").recipe.settings["train"]["epochs"] == 1
+
+
+def test_a_row_whose_teacher_stands_still_has_no_optimizer_for_it_unless_it_says_one(tiny: Any) -> None:
+    model = {"use": "tiny_cnn", "widths": [4, 8]}
+    tiny["teacher"] = {"use": "trainable", "model": model, "recipe": None}
+    tiny["optimizers"] = {"teacher": {"use": "sgd"}}
+    tiny["schedules"] = {"optimizers.teacher.lr": {"use": "cosine"}}
+    tiny["bench"]["methods"] = {"kd": {}, "still": {"teacher": {"use": "frozen", "model": model}}}
+    grid = expand(tiny)
+    found = {row: cell(grid, row).recipe.settings for row in ("kd", "still")}
+    assert {row: (set(own["optimizers"]), set(own["schedules"])) for row, own in found.items()} == {
+        "kd": ({"student", "teacher"}, {"optimizers.teacher.lr"}),
+        "still": ({"student"}, set()),
+    }
+    tiny["bench"]["methods"]["still"]["optimizers"] = {"teacher": {"lr": 0.1}}
+    with pytest.raises(RecipeError, match=r"optimizers\.teacher is read by nobody"):
+        expand(tiny)
 
 
 def test_schedules_of_replaced_methods_go_with_them(tiny: Any) -> None:
@@ -360,6 +378,15 @@ def test_a_row_shows_the_number_of_the_table_for_its_pair_and_label(tiny: Any) -
     assert expand(tiny).published == {label: f"resnet56_resnet20/{label}" for label in ("student alone", "kd", "dist")}
 
 
+def test_a_pair_of_the_bench_may_be_one_of_the_table(tiny: Any) -> None:
+    tiny["bench"] |= {
+        "pairs": {"a": {"published": "resnet56_resnet20"}, "b": {"train": {"epochs": 2}}},
+        "published": "vgg13_vgg8",
+    }
+    found = expand(tiny).published
+    assert (found["kd, a"], found["kd, b"]) == ("resnet56_resnet20/kd", "vgg13_vgg8/kd")
+
+
 def test_a_row_may_name_its_number_itself(tiny: Any) -> None:
     tiny["bench"]["methods"]["kd again"] = {"published": "resnet56_resnet20/kd"}
     grid = expand(tiny)
@@ -392,7 +419,16 @@ def test_the_table_has_one_number_a_pair_and_method_with_its_source() -> None:
         ({"methods": {"a": {"teachr": None}}}, "bench.methods.a.teachr is no setting of a recipe, so null removes nothing"),
         ({"methods": {"a": {}}, "grid": {"seed": [1, 2]}}, "bench.grid.seed is the bench's own: write bench.seeds"),
         ({"methods": {"a": {}}, "grid": {"bench.seeds": [[1]]}}, "bench.grid.bench.seeds is the bench's own"),
-        ({"methods": {"": {}}}, "bench.methods has a row without a label"),
+        ({"methods": {"": {}}}, "bench.methods has an entry without a label"),
+        ({"methods": {"a": {}}, "pairs": {"": {}}}, "bench.pairs has an entry without a label"),
+        ({"methods": {"a": {}}, "pairs": {"p": 3}}, "bench.pairs.p must be a mapping of what it changes, got 3"),
+        ({"methods": {"a": {}}, "pairs": {"p": {"seed": 3}}}, "bench.pairs.p.seed is the bench's own: write bench.seeds"),
+        ({"methods": {"a": {}}, "pairs": {"p": {"teachr": None}}}, "bench.pairs.p.teachr is no setting of a recipe"),
+        (
+            {"methods": {"a": {}}, "pairs": {"p": {"methods": {}}}},
+            "bench.pairs.p.methods is a row's: write it in bench.methods",
+        ),
+        ({"methods": {"a": {}}, "pairs": {"p": {"student": "linaer"}}}, "bench.methods.student alone with pairs.p: student "),
     ],
 )
 def test_what_would_change_nothing_in_a_cell_is_refused(tiny: Any, section: dict[str, Any], message: str) -> None:
@@ -400,3 +436,63 @@ def test_what_would_change_nothing_in_a_cell_is_refused(tiny: Any, section: dict
     with pytest.raises(RecipeError) as error:
         expand(tiny)
     assert message in str(error.value)
+
+
+# -- pairs ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def paired(tiny: Any) -> Any:
+    """Two students of one teacher; the first pair is the recipe as it is."""
+    tiny["bench"]["pairs"] = {"small": {}, "large": {"student": {"use": "mlp", "hidden": [7]}, "train": {"epochs": 2}}}
+    return tiny
+
+
+def test_every_row_is_trained_with_every_pair_and_seed(paired: Any) -> None:
+    cells = expand(paired).cells
+    assert len({cell.folder for cell in cells}) == len(cells) == 3 * 2 * 2
+    assert {cell.row for cell in cells} == {
+        f"{label}, {pair}" for label in ("student alone", "kd", "dist") for pair in ("small", "large")
+    }
+    found = {cell.point["pair"]: cell.recipe.settings for cell in cells if cell.label == "dist"}
+    assert (found["small"]["student"]["use"], found["small"]["train"]["epochs"]) == ("linear", 1)
+    assert (found["large"]["student"]["hidden"], found["large"]["train"]["epochs"]) == ([7], 2)
+    assert set(found["large"]["methods"]) == {"hard_label", "dist"}
+
+
+def test_a_pair_changes_nothing_that_it_does_not_say(paired: Any, tiny: Any) -> None:
+    plain = {key: value for key, value in tiny.items() if key != "bench"}
+    plain["bench"] = {key: value for key, value in tiny["bench"].items() if key != "pairs"}
+    small = [cell.recipe.settings for cell in expand(paired).cells if cell.point["pair"] == "small"]
+    assert small == [cell.recipe.settings for cell in expand(plain).cells]
+
+
+def test_a_row_has_the_last_word_over_a_pair(paired: Any) -> None:
+    paired["bench"]["methods"]["long"] = {"train": {"epochs": 5}}
+    assert {cell.recipe.settings["train"]["epochs"] for cell in expand(paired).cells if cell.label == "long"} == {5}
+
+
+def test_pairs_and_a_grid_make_points_together(paired: Any) -> None:
+    paired["bench"]["grid"] = {"train.batch_size": [10, 20]}
+    cells = expand(paired).cells
+    assert len({cell.row for cell in cells}) == 3 * 2 * 2
+    assert {"pair": "large", "train.batch_size": 20} in [dict(cell.point) for cell in cells]
+    assert "kd, large, batch_size=20" in {cell.row for cell in cells}
+
+
+def test_two_pairs_that_are_the_same_are_refused(paired: Any) -> None:
+    paired["bench"]["pairs"]["again"] = {}
+    with pytest.raises(RecipeError, match=r"student alone, small, seed 0 and student alone, again, seed 0 are the same run"):
+        make_plan(paired, [])
+
+
+def test_what_the_longer_student_makes_up_for_is_each_pairs_own(paired: Any) -> None:
+    paired["train"]["epochs"] = 100
+    paired["bench"] |= {"controls": ["student longer"], "seeds": [0]}
+    paired["bench"]["pairs"]["large"] = {"student": {"use": "mlp", "hidden": [70]}}
+    epochs = {
+        cell.point["pair"]: cell.recipe.settings["train"]["epochs"]
+        for cell in expand(paired).cells
+        if cell.label == "student longer"
+    }
+    assert epochs["small"] > epochs["large"] > 100

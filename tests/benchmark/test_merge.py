@@ -89,3 +89,87 @@ def test_the_command_line_does_it_too(folder: Any, tmp_path: Path, capsys: pytes
     assert (tmp_path / "leaderboard" / "report.html").is_file()
     assert main(["leaderboard", str(tmp_path)]) == 2
     assert "is not the folder of a bench" in capsys.readouterr().err
+
+
+FAR = {"alone": {0: 50.0, 1: 51.0}, "kd": {0: 58.0, 1: 60.0}, "dkd": {0: 55.0, 1: 54.0}}
+NEAR = {"alone": {0: 80.0, 1: 81.0}, "kd": {0: 82.0, 1: 83.0}, "dkd": {0: 85.0, 1: 87.0}}
+
+
+def renamed(bench: Path, mark: str) -> Path:
+    """The same bench with runs of other identities, as another data set gives them."""
+    for file in [bench / "plan.json", *bench.rglob("result.json")]:
+        values = json.loads(file.read_text())
+        for own in values.get("cells", [values]):
+            own["identity"] += mark
+        file.write_text(json.dumps(values))
+    return bench
+
+
+def test_folders_of_several_pairs_are_compared_by_pair_and_ranked_over_them(folder: Any, tmp_path: Path) -> None:
+    near, far = renamed(folder("near", NEAR), "n"), renamed(folder("far", FAR), "f")
+    board = leaderboard_of([f"easy={near}", f"hard={far}"], tmp_path / "both")
+    assert board.ranking is not None
+    assert board.ranking.blocks == ["easy", "hard"]
+    assert dict(board.ranking.ranks) == {"kd": 1.5, "dkd": 1.5, "alone": 3.0}
+    differences = {row.label: row.difference.mean for row in board.rows if row.difference is not None}
+    assert differences == {"alone, easy": -2.0, "dkd, easy": 3.5, "alone, hard": -8.5, "dkd, hard": -4.5}
+    table = (tmp_path / "both" / "leaderboard.md").read_text()
+    assert "| row | easy | hard | average rank |" in table
+    assert "| alone | 80.50 ± 0.71 | 50.50 ± 0.71 | 3.00 |" in table
+
+
+def test_folders_of_one_pair_from_several_machines_are_merged_within_it(folder: Any, tmp_path: Path) -> None:
+    one, other, far = (folder("one", ONE), folder("other", OTHER), renamed(folder("far", FAR), "f"))
+    board = leaderboard_of([f"easy={one}", f"easy={other}", f"hard={far}"], tmp_path / "all")
+    assert {row.label: row.last.n for row in board.rows if row.pair == "easy" and row.kind != "teacher"} == {
+        "alone, easy": 2,
+        "kd, easy": 3,
+        "dkd, easy": 1,
+    }
+
+
+def test_contradicting_folders_are_told_how_pairs_are_named(folder: Any, tmp_path: Path) -> None:
+    near, far = renamed(folder("near", NEAR), "n"), renamed(folder("far", FAR), "f")
+    with pytest.raises(RecipeError, match=r"of different pairs or data sets, name these, as in `kdzoo leaderboard NAME=FOLDER"):
+        leaderboard_of([near, far], tmp_path / "both")
+
+
+Case = tuple[Callable[[Path, Path], list[Any]], str | None, str]
+WRONG: dict[str, Case] = {
+    "a pair without the baseline": (lambda n, f: [f"easy={n}", f"hard={f}"], "dkd", r"there is no row 'dkd' of hard"),
+    "the same runs as two pairs": (lambda n, f: [f"easy={n}", f"hard={n}"], None, r"all runs of hard are runs of another pair"),
+    "some folders without a name": (
+        lambda n, f: [f"easy={n}", f],
+        None,
+        r"all folders have the name of their pair, .* or none",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_makes_no_pairs_is_told(case: str, folder: Any, tmp_path: Path) -> None:
+    folders, baseline, sentence = WRONG[case]
+    near, far = renamed(folder("near", NEAR), "n"), renamed(folder("far", {k: v for k, v in FAR.items() if k != "dkd"}), "f")
+    with pytest.raises(RecipeError, match=sentence):
+        leaderboard_of(folders(near, far), tmp_path / "both", baseline=baseline)
+
+
+def test_results_of_different_metrics_are_told_with_their_rows(folder: Any, tmp_path: Path) -> None:
+    near, far = renamed(folder("near", NEAR), "n"), renamed(folder("far", FAR), "f")
+    for file in far.rglob("result.json"):
+        values = json.loads(file.read_text().replace('"score"', '"mrr"'))
+        file.write_text(json.dumps(values))
+    with pytest.raises(
+        RecipeError, match=r"different metrics cannot stand in one table: score \(.*, easy\) and mrr \(.*, hard\)"
+    ):
+        leaderboard_of([f"easy={near}", f"hard={far}"], tmp_path / "both")
+
+
+def test_the_command_line_takes_names_and_a_folder_whose_name_holds_the_sign(
+    folder: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    near, far = renamed(folder("near=1", NEAR), "n"), renamed(folder("far", FAR), "f")
+    assert main(["leaderboard", f"easy={near}", f"hard={far}"]) == 0
+    assert "dkd, easy" in capsys.readouterr().out
+    assert (tmp_path / "leaderboard" / "report.html").is_file()
+    assert main(["leaderboard", str(near)]) == 0

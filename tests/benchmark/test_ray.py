@@ -98,7 +98,8 @@ def test_what_does_not_go_together_is_told(case: str, tiny: dict[str, Any]) -> N
 
 def test_plugins_of_this_process_alone_are_refused(tiny: dict[str, Any]) -> None:
     registry.register("methods", "only_here", Method)
-    with pytest.raises(RecipeError, match=r"only_here: registered in this process only, so the cluster's machines lack it"):
+    tiny["bench"]["methods"]["own"] = {"methods": {"hard_label": {}, "only_here": {}}}
+    with pytest.raises(RecipeError, match=r"only_here: only this process has it, so the cluster's machines lack it"):
         bench(tiny, executor="ray")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kdzoo import registry
-from kdzoo.cli import main
+from kdzoo.cli import card_cache, main
 
 TINY = """\
 description: "Sixteen hidden units on the digits"
@@ -21,9 +21,10 @@ train: {epochs: 2}
 
 
 @pytest.fixture(autouse=True)
-def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """In an empty folder, with no local plugins but those that the test brings."""
+def alone(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """In an empty folder, with no local plugins but those that the test brings, and a cache of cards for all tests."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(card_cache, "FOLDER", tmp_path_factory.getbasetemp() / "cards")
     monkeypatch.setenv("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))
     yield
     for name in [name for name in sys.modules if name.startswith("kdzoo_file_")]:

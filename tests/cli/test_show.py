@@ -94,7 +94,8 @@ def test_the_rows_of_a_bench_use_methods_but_name_none(
 ) -> None:
     rows = "bench: {methods: {dkd: {methods: {kd: {}}}, plain: {methods: {own: {use: dist}}}}}\n"
     (tmp_path / "rows.yaml").write_text("student: mlp\n" + rows)
-    monkeypatch.setattr("kdzoo.cli.card_index.found", lambda kind, name: None)
+    monkeypatch.setattr("kdzoo.cli.card_cache.kept", lambda kind, name: None)
+    monkeypatch.setattr("kdzoo.cli.card_cache.keep", lambda kind, name: None)
     monkeypatch.setattr("kdzoo.cli.card.available", lambda: {"rows": tmp_path / "rows.yaml"})
     used = {name: json.loads(kdzoo("show", "method", name, "--json")[1])["recipes"] for name in ("kd", "dkd", "dist")}
     assert used == {"kd": ["rows"], "dkd": [], "dist": ["rows"]}

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+import torch
 from safetensors.torch import save_file
 
 from kdzoo import registry, testing
 from kdzoo.recipe.build import build
-from kdzoo.testing.tiny import STUDENT, TEACHER, registered
+from kdzoo.testing.tiny import STUDENT, TEACHER, first_window, registered
 
 pytestmark = pytest.mark.filterwarnings("ignore::kdzoo.errors.WeakTeacherWarning")
 BASE = {"use": "tiny_cnn", "widths": [4, 8]}
@@ -50,6 +51,22 @@ class TestTrainable(testing.TeacherContract):
     teacher = "trainable"
     method = "prokt"
     recipe: ClassVar[Any] = {"optimizers": TRAINED}
+
+
+class TestTrainMode(testing.TeacherContract):
+    teacher = "train_mode"
+    settings: ClassVar[Any] = {"model": {"use": "resnet8"}}
+
+    def test_it_normalizes_by_the_batch_and_its_statistics_move_but_no_parameter(self) -> None:
+        run = self.assembled()
+        model = run.model("teacher")
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        frozen = model(first_window(run)[0].inputs)
+        _, answer = self.answers(run)
+        assert not torch.allclose(answer.rows.logits, frozen)
+        assert not model.training
+        moved = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+        assert moved == {name for name in before if "running" in name or "num_batches" in name}
 
 
 class TestEMA(testing.TeacherContract):

@@ -11,7 +11,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import pytest
 
@@ -25,9 +25,10 @@ from kdzoo.engine.observers import Observers
 from kdzoo.engine.position import Position
 from kdzoo.engine.stages import StagePlan
 from kdzoo.errors import KdzooError, PluginError
+from kdzoo.recipe.build import build
 from kdzoo.recipe.load import Recipe, load
 from kdzoo.recipe.paths import join
-from kdzoo.recipe.schema import Field, schema_for, schema_of
+from kdzoo.recipe.schema import Field, schema_for, schema_of, told_by_tasks
 from kdzoo.recipe.sections import Layout, Reserved
 from kdzoo.testing.tiny import STUDENT, TEACHER, registered
 
@@ -168,6 +169,39 @@ def _base(kind: str, name: str) -> dict[str, Any]:
 PLACES = list(places())
 CASES = [(place, what) for place in PLACES for what in VALUES]
 SAMPLE = random.Random(0).sample(CASES, 120)
+
+
+def out_of_range(field: Field) -> Any:
+    """A value of the wrong type or range; None where every value is right, or only Python can give one."""
+    if field.section or field.slot or field.shape != "one":
+        return 7
+    members = {field.plain, *get_args(field.plain)}
+    if str in members or field.plain is None:
+        return None
+    return "no such word" if bool in members or not members & {int, float} else -1
+
+
+SIGNED = {"seed", "subset_seed", "open_split", "end", "start", "value", "values", "mean"}
+"""Numbers that may be negative: seeds, where schedules go, means of pixels."""
+
+
+@pytest.mark.parametrize("place", [p for p in PLACES if p.field and out_of_range(p.field) is not None], ids=lambda p: p.id)
+def test_a_value_out_of_range_is_refused_by_the_check(place: Place) -> None:
+    assert place.field is not None
+    value = out_of_range(place.field)
+    if value == -1 and place.keys[-1] in SIGNED:
+        return
+    if get_origin(place.field.plain) in (list, tuple):
+        value = [value]
+    with pytest.raises(KdzooError):
+        check(place.recipe(value))
+
+
+def check(written: dict[str, Any]) -> None:
+    """What `kdzoo check` does with a recipe of one run; models are built where the data say how many classes there are."""
+    loaded = load(written)
+    make(loaded.settings, loaded.provenance)
+    build("models", loaded.settings["student"], "student")(**dict.fromkeys(told_by_tasks(), 32))
 
 
 def test_a_sample_of_wrong_recipes_ends_in_sentences(tmp_path: Path) -> None:

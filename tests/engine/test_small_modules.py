@@ -14,7 +14,7 @@ from torch import nn
 
 from kdzoo.engine.evaluate import evaluate
 from kdzoo.engine.metrics_log import MetricsLog
-from kdzoo.engine.needs_check import check, merge
+from kdzoo.engine.needs_check import check, check_rows, merge
 from kdzoo.engine.precision import Precision, full_rows
 from kdzoo.engine.rates import Rates
 from kdzoo.engine.results import count, save_arrays
@@ -50,6 +50,14 @@ def test_needs_are_joined_and_a_conflict_names_both_methods() -> None:
 def test_a_need_that_the_task_does_not_offer_is_refused() -> None:
     with pytest.raises(CapabilityError, match=r"methods\.a needs index, which task 't' does not offer"):
         check({"a": Needs(index=True)}, frozenset({"features"}), task="t", accumulate=1)
+
+
+def test_numbers_are_for_methods_that_compare_numbers_or_features() -> None:
+    needs = {"a": Needs(teacher=True, numbers=True), "b": Needs(teacher=True, aligned=False), "c": Needs()}
+    check_rows(needs, distributions=False)
+    check_rows({"d": Needs(teacher=True)}, distributions=True)
+    with pytest.raises(CapabilityError, match=r"methods\.d compares distributions, but this task predicts numbers"):
+        check_rows({"d": Needs(teacher=True)}, distributions=False)
 
 
 def test_half_precision_logits_become_float32_and_full_ones_stay_the_same_object() -> None:

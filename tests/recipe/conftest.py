@@ -123,7 +123,7 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Only the plugins above exist."""
     before = dict(LOCAL)
     LOCAL.clear()
-    monkeypatch.setattr("kdzoo.registry.lookup._installed", list)
+    monkeypatch.setattr("kdzoo.registry.lookup._installed", lambda kind: {})
     for kind, named in PLUGINS.items():
         for name, obj in named.items():
             registry.register(kind, name, obj)

@@ -181,7 +181,7 @@ def test_recipes_of_a_distribution_are_found_under_its_name(
     write("site/plugin_recipes/__init__.py", "raise RuntimeError")
     write("site/plugin_recipes/mine.yaml", "student: wide\n")
     entry = registry.Entry("recipes", "other", "plugin_recipes", "kdzoo-other", "1.0")
-    monkeypatch.setattr("kdzoo.registry.lookup._installed", lambda: [entry])
+    monkeypatch.setattr("kdzoo.registry.lookup._installed", lambda kind: {"other": [entry]} if kind == "recipes" else {})
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "site")])
     assert load("mine").settings["student"]["use"] == load("other/mine").settings["student"]["use"] == "wide"
     assert "plugin_recipes" not in sys.modules

@@ -1,5 +1,6 @@
 """RepDistiller's protocol on CIFAR-100: pairs, methods, and how the two are put together."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -20,16 +21,18 @@ SAYS_OF_ITSELF = ("name", "description", "bench")
 USUAL, EXAMPLES = "resnet32x4_resnet8x4", "vgg13_vgg8"
 
 
+grid = functools.cache(lambda pair: expand(PAIRS + pair, seeds=[0]))
+
+
 @pytest.fixture
-def rows(cells: Any) -> Callable[..., Any]:
+def rows() -> Callable[..., Any]:
     """`rows(pair)`: the settings of each of its rows, by label."""
-    return lambda pair: {cell.label: cell.recipe.settings for cell in cells(PAIRS + pair)}
+    return lambda pair: {cell.label: cell.recipe.settings for cell in grid(pair).cells}
 
 
 def numbers(pair: Any) -> dict[str, Any]:
     """The published numbers of a pair, by the label of the row that shows them."""
-    names = expand(PAIRS + pair, seeds=[0]).published
-    return {label: published()[name] for label, name in names.items()}
+    return {label: published()[name] for label, name in grid(pair).published.items()}
 
 
 def plain(settings: Any, *more: Any) -> dict[str, Any]:
@@ -92,14 +95,14 @@ def test_a_student_alone_has_one_number_whoever_would_teach_it(pair: Any, rows: 
 
 
 def test_a_pair_and_a_method_are_put_together_by_the_row_of_a_bench() -> None:
-    grid = expand(PAIRS + "vgg13_mobilenet_v2", methods=["dkd"], seeds=[0])
-    settings = {cell.label: cell.recipe.settings for cell in grid.cells}["dkd"]
+    bench = expand(PAIRS + "vgg13_mobilenet_v2", methods=["dkd"], seeds=[0])
+    settings = {cell.label: cell.recipe.settings for cell in bench.cells}["dkd"]
     assert settings["student"]["use"] == "mobilenet_v2_half"
     assert settings["teachers"]["teacher"]["recipe"]["student"]["use"] == "vgg13"
     assert settings["optimizers"]["student"]["lr"] == 0.01
     assert settings["methods"]["dkd"]["beta"] == 6
     assert settings["schedules"]["methods.dkd.weights.dkd"]["until"] == 20
-    assert published()[grid.published["dkd"]]["value"] == 69.71
+    assert published()[bench.published["dkd"]]["value"] == 69.71
 
 
 def test_a_pair_and_a_method_are_put_together_on_the_command_line(rows: Callable[..., Any]) -> None:

@@ -25,6 +25,8 @@ MISSING = object()
         ("sdd", ("methods", "sdd", "scales"), [1, 2]),
         ("rld", ("methods", "rld", "confidence_temperature"), 4),
         ("ps_kd", ("optimizers", "student", "nesterov"), True),
+        ("dlb", ("optimizers", "student", "nesterov"), True),
+        ("sskd", ("methods", "sskd", "head_lr"), 0.05),
         ("tf_kd", ("methods", "tf_kd", "temperature"), 10),
         ("itrd", ("methods", "itrd", "alpha"), 1.01),
         ("cat_kd", ("student", "bias"), False),

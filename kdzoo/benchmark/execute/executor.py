@@ -15,7 +15,7 @@ from multiprocessing.synchronize import Event as Flag
 from pathlib import Path
 from typing import Protocol
 
-from kdzoo import signals
+from kdzoo import registry, signals
 from kdzoo.benchmark.execute.events import Event, OnEvent
 from kdzoo.benchmark.execute.job import Outcome, Work, carry_out
 
@@ -98,13 +98,12 @@ def on_this_machine(
     *,
     workers: int,
     threads: int,
-    plugins: Sequence[str | Path],
     gpus: Sequence[str],
 ) -> Executor:
-    """The executor for so many processes: with one, all is done in this one."""
+    """The executor for so many processes, which load the plugin files of this one; with one, all is done in this one."""
     if workers == 1:
         return Inline(tell, stopped)
-    return Pool(tell, workers=workers, threads=threads, plugins=[Path(path) for path in plugins], gpus=gpus)
+    return Pool(tell, workers=workers, threads=threads, plugins=registry.loaded_files(), gpus=gpus)
 
 
 class Kept:
@@ -141,8 +140,6 @@ def _begin(events: SimpleQueue[Event], flag: Flag, threads: int, plugins: Sequen
     signals.ignore_interrupts()  # between runs the parent decides; in a run the engine listens
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _Worker.events, _Worker.flag = events, flag
-    from kdzoo import registry
-
     for path in plugins:
         registry.load_file(path)
 

@@ -20,7 +20,6 @@ from kdzoo.benchmark.execute.events import Event, OnEvent
 from kdzoo.benchmark.execute.job import Outcome, Work, carry_out
 from kdzoo.errors import MachineFailed, MissingError, RecipeError
 from kdzoo.extras import command
-from kdzoo.registry.entries import IN_PROCESS, LOCAL
 
 LOOK = 1.0
 """Seconds between two looks of a run at whether it should stop."""
@@ -43,17 +42,12 @@ class RayCluster:
 
     Raises:
         MissingError: Ray is not installed.
-        RecipeError: no cluster answers there, a machine does not see the folder, or a plugin is in no package or file.
+        RecipeError: no cluster answers there, or a machine does not see the folder.
     """
 
     def __init__(
         self, tell: OnEvent, *, address: str | None, folder: Path, threads: int, gpu: bool, plugins: Sequence[Path]
     ) -> None:
-        if unsendable := sorted({entry.name for entry in LOCAL if entry.distribution == IN_PROCESS}):
-            raise RecipeError(
-                f"{', '.join(unsendable)}: registered in this process only, so the cluster's machines lack it; put it into a "
-                "file and give that by --plugin, or into a package that all machines have."
-            )
         self.ray = _ray()
         self.tell, self.threads = tell, threads
         self.mine = not self.ray.is_initialized()

@@ -13,7 +13,6 @@ from kdzoo.benchmark.execute.failure import forget
 from kdzoo.benchmark.execute.ray_cluster import RayCluster
 from kdzoo.benchmark.execute.scheduler import carry_out_all, tell_end
 from kdzoo.benchmark.execute.stopping import stopping
-from kdzoo.benchmark.execute.workers import default_workers
 from kdzoo.benchmark.report.leaderboard import Leaderboard
 from kdzoo.benchmark.report.page import write_report
 from kdzoo.benchmark.report.records import read_records
@@ -53,9 +52,9 @@ def bench(
     Args:
         recipe, overrides: as for a run; the recipe has a section `bench` (see `section.Section`).
         out: the folder that gets `<name of the bench>/` and `teachers/`; default `runtime.out`.
-        workers: processes. With 1 all is done in this process; default: one a core or one a GPU, but 1 for plugins that were
-            registered in this process, and always 1 with modules or tensors of your own. A script that calls this with several
-            workers needs `if __name__ == "__main__":`.
+        workers: processes. With 1 all is done in this process; default: one a core or one a GPU. Always 1 where a row uses
+            what only this process has: a plugin of `kdzoo.register`, modules or tensors of your own. A script that calls this
+            with several workers needs `if __name__ == "__main__":`.
         force: train everything again, teachers included.
         retry: try again what failed before. Without it a failed cell stays as it is, unless the machine was at fault.
         cohort: the most runs that share one pass over the data and the teacher; default `bench.cohort`, 1 for none.
@@ -80,7 +79,6 @@ def bench(
     from kdzoo.benchmark.plan.cohorts import gathered
     from kdzoo.engine.run_identity import forget_data
     from kdzoo.given import sections_of
-    from kdzoo.recipe.values import holds_object
 
     tell = _once(on_event or (lambda event: None))
     forget_data()
@@ -88,18 +86,14 @@ def bench(
         registry.load_file(path)
     _check(workers, executor, address, cohort)
     sections = sections_of(student=student, teacher=teacher, data=data)
-    if any(map(holds_object, sections.values())):
-        if executor == RAY:
-            raise RecipeError("modules and tensors of this process are on no other machine: leave executor 'ray' out.")
-        workers = 1
     plan = make_plan(recipe, overrides, out=out, methods=methods, seeds=seeds, force=force, retry=retry, sections=sections)
+    if plan.only_here:
+        _keep_here(plan, executor, workers, tell)
     with plan.held(lambda sentence: tell(Said(sentence))):
         plan.save()
         todo = [job for job in plan.jobs if job.name not in plan.finished]
-        gpus = plan.gpus
-        cluster = _cluster(plan, address, plugins, tell) if executor == RAY and todo else None
-        here = workers or default_workers(threads=plan.threads, on_gpu=plan.on_gpu, gpus=len(gpus))
-        slots = cluster.slots if cluster else here
+        cluster = _cluster(plan, address, tell) if executor == RAY and todo else None
+        slots = cluster.slots if cluster else plan.workers(workers)
         work = gathered(todo, workers=slots, most=cohort or plan.grid.cohort)
         workers = min(slots, max(len(work), 1))
         cells, failed = len(plan.grid.cells), sum(outcome.error is not None for outcome in plan.finished.values())
@@ -113,7 +107,7 @@ def bench(
         for job in todo:
             forget(job.folder)
         with stopping() as stopped:
-            place = cluster or on_this_machine(tell, stopped, workers=workers, threads=plan.threads, plugins=plugins, gpus=gpus)
+            place = cluster or on_this_machine(tell, stopped, workers=workers, threads=plan.threads, gpus=plan.gpus)
             try:
                 carry_out_all(work, place, tell, stopped)
             finally:
@@ -135,6 +129,18 @@ def _check(workers: int | None, executor: str, address: str | None, cohort: int 
         raise RecipeError("a Ray cluster has a worker for each GPU, or for its cores: leave workers out.")
     if cohort is not None and cohort < 1:
         raise RecipeError(f"cohort must be at least 1, got {cohort}; leave it out for as many as memory allows.")
+
+
+def _keep_here(plan: BenchPlan, executor: str, workers: int | None, tell: OnEvent) -> None:
+    """Refuse a cluster for what no other process has, and say that several processes that were asked for become one."""
+    named = ", ".join(plan.only_here)
+    if executor == RAY:
+        raise RecipeError(
+            f"{named}: only this process has it, so the cluster's machines lack it; put it into a file and give that by "
+            "--plugin, or into a package that all machines have."
+        )
+    if workers is not None and workers > 1:
+        tell(Said(f"{named}: only this process has it, so that all is done here, in place of {workers} processes."))
 
 
 def _once(tell: OnEvent) -> OnEvent:
@@ -168,6 +174,6 @@ def _report(plan: BenchPlan, *, pictures: bool) -> Leaderboard:
     return write_report(plan.folder)
 
 
-def _cluster(plan: BenchPlan, address: str | None, plugins: Sequence[str | Path], tell: OnEvent) -> RayCluster:
-    paths = [Path(path) for path in plugins]
-    return RayCluster(tell, address=address, folder=plan.folder, threads=plan.threads, gpu=plan.may_use_gpu, plugins=paths)
+def _cluster(plan: BenchPlan, address: str | None, tell: OnEvent) -> RayCluster:
+    files = registry.loaded_files()
+    return RayCluster(tell, address=address, folder=plan.folder, threads=plan.threads, gpu=plan.may_use_gpu, plugins=files)

@@ -5,20 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from kdzoo.registry.entries import IN_PROCESS, LOCAL
-
 CGROUP = Path("/sys/fs/cgroup/cpu.max")
 
 
 def default_workers(*, threads: int, on_gpu: bool, gpus: int = 0) -> int:
-    """One process a core (or for every `threads` cores), or one a GPU; one only where they would lack a plugin.
-
-    Plugins that were registered in this process are in no other one.
+    """One process a core (or for every `threads` cores), or one a GPU.
 
     Args: on_gpu: whether runs go to a GPU; gpus: how many there are to be dealt out, 0 where the recipe names one itself.
     """
-    if any(entry.distribution == IN_PROCESS for entry in LOCAL):
-        return 1
     return max(gpus, 1) if on_gpu else max(usable_cores() // threads, 1)
 
 

@@ -6,13 +6,14 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from kdzoo import digests, registry
 from kdzoo.benchmark.execute.failure import recorded
 from kdzoo.benchmark.execute.job import Job, Outcome
-from kdzoo.benchmark.execute.workers import visible_gpus
+from kdzoo.benchmark.execute.workers import default_workers, visible_gpus
 from kdzoo.benchmark.plan.grid import Cell, Grid, expand, slug
 from kdzoo.benchmark.report.records import FORMAT, PLAN
 from kdzoo.benchmark.tune.found import shown
@@ -22,9 +23,11 @@ from kdzoo.engine.launch import finished
 from kdzoo.engine.run_identity import identify
 from kdzoo.engine.teacher_recipe import TeacherRecipe, in_training_order, nested
 from kdzoo.errors import RecipeError
-from kdzoo.recipe.load import Recipe
+from kdzoo.recipe.load import Recipe, objects_in
 from kdzoo.recipe.paths import leaves
+from kdzoo.recipe.used import plugins_of
 from kdzoo.recipe.values import holds_object
+from kdzoo.registry.entries import IN_PROCESS
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,19 @@ class BenchPlan:
     def may_use_gpu(self) -> bool:
         """Whether a run would take a GPU where there is one, be it on another machine."""
         return any(str(job.recipe.settings["runtime"]["device"]).startswith(("auto", "cuda")) for job in self.jobs)
+
+    @cached_property
+    def only_here(self) -> list[str]:
+        """What the runs use and only this process has: plugins that were registered in it, and settings that are objects."""
+        recipes = [job.recipe.settings for job in self.jobs]
+        used = {entry.name for settings in recipes for entry in plugins_of(settings) if entry.distribution == IN_PROCESS}
+        return sorted(used.union(*map(objects_in, recipes)))
+
+    def workers(self, wanted: int | None) -> int:
+        """Processes on this machine: so many, by default one a core or a GPU; one where another would lack something."""
+        if self.only_here:
+            return 1
+        return wanted or default_workers(threads=self.threads, on_gpu=self.on_gpu, gpus=len(self.gpus))
 
     @property
     def gpus(self) -> list[str]:
@@ -95,7 +111,7 @@ class BenchPlan:
             "row": cell.row,
             "label": cell.label,
             "point": dict(cell.point),
-            "published": self.grid.published.get(cell.label),
+            "published": cell.published,
             "unpackaged": unpackaged_plugins(settings),
             "budget": budget,
             "tuned": tuned,
@@ -243,9 +259,4 @@ def _inside(job: Job, folder: Path) -> str:
 
 def unpackaged_plugins(settings: Mapping[str, Any]) -> list[str]:
     """The plugins of this recipe that are in no installed package, so that others cannot simply repeat the result."""
-    specs = [("methods", spec) for spec in settings["methods"].values()]
-    specs += [("transforms", t) for _, spec in specs[:] for kind in ("logits", "targets") for t in spec[kind]]
-    specs += [("teachers", spec) for spec in settings["teachers"].values()]
-    specs += [("models", settings["student"]), ("tasks", settings["task"])]
-    named = {(kind, spec["use"]) for kind, spec in specs if isinstance(spec, Mapping)}
-    return sorted(name for kind, name in named if registry.is_local(registry.entry(kind, name)))
+    return sorted({entry.name for entry in plugins_of(settings) if registry.is_local(entry)})

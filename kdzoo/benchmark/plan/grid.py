@@ -1,4 +1,4 @@
-"""From a bench recipe to its cells: rows x grid values x seeds, every one loaded and checked like any recipe."""
+"""From a bench recipe to its cells: rows x pairs x grid values x seeds, every one loaded and checked like any recipe."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from kdzoo.benchmark.plan import controls
 from kdzoo.benchmark.plan.rows import BARE_STUDENT, PUBLISHED, changed, is_alone
 from kdzoo.benchmark.plan.section import NAME, Section, read_section
 from kdzoo.benchmark.report.published import chosen
+from kdzoo.benchmark.report.records import PAIR
 from kdzoo.benchmark.tune.found import chosen_values, read_found
 from kdzoo.benchmark.tune.plan import Tuning, check_rows
 from kdzoo.engine.components import make
@@ -33,19 +34,25 @@ PARTS = ("methods", "teachers", "learners")
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of a bench: a row as the recipe labels it, a point of the grid (path -> value), and a seed."""
+    """One run of a bench: a row as the recipe labels it, a point (the pair, and path -> value of the grid), and a seed.
+
+    Attributes:
+        published: the name of the row's number in the table of published ones.
+    """
 
     label: str
     point: Mapping[str, Any]
     seed: int
     recipe: Recipe
+    published: str | None = None
 
     @property
     def row(self) -> str:
         """What the leaderboard calls its row: paths of the grid by their last keys, unless two would be the same."""
         last = [path.rpartition(".")[2] for path in self.point]
         names = last if len(set(last)) == len(last) else list(self.point)
-        return ", ".join([self.label, *(f"{name}={value}" for name, value in zip(names, self.point.values(), strict=True))])
+        values = dict(zip(names, self.point.values(), strict=True))
+        return ", ".join([self.label, *(str(value) if name == PAIR else f"{name}={value}" for name, value in values.items())])
 
     @property
     def folder(self) -> str:
@@ -64,7 +71,6 @@ class Grid:
         text: its recipe as YAML, with all that it extends.
         cohort: the most runs that train together, None for no limit.
         alone, baseline: labels of the student-alone row and of the one that others are compared with.
-        published: label -> the name of the row's number in the table of published ones.
         declared: rows whose comparison with the baseline was named. resolve: a difference worth seeing.
         without: controls that are not among the rows.
         tuning: the search that the recipe describes. tuned: row -> what a search found for it.
@@ -79,13 +85,17 @@ class Grid:
     cells: Sequence[Cell]
     alone: str
     baseline: str
-    published: Mapping[str, str]
     cohort: int | None = None
     declared: Sequence[str] = ()
     resolve: float | None = None
     without: Sequence[str] = ()
     tuning: Tuning | None = None
     tuned: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def published(self) -> dict[str, str]:
+        """Row -> the name of its number in the table of published ones."""
+        return {cell.row: cell.published for cell in self.cells if cell.published is not None}
 
 
 def expand(
@@ -115,13 +125,15 @@ def expand(
     source = "the given mapping" if isinstance(recipe, Mapping) else str(recipe)
     text = Recipe(layers.tree, source).yaml()
     section = read_section(layers, source, seeds)
-    rows, alone = _rows(layers, section, Origin(source, Path.cwd()))
-    rows |= _controls(layers, section, rows, Origin(f"the controls of {source}", Path.cwd()))
+    by_pair = {pair: _rows(layers, section, pair, Origin(source, Path.cwd())) for pair in section.pairs or [None]}
+    rows, alone = next(iter(by_pair.values()))
+    if any(other != alone for _, other in by_pair.values()):
+        raise RecipeError(f"bench.pairs: {alone!r} is the student alone with some of them only; leave the teacher to the rows.")
     baseline = _known(section.baseline or alone, rows, "bench.baseline")
     wanted = {*(rows if methods is None else [_known(label, rows, "the chosen rows") for label in methods]), alone, baseline}
     points = [dict(zip(section.grid, values, strict=True)) for values in itertools.product(*section.grid.values())]
     own = {label: (section.methods.get(label) or {}).get(PUBLISHED) for label in rows}
-    numbers = chosen(own, section.published)
+    numbers = {pair: chosen(own, section.published_pair(pair)) for pair in by_pair}
     declared = [_known(label, rows, "bench.declared") for label in section.declared]
     tuned = read_found(section.tuned) if section.tuned is not None and values is None else {}
     if values is None:
@@ -129,10 +141,17 @@ def expand(
     if section.tuning is not None:
         check_rows(section.tuning, list(rows), alone)
     cells = [
-        Cell(label, point, seed, _loaded(row, label, {**values.get(label, {}), **point, "seed": seed}))
+        Cell(
+            label,
+            ({} if pair is None else {PAIR: pair}) | point,
+            seed,
+            _loaded(row, label, pair, {**values.get(label, {}), **point, "seed": seed}),
+            numbers[pair].get(label),
+        )
         for seed in section.seeds
+        for pair, (own_rows, _) in by_pair.items()
         for point in points
-        for label, row in rows.items()
+        for label, row in own_rows.items()
         if label in wanted and seed in section.seeds_of(label)
     ]
     again = not isinstance(recipe, Mapping) and not sections and methods is None and seeds is None
@@ -148,7 +167,6 @@ def expand(
         cells=cells,
         alone=alone,
         baseline=baseline,
-        published=numbers,
         cohort=section.cohort,
         declared=declared,
         resolve=section.resolve,
@@ -163,32 +181,36 @@ def slug(label: str) -> str:
     return re.sub(r"[^\w.+-]+", "_", label).strip("._") or "row"
 
 
-def _rows(layers: Layers, section: Section, source: Origin) -> tuple[dict[str, Layers], str]:
-    """The recipe of each row by label, the student alone among them, and that one's label. The section leaves `layers`."""
+def _rows(layers: Layers, section: Section, pair: str | None, source: Origin) -> tuple[dict[str, Layers], str]:
+    """The recipe of each row by label, controls and the student alone among them, with a pair; and that last one's label."""
     labels: dict[str, str] = {}
     for label in section.methods:
         if labels.setdefault(slug(label), label) != label:
             raise RecipeError(f"bench.methods: {labels[slug(label)]!r} and {label!r} would share a folder; rename one of them.")
     written = {label: layers.origin(f"{NAME}.methods.{label}") or source for label in section.methods}
     places = {label: layers.origin(f"{NAME}.methods.{label}.recipe") for label in section.methods}
-    layers.remove(NAME)
+    own = layers.copy()
+    own.remove(NAME)
+    if pair is not None:
+        with _named(f"pairs.{pair}"):
+            own = changed(own, section.pairs[pair] or {}, layers.origin(f"{NAME}.pairs.{pair}") or source)
     rows: dict[str, Layers] = {}
     for label, row in section.methods.items():
-        with _named(label):
-            rows[label] = changed(layers, row or {}, written[label], folder=(places[label] or written[label]).folder)
+        with _named(f"methods.{label}", pair):
+            rows[label] = changed(own, row or {}, written[label], folder=(places[label] or written[label]).folder)
     alone = next((label for label, row in rows.items() if is_alone(row.tree)), None)
-    if alone is not None:
-        return rows, alone
-    if ALONE in rows:
+    if alone is None and ALONE in rows:
         raise RecipeError(f"bench.methods.{ALONE} must be hard_label without a teacher, as its label says; relabel it.")
-    return {ALONE: changed(layers, BARE_STUDENT, Origin(source.text, source.folder, OWN)), **rows}, ALONE
+    if alone is None:
+        rows = {ALONE: changed(own, BARE_STUDENT, Origin(source.text, source.folder, OWN)), **rows}
+    return rows | _controls(own, section, rows, Origin(f"the controls of {source.text}", Path.cwd())), alone or ALONE
 
 
 def _controls(layers: Layers, section: Section, rows: Mapping[str, Layers], source: Origin) -> dict[str, Layers]:
     """The rows of the controls that the section wants."""
     found: dict[str, Layers] = {}
     for label, row in controls.rows(section.controls, rows).items():
-        with _named(label):
+        with _named(f"methods.{label}"):
             found[label] = changed(layers, row, source)
             if label == controls.LONGER:
                 own = resolved(layers.copy(), source.text)
@@ -196,9 +218,9 @@ def _controls(layers: Layers, section: Section, rows: Mapping[str, Layers], sour
     return found
 
 
-def _loaded(row: Layers, label: str, values: Mapping[str, Any]) -> Recipe:
+def _loaded(row: Layers, label: str, pair: str | None, values: Mapping[str, Any]) -> Recipe:
     own = row.copy()
-    with _named(label):
+    with _named(f"methods.{label}", pair):
         for key, value in values.items():
             _check_part(row, key)
             own.put(key, value, Origin(NAME, Path.cwd()))
@@ -220,12 +242,12 @@ def _check_part(row: Layers, path: str) -> None:
 
 
 @contextmanager
-def _named(label: str) -> Iterator[None]:
-    """Errors inside say which row they are about."""
+def _named(part: str, pair: str | None = None) -> Iterator[None]:
+    """Errors inside say which row and pair they are about."""
     try:
         yield
     except KdzooError as error:
-        raise type(error)(f"bench.methods.{label}: {error}") from None
+        raise type(error)(f"bench.{part}{'' if pair is None else f' with pairs.{pair}'}: {error}") from None
 
 
 def _known(label: str, rows: Mapping[str, Any], where: str) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from kdzoo import registry
+from kdzoo.errors import KdzooError
 from kdzoo.recipe.layers import Layers, Origin
 from kdzoo.recipe.load import SHORT, TEACHERS
 from kdzoo.recipe.read import METHODS, RECIPE, drop_methods, fitting, take
@@ -37,17 +40,27 @@ def changed(layers: Layers, row: Overrides, origin: Origin, *, folder: Path | No
     elif METHODS in row:
         drop_methods(own, kept=set(row[METHODS] or {}))
     own.merge(fitting({key: value for key, value in row.items() if key not in (RECIPE, PUBLISHED, SEEDS)}, own), origin)
-    for name in _teachers(layers.tree) - _teachers(own.tree):
+    before, now = _teachers(layers.tree), _teachers(own.tree)
+    still = {name for name in before.keys() & now if _trains(before[name]) and not _trains(now[name])}
+    for name in (before.keys() - now) | (still - set(row.get("optimizers") or ())):
         _forget_role(own, name)
     return own
 
 
-def _teachers(tree: Mapping[str, Any]) -> set[str]:
-    return ({SHORT} if tree.get(SHORT) is not None else set()) | set(tree.get(TEACHERS) or ())
+def _teachers(tree: Mapping[str, Any]) -> dict[str, Any]:
+    return ({SHORT: tree[SHORT]} if tree.get(SHORT) is not None else {}) | dict(tree.get(TEACHERS) or {})
+
+
+def _trains(spec: Any) -> bool:
+    """Whether a teacher of this kind is trained; what is wrong with the kind is told when the row is loaded."""
+    use = spec.get(USE) if isinstance(spec, Mapping) else spec
+    with suppress(KdzooError):
+        return isinstance(use, str) and bool(getattr(registry.get("teachers", use), "trains", True))
+    return True
 
 
 def _forget_role(own: Layers, name: str) -> None:
-    """Remove the optimizer of a teacher that is no longer there, and the schedules of both."""
+    """Remove the optimizer of a teacher that is no longer there, or no longer trained, and the schedules of both."""
     for path in list(own.tree.get("schedules") or ()):
         if path.startswith((f"optimizers.{name}.", f"teachers.{name}.")):
             own.remove(f"schedules.{path}")

@@ -1,4 +1,4 @@
-"""The section `bench` of a recipe: the rows, seeds and grid of a comparison."""
+"""The section `bench` of a recipe: the rows, pairs, seeds and grid of a comparison."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kdzoo.benchmark.plan.rows import PUBLISHED, SEEDS
+from kdzoo.benchmark.plan.rows import PUBLISHED, REFERENCE, SEEDS
 from kdzoo.benchmark.tune.plan import Tuning, tuning_of
 from kdzoo.errors import RecipeError, did_you_mean
 from kdzoo.ranges import above
 from kdzoo.recipe.interpolate import References
 from kdzoo.recipe.layers import Layers
 from kdzoo.recipe.load import SHORT
-from kdzoo.recipe.read import RECIPE
+from kdzoo.recipe.read import METHODS, RECIPE
 from kdzoo.recipe.schema import schema_of
 from kdzoo.recipe.sections import Layout
 from kdzoo.recipe.validate import Checker
@@ -32,6 +32,8 @@ class Section:
         methods: row label -> what the row changes. Its `methods` replace the recipe's, anything else is merged.
         seeds: each row is trained once with each; at one seed all rows start from the same student and see the same samples.
         baseline: the row that others are compared with, seed by seed; None takes the student alone.
+        pairs: label -> what a pair (or data set) changes in the recipe before a row does, such as `student`, `teacher`, `task`;
+            every row is trained with every pair, and rows are ranked over them.
         grid: path -> values; every row is trained with every combination, which makes rows of its own.
         also: metrics that get a column besides the task's own, such as `top5` or `hits10`.
         notes: sentences for the report.
@@ -48,6 +50,7 @@ class Section:
     methods: Mapping[str, Any] = field(default_factory=dict)
     seeds: Sequence[int] = (0, 1, 2)
     baseline: str | None = None
+    pairs: Mapping[str, Any] = field(default_factory=dict)
     grid: Mapping[str, Any] = field(default_factory=dict)
     also: Sequence[str] = ()
     notes: Sequence[str] = ()
@@ -71,14 +74,12 @@ class Section:
                 raise ValueError(f"grid.{path} {_belongs(path)}")
             if not isinstance(values, list) or not values:
                 raise ValueError(f"grid.{path} must be a list of values, got {values!r}")
+        for label, pair in self.pairs.items():
+            _check_changes("pairs", label, pair)
+            for key in [key for key in (METHODS, RECIPE, SEEDS, REFERENCE) if key in (pair or {})]:
+                raise ValueError(f"pairs.{label}.{key} is a row's: write it in bench.methods")
         for label, row in self.methods.items():
-            if not label.strip():
-                raise ValueError("methods has a row without a label; give it one")
-            if "," in label:
-                raise ValueError(f"methods.{label}: a label has no comma, as `--methods A,B` puts commas between labels")
-            if row is not None and not isinstance(row, dict):
-                raise ValueError(f"methods.{label} must be a mapping of what the row changes, got {row!r}")
-            _check_keys(label, row or {})
+            _check_changes("methods", label, row)
             seeds = (row or {}).get(SEEDS, 1)
             if not isinstance(seeds, int) or isinstance(seeds, bool) or seeds < 1:
                 raise ValueError(f"methods.{label}.seeds says how many of the bench's seeds the row takes, got {seeds!r}")
@@ -87,20 +88,31 @@ class Section:
         """A row's seeds: the bench's, or as many of them, from the first on, as the row says."""
         return self.seeds[: (self.methods.get(label) or {}).get(SEEDS)]
 
+    def published_pair(self, pair: str | None) -> str | None:
+        """The pair of the table of published numbers that a pair of the bench is."""
+        own = None if pair is None else (self.pairs[pair] or {}).get(PUBLISHED)
+        return own if own is not None else self.published
+
     @property
     def tuning(self) -> Tuning | None:
         return None if self.tune is None else tuning_of(self.tune)
 
 
-def _check_keys(label: str, row: Mapping[str, Any]) -> None:
-    """Refuse keys of a row that would change nothing: the bench's own, and misspelt ones that are null."""
+def _check_changes(where: str, label: str, changes: Any) -> None:
+    """Refuse a row or pair that is none, and keys that change nothing: the bench's own, and misspelt ones that are null."""
+    if not label.strip():
+        raise ValueError(f"{where} has an entry without a label; give it one")
+    if "," in label:
+        raise ValueError(f"{where}.{label}: a label has no comma, as `--methods A,B` puts commas between labels")
+    if changes is not None and not isinstance(changes, dict):
+        raise ValueError(f"{where}.{label} must be a mapping of what it changes, got {changes!r}")
     known = {*schema_of(Layout).fields, SHORT, RECIPE, PUBLISHED, SEEDS}
-    for key, value in row.items():
+    for key, value in (changes or {}).items():
         if key in ITS_OWN:
-            raise ValueError(f"methods.{label}.{key} {_belongs(key)}")
+            raise ValueError(f"{where}.{label}.{key} {_belongs(key)}")
         if value is None and key not in known:
             raise ValueError(
-                f"methods.{label}.{key} is no setting of a recipe, so null removes nothing; {did_you_mean(key, known)}"
+                f"{where}.{label}.{key} is no setting of a recipe, so null removes nothing; {did_you_mean(key, known)}"
             )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +25,7 @@ class Row:
     """A row's results on the test split.
 
     Attributes:
-        label: of a grid, with the row's values of it. kind: `alone` is the student without a teacher.
+        label: with pairs and a grid, with its pair and values. kind: `alone` is the student without a teacher.
         expected, failed: cells planned and failed; `last.n` are finished.
         values: seed -> the last epoch's metric.
         last: that over the seeds; best: the same with the weights of the epoch that was best on validation.
@@ -38,6 +38,7 @@ class Row:
         guessing: no seed is a tenth better than chance.
         of: the only row with this teacher, where others have others.
         unpackaged: plugins of this row that are in no installed package.
+        pair: the pair or data set that it belongs to, where there are several.
         tuned: `trials`, how many of them `failed`, `space` and chosen `values` of a search on validation; None without one.
     """
 
@@ -64,6 +65,12 @@ class Row:
     unpackaged: Sequence[str] = ()
     guessing: bool = False
     tuned: Mapping[str, Any] | None = None
+    pair: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is called among the rows of its pair."""
+        return self.label if self.pair is None else self.label.replace(f", {self.pair}", "", 1)
 
 
 @dataclass(frozen=True)
@@ -74,7 +81,7 @@ class Board:
         also: further metrics that have a column.
         baseline: label of the row that others are compared with.
         without: controls that are not among the rows.
-        ranking: of the rows over the points of a grid. chance: the metric of guessing. bounds: of the metric.
+        ranking: of the rows over pairs and the points of a grid. chance: the metric of guessing. bounds: of the metric.
         failures: sentence of each failed cell, by `row, seed k`.
         warnings: what makes the rows unequal. notes: of the recipe, and on the data.
     """
@@ -98,6 +105,11 @@ class Board:
     def teachers(self) -> list[Row]:
         """The rows of those teachers that are not of one row alone."""
         return [row for row in self.rows if row.kind == "teacher" and row.last.mean is not None and not row.of]
+
+    def by_pair(self) -> list[Board]:
+        """Boards of one pair (or data set) each; itself where there are none."""
+        pairs = dict.fromkeys(row.pair for row in self.rows)
+        return [replace(self, rows=[row for row in self.rows if row.pair == pair]) for pair in pairs]
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""

@@ -8,7 +8,7 @@ from html import escape
 
 from kdzoo.benchmark.report.axes import Axis, Points, axis, frame, path, svg
 from kdzoo.benchmark.report.board import Board, Row
-from kdzoo.benchmark.report.records import Records
+from kdzoo.benchmark.report.records import PAIR, Records
 
 EARLY = 0.3
 """The curves' common scale leaves out what lies below all levels at this share of the training; lines leave the panel."""
@@ -33,9 +33,15 @@ def learning(board: Board, records: Records) -> list[tuple[str, str]]:
     teacher = next((t["validation"]["last"].get(board.metric) for t in records.teachers), None)
     y = axis([*late, *([] if teacher is None else [teacher])], HEIGHT - 40, 10, bounds=board.bounds, most=4)
     x = Axis(0, last, 40, WIDTH - 14, (0, last))
-    alone = next((means[row.label] for row in board.rows if row.kind == "alone" and row.label in means), [])
+    at = {row["row"]: row["point"] for row in records.plan["rows"]}
+    alone = [row.label for row in board.rows if row.kind == "alone" and row.label in means]
+
+    def beside(row: Row) -> Points:
+        """The student alone at the row's point of the grid."""
+        return next((means[label] for label in alone if at[label] == at[row.label]), [])
+
     return [
-        (row.label, _panel(curves[row.label], alone, x, y, teacher))
+        (row.label, _panel(curves[row.label], beside(row), x, y, teacher))
         for row in board.rows
         if row.label in curves and means[row.label]
     ]
@@ -55,6 +61,8 @@ def grids(board: Board, records: Records) -> list[tuple[str, str]]:
         if row.last.mean is None:
             continue
         for name, value in point.items():
+            if name == PAIR:  # no setting along which lines could be drawn
+                continue
             others = ", ".join(f"{key}={other}" for key, other in point.items() if key != name)
             panels.setdefault((name, others), {}).setdefault(label, []).append((value, row))
     return [
@@ -92,7 +100,7 @@ def _lines(board: Board, name: str, lines: Mapping[str, Sequence[tuple[object, R
     rows = [row for line in lines.values() for _, row in line]
     seen = [v for row in rows for v in ((row.last.mean or 0.0), *(row.last.interval or ()))]
     y = axis(seen, 190, 22, bounds=board.bounds, most=5)
-    x = Axis(-0.3, len(ordered) - 0.7, 44, 340)
+    x = Axis(-0.3, len(ordered) - 0.7, 44, 410)
     parts = [frame(x, y, along=name, up=board.metric)]
     parts += [f'<text class="faint middle" x="{x.at(places[v])}" y="206">{escape(str(v))}</text>' for v in ordered]
     for number, (label, line) in enumerate(lines.items()):
@@ -111,7 +119,7 @@ def _lines(board: Board, name: str, lines: Mapping[str, Sequence[tuple[object, R
         parts.append(f'<text x="60" y="{244 + 16 * number}">{escape(label)}</text>')
     if len(lines) > COLORS:
         parts.append(f'<text class="faint" x="60" y="{244 + 16 * COLORS}">gray: {len(lines) - COLORS} others</text>')
-    return svg(350, 252 + 16 * min(len(lines), COLORS + 1), parts, f"{board.metric} over {name}, a line a row")
+    return svg(420, 252 + 16 * min(len(lines), COLORS + 1), parts, f"{board.metric} over {name}, a line a row")
 
 
 def _common(own: Mapping[int, Points]) -> dict[float, list[float]]:

@@ -15,6 +15,12 @@ from kdzoo.benchmark.report.tables import Table, tables
 from kdzoo.benchmark.report.wording import difference, digits, p_value, spread, verdict
 from kdzoo.terminal.console import visible
 
+TEX = str.maketrans(
+    {character: f"\\{character}" for character in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {"±": r"$\pm$", "–": "--", "<": "$<$", ">": "$>$", "Δ": r"$\Delta$"}
+)
+"""What stands for a character in LaTeX."""
 FORMULA = ("=", "+", "-", "@")
 """What a spreadsheet takes for the start of a formula."""
 
@@ -56,9 +62,7 @@ def latex(board: Board) -> str:
 
 
 def _tex(text: str) -> str:
-    for character in "&%$#_{}":
-        text = text.replace(character, f"\\{character}")
-    return text.replace("±", r"$\pm$").replace("–", "--").replace("<", "$<$").replace("Δ", r"$\Delta$")
+    return text.translate(TEX)
 
 
 def _marked_down(table: Table) -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from kdzoo.benchmark.report.axes import Axis, axis, short
 from kdzoo.benchmark.report.board import Board, Row
 from kdzoo.benchmark.report.comparison import Comparison
+from kdzoo.benchmark.report.ranking import Ranking
 from kdzoo.benchmark.report.wording import difference, digits, spread
 
 
@@ -16,9 +17,11 @@ class Lane:
     """A row's lane: positions of its mean, of its intervals' ends, and of single seeds with what they say.
 
     Attributes:
+        row: what it is found by; label: what stands beside it.
         second: the interval over test items, where there is one.
     """
 
+    row: str
     label: str
     kind: str
     text: str
@@ -30,7 +33,11 @@ class Lane:
 
 @dataclass(frozen=True)
 class Chart:
-    """Lanes on one axis: ticks (position, number), the step between two, and levels (position, name) that cross all lanes."""
+    """Lanes on one axis: ticks (position, number), the step between two, and levels that cross all lanes.
+
+    Attributes:
+        levels: position and name of each; '' for a line that only guides the eye.
+    """
 
     title: str
     lanes: Sequence[Lane]
@@ -41,7 +48,7 @@ class Chart:
 
 
 def results(board: Board) -> Chart | None:
-    """Each row's mean with its interval and a dot for each seed; the teachers are levels."""
+    """Each row's mean with its interval and a dot for each seed; the teachers are levels. Of one pair."""
     rows = [row for row in board.rows if row.kind != "teacher" and row.last.mean is not None]
     if not rows:
         return None
@@ -52,6 +59,7 @@ def results(board: Board) -> Chart | None:
     lanes = [
         Lane(
             row.label,
+            row.name,
             row.kind,
             spread(row.last, places),
             along.kept(row.last.mean or 0.0),
@@ -61,15 +69,15 @@ def results(board: Board) -> Chart | None:
         )
         for row in rows
     ]
-    levels = [(along.kept(t.last.mean or 0.0), f"{t.label} {t.last.mean:.{places}f}") for t in board.teachers]
+    levels = [(along.kept(t.last.mean or 0.0), f"{t.name} {t.last.mean:.{places}f}") for t in board.teachers]
     note = (
         f"{board.metric} on test after the last epoch. Large dots: means over seeds, as numbers with ± their sd. "
         "Lines: 95 % t intervals of the means. Small dots: single seeds."
-        + (" Dashed: " + ", ".join(name for _, name in levels) + "." if levels else "")
+        + (" Dashed: " + ", ".join(name for _, name in levels) + "." if len(levels) > 1 else "")
         + (f" The axis starts at {short(along.low)}." if along.low else "")
         + _beyond(rows, shown)
     )
-    return _chart(f"{board.metric} on test", lanes, along, levels, note)
+    return _chart(f"{board.metric} on test{_of_pair(rows)}", lanes, along, levels, note)
 
 
 def forest(board: Board, which: str, against: str) -> Chart | None:
@@ -91,7 +99,8 @@ def forest(board: Board, which: str, against: str) -> Chart | None:
     )
     lanes = [
         Lane(
-            row.label + (" *" if own.declared else ""),
+            row.label,
+            row.name + (" *" if own.declared else ""),
             row.kind,
             difference(own.seeds, places),
             along.kept(own.seeds.mean or 0.0),
@@ -108,13 +117,43 @@ def forest(board: Board, which: str, against: str) -> Chart | None:
     if any(own.declared for _, own in found):
         note += " * declared beforehand."
     note += _beyond([row for row, _ in found], [row for row, _ in shown])
-    return _chart(f"Difference to {against}", lanes, along, [(along.kept(0.0), "0")], note)
+    return _chart(f"Difference to {against}{_of_pair([row for row, _ in found])}", lanes, along, [(along.kept(0.0), "")], note)
+
+
+def ranks(ranking: Ranking) -> Chart:
+    """Average ranks, each with half a critical difference to both sides: rows whose lines overlap are not told apart."""
+    half = ranking.critical_difference / 2
+    along = axis([1.0, len(ranking.ranks)], 0, 100, bounds=(1.0, len(ranking.ranks)))
+    lanes = [
+        Lane(
+            row,
+            row,
+            "method",
+            f"{rank:.2f}",
+            along.at(rank),
+            _ends((rank - half, rank + half), along),
+            None,
+            [(along.at(own), f"{block}: {own:g}") for block, own in ranking.single[row].items()],
+        )
+        for row, rank in ranking.ranks.items()
+    ]
+    best = next(iter(ranking.ranks.values())) + half
+    note = (
+        f"Over {', '.join(ranking.blocks)}; 1 is the best rank. Large dots: averages. Small dots: single ranks. Lines: half of "
+        f"Nemenyi's critical difference ({ranking.critical_difference:.2f} at 5 %) to both sides; rows whose lines overlap are "
+        "not told apart. Upright: where the first row's line ends."
+    )
+    return _chart("Average ranks", lanes, along, [(along.kept(best), "")], note)
 
 
 def _beyond(rows: Sequence[Row], shown: Sequence[Row]) -> str:
     """Rows that learned nothing do not stretch the axis; that is said."""
     left_out = [row.label for row in rows if row not in shown]
     return f" Only guessing, and beyond the axis where they stand at its end: {', '.join(left_out)}." if left_out else ""
+
+
+def _of_pair(rows: Sequence[Row]) -> str:
+    return f": {rows[0].pair}" if rows[0].pair is not None else ""
 
 
 def _chart(title: str, lanes: Sequence[Lane], along: Axis, levels: Sequence[tuple[float, str]], note: str) -> Chart:

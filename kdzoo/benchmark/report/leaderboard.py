@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -17,11 +16,11 @@ from kdzoo.benchmark.report.figures import fidelity, mean_figures
 from kdzoo.benchmark.report.formats import markdown
 from kdzoo.benchmark.report.published import published
 from kdzoo.benchmark.report.ranking import Ranking, rank_rows
-from kdzoo.benchmark.report.records import PAGE, Record, Records
+from kdzoo.benchmark.report.records import PAGE, PAIR, Record, Records
 from kdzoo.benchmark.report.resampling import read_scores
 from kdzoo.benchmark.report.statistics import paired, summarize
 from kdzoo.benchmark.report.teacher_rows import teacher_rows
-from kdzoo.errors import MissingError
+from kdzoo.errors import MissingError, RecipeError
 
 FRAME = "width: 100%; height: 900px; border: 0"
 GUESSING = 1.1
@@ -61,13 +60,13 @@ class Leaderboard(Board):
 
 
 def leaderboard(records: Records) -> Leaderboard:
-    """Compute it from what is on disk."""
+    """Compute it from what is on disk. Raises RecipeError for cells of different metrics."""
+    parts = [_Found(part) for part in records.by_pair()]
     found = _Found(records)
-    rows = [found.row(row) for row in records.plan["rows"]]
-    rows = _with_correction(rows)
-    rows = sorted(
-        [*teacher_rows(records, found.metric, found.further_metrics), *rows], key=lambda row: _order(row, found.higher)
-    )
+    rows = _with_correction([part.row(row) for part in parts for row in part.rows.values()])
+    rows += [row for part in parts for row in part.teachers()]
+    pairs = [part.pair for part in parts]
+    rows = sorted(rows, key=lambda row: (pairs.index(row.pair), *_order(row, found.higher)))
     failures = {f"{cell.row}, seed {cell.seed}": cell.error for cell in records.cells if cell.error}
     return Leaderboard(
         folder=records.folder,
@@ -81,7 +80,7 @@ def leaderboard(records: Records) -> Leaderboard:
         warnings=warnings(records),
         notes=notes(records),
         without=records.plan.get("without", ()),
-        ranking=found.ranking(),
+        ranking=ranking(parts),
         chance=found.said("chance"),
         bounds=found.said("bounds"),
     )
@@ -93,8 +92,13 @@ class _Found:
     def __init__(self, records: Records) -> None:
         self.records, self.plan = records, records.plan
         self.metric: str = self.said("metric", "metric")
+        metrics = {cell.values["metric"]: cell.row for cell in records.done if cell.values}
+        if len(metrics) > 1:
+            named = " and ".join(f"{metric} ({row})" for metric, row in metrics.items())
+            raise RecipeError(f"results of different metrics cannot stand in one table: {named}.")
         self.higher: bool = self.said("higher_is_better", True)
         self.rows = {row["row"]: row for row in records.plan["rows"]}
+        self.pair: str | None = next((row["point"].get(PAIR) for row in self.rows.values()), None)
 
     def said(self, key: str, default: Any = None) -> Any:
         """What any result says of the task."""
@@ -120,9 +124,14 @@ class _Found:
         }
 
     def at_same_point(self, row: Mapping[str, Any], label: str) -> Measured:
-        """The row of that label at the same values of the grid."""
-        name = next(r["row"] for r in self.plan["rows"] if r["label"] == label and r["point"] == row["point"])
-        return self.measured[name]
+        """The row of that label at the same pair and values of the grid; without results if there is none."""
+        names = [r["row"] for r in self.plan["rows"] if r["label"] == label and r["point"] == row["point"]]
+        return self.measured[names[0]] if names else Measured(label, {}, {})
+
+    def teachers(self) -> list[Row]:
+        """The rows of the teachers, by the name of the pair where there are several."""
+        rows = teacher_rows(self.records, self.metric, self.further_metrics)
+        return rows if self.pair is None else [replace(r, label=f"{r.label}, {self.pair}", pair=self.pair) for r in rows]
 
     def row(self, row: Mapping[str, Any]) -> Row:
         cells, own = self.cells[row["row"]], self.measured[row["row"]]
@@ -152,6 +161,7 @@ class _Found:
             unpackaged=row["unpackaged"],
             guessing=self.guessing(own),
             tuned=row.get("tuned"),
+            pair=self.pair,
         )
 
     @cached_property
@@ -200,16 +210,19 @@ class _Found:
             return max(own.values.values()) <= GUESSING * chance
         return min(own.values.values()) >= chance / GUESSING
 
-    def ranking(self) -> Ranking | None:
-        """Of the rows over the points of a grid, each a block."""
-        if all(not row["point"] for row in self.rows.values()):
-            return None
-        means: dict[str, dict[str, float]] = {}
-        for name, row in self.rows.items():
-            mean = summarize(list(self.measured[name].values.values())).mean
-            if mean is not None:
-                means.setdefault(row["label"], {})[json.dumps(row["point"], sort_keys=True, default=str)] = mean
-        return rank_rows(means, higher_is_better=self.higher)
+
+def ranking(parts: Sequence[_Found]) -> Ranking | None:
+    """Of the rows over the pairs and the points of a grid, each a block."""
+    means: dict[str, dict[str, float]] = {}
+    for part in parts:
+        for name, row in part.rows.items():
+            mean = summarize(list(part.measured[name].values.values())).mean
+            if mean is not None and row["point"]:
+                block = ", ".join(
+                    str(value) if key == PAIR else f"{key.rpartition('.')[2]}={value}" for key, value in row["point"].items()
+                )
+                means.setdefault(row["label"], {})[block] = mean
+    return rank_rows(means, higher_is_better=parts[0].higher)
 
 
 def _numbers(row: Row, metric: str) -> dict[str, Any]:

@@ -1,16 +1,17 @@
-"""Folders of benches, from several machines say, as one: every run once, by its identity."""
+"""Folders of benches, from several machines or of several pairs, as one: every run once, by its identity."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from kdzoo import digests
 from kdzoo.benchmark.report.leaderboard import Leaderboard
 from kdzoo.benchmark.report.page import write_report
-from kdzoo.benchmark.report.records import FORMAT, PLAN, Record, Records, read_records
+from kdzoo.benchmark.report.records import FORMAT, PAIR, PLAN, Record, Records, read_records
 from kdzoo.engine.files import locked, write_json
 from kdzoo.errors import RecipeError, did_you_mean
 
@@ -21,22 +22,47 @@ def leaderboard_of(folders: Sequence[str | Path], out: str | Path, *, baseline: 
     """Write the report of all runs of these benches to the folder `out`; the runs stay where they are.
 
     A run that stands in several folders counts once. Rows of one name must be of one kind: a seed of it cannot be two runs.
+    Folders of several pairs (or data sets) are given as `NAME=FOLDER`: their rows are compared by pair, and ranked over them.
 
     Args: baseline: the row that the others are compared with; default the first folder's.
 
-    Raises RecipeError: a folder that is no bench's, rows that contradict each other, results of another protocol.
+    Raises RecipeError: a folder that is no bench's, rows that contradict each other, results of another protocol or metric.
     """
-    places = list(dict.fromkeys(Path(folder) for folder in folders))
+    places = dict.fromkeys(map(named, folders))
     out = Path(out)
-    if out.resolve() in {place.resolve() for place in places} or _is_bench(out):
+    if out.resolve() in {place.resolve() for _, place in places} or _is_bench(out):
         raise RecipeError(f"{out} is the folder of a bench, whose report would be overwritten; give another one by --out.")
-    found = [read_records(place) for place in places]
+    if len({name is None for name, _ in places}) > 1:
+        raise RecipeError("either all folders have the name of their pair, as in NAME=FOLDER, or none.")
+    found = [_of_pair(read_records(place), name) for name, place in places]
     for records in found:
         _check(records)
     plan = _merged(found, out, baseline)
     with locked(out):
         write_json(out / PLAN, plan)
         return write_report(out)
+
+
+def named(folder: str | Path) -> tuple[str | None, Path]:
+    """The name of a pair, and the folder; a folder that is there is no NAME=FOLDER, whatever it is called."""
+    name, sign, place = str(folder).partition("=")
+    return (name, Path(place)) if sign and name and not Path(folder).exists() else (None, Path(folder))
+
+
+def _of_pair(records: Records, name: str | None) -> Records:
+    """The same with all rows at a pair of this name, beside the pair that they may have had."""
+    if name is None:
+        return records
+    rows, called = [], dict[str, str]()
+    for row in records.plan["rows"]:
+        pair = ", ".join([name, *([row["point"][PAIR]] if PAIR in row["point"] else [])])
+        rest = row["row"].removeprefix(row["label"]).replace(f", {row['point'].get(PAIR)}", "", 1)
+        called[row["row"]] = f"{row['label']}, {pair}{rest}"
+        rows.append(
+            {**row, "row": called[row["row"]], "point": {PAIR: pair, **{k: v for k, v in row["point"].items() if k != PAIR}}}
+        )
+    cells = [replace(cell, row=called[cell.row]) for cell in records.cells]
+    return replace(records, plan={**records.plan, "rows": rows}, cells=cells)
 
 
 def _is_bench(out: Path) -> bool:
@@ -71,7 +97,8 @@ def _merged(found: Sequence[Records], out: Path, baseline: str | None) -> dict[s
             if other is not None and other.identity != cell.identity:
                 raise RecipeError(
                     f"{cell.row}, seed {cell.seed} is run {other.identity} in {other.folder} and run {cell.identity} in "
-                    f"{cell.folder}: settings, data or code differ. Rename the row in one recipe, or leave out a folder."
+                    f"{cell.folder}: settings, data or code differ. Rename the row in one recipe, or leave out a folder. If "
+                    "they are of different pairs or data sets, name these, as in `kdzoo leaderboard NAME=FOLDER NAME=FOLDER`."
                 )
             twin = known.get(cell.identity)
             if twin is not None and (twin.row, twin.seed) != place:
@@ -85,8 +112,15 @@ def _merged(found: Sequence[Records], out: Path, baseline: str | None) -> dict[s
     first = found[0].plan
     present = {cell.row for cell in cells.values()}
     chosen = baseline or first["baseline"]
-    if chosen not in present:
-        raise RecipeError(f"there is no row {chosen!r} to compare with; {did_you_mean(chosen, present)}")
+    labels: dict[str | None, set[str]] = {row["point"].get(PAIR): set() for row in rows.values()}
+    for name in present:
+        labels[rows[name]["point"].get(PAIR)].add(rows[name]["label"])
+    for pair, own in labels.items():
+        if not own:
+            raise RecipeError(f"all runs of {pair} are runs of another pair, too: give each pair a folder of its own.")
+        if chosen not in own:
+            where = "" if pair is None else f" of {pair}"
+            raise RecipeError(f"there is no row {chosen!r}{where} to compare with; {did_you_mean(chosen, own)}")
     names = list(dict.fromkeys(records.plan["name"] for records in found))
     return {
         **first,

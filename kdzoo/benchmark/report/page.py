@@ -15,11 +15,12 @@ from kdzoo.benchmark.report.answers import Answers, answers
 from kdzoo.benchmark.report.formats import latex, markdown, results_csv, results_json, sections
 from kdzoo.benchmark.report.leaderboard import Leaderboard, leaderboard
 from kdzoo.benchmark.report.png import data_uri
+from kdzoo.benchmark.report.ranking import Ranking
 from kdzoo.benchmark.report.records import PAGE, Records, read_records
 from kdzoo.benchmark.report.samples import Predictions, predictions, read_samples
 from kdzoo.benchmark.report.scatter import against_cost
-from kdzoo.benchmark.report.tables import tables
-from kdzoo.benchmark.report.wording import digits, share, spread
+from kdzoo.benchmark.report.tables import BY_PAIR, tables
+from kdzoo.benchmark.report.wording import digits, p_value, share, spread
 from kdzoo.engine.files import replace_file, write_json
 from kdzoo.errors import RecipeError
 
@@ -59,18 +60,25 @@ def page(board: Leaderboard, records: Records) -> str:
 
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
     alone = next((row.label for row in board.rows if row.kind == "alone"), "")
-    forests = [lanes.forest(board, "comparison", board.baseline)]
+    parts = board.by_pair()
+    forests = [lanes.forest(part, "comparison", board.baseline) for part in parts]
     if alone != board.baseline:
-        forests.append(lanes.forest(board, "over_alone", alone if board.ranking is None else "the student alone"))
-    panels, seen = curves.learning(board, records), predictions(records)
+        against = alone if board.ranking is None else "the student alone"
+        forests += [lanes.forest(part, "over_alone", against) for part in parts]
+    panels = [panel for part, own in zip(parts, records.by_pair(), strict=True) for panel in curves.learning(part, own)]
+    seen = predictions(records)
+    leaders, *others = tables(board)
     return (
         environment.get_template("report.html")
         .render(
             board=board,
             tiles=tiles(board, digits([row.last for row in board.rows])),
-            results=lanes.results(board),
+            ranks=lanes.ranks(board.ranking) if board.ranking else None,
+            results=[chart for part in parts if (chart := lanes.results(part))],
             forests=[chart for chart in forests if chart],
-            tables=tables(board),
+            leaders=leaders,
+            by_pair=next((table for table in others if table.title == BY_PAIR), None),
+            tables=[table for table in others if table.title != BY_PAIR],
             scatter=against_cost(board),
             grids=curves.grids(board, records),
             sections=sections(board),
@@ -89,6 +97,8 @@ def page(board: Leaderboard, records: Records) -> str:
 
 def tiles(board: Leaderboard, places: int) -> list[tuple[str, str, str]]:
     """The numbers to see first: title, number, and a remark."""
+    if board.ranking is not None and board.ranking.blocks == [part.rows[0].pair for part in board.by_pair()]:
+        return _rank_tiles(board.ranking)
     shown = [row for row in board.rows if row.last.mean is not None]
     best = next((row for row in shown if row.kind == "method"), None)
     alone = next((row for row in shown if row.kind == "alone"), None)
@@ -98,6 +108,17 @@ def tiles(board: Leaderboard, places: int) -> list[tuple[str, str, str]]:
         remark = f"by {best.label}" + ("; 95 % interval" if best.gap.interval else "")
         numbers.append(("Gap to the teacher closed", share(best.gap), remark))
     return numbers
+
+
+def _rank_tiles(ranking: Ranking) -> list[tuple[str, str, str]]:
+    row, rank = next(iter(ranking.ranks.items()))
+    found = [
+        ("Best average rank", f"{rank:.2f}", f"{row}, over {len(ranking.blocks)} pairs"),
+        ("Ranks are told apart above", f"{ranking.critical_difference:.2f}", "Nemenyi's critical difference, 5 %"),
+    ]
+    if ranking.friedman_p is not None:
+        found.append(("All rows are alike", f"p {p_value(ranking.friedman_p)}", "Friedman's test"))
+    return found
 
 
 def _answers(board: Leaderboard, seen: Predictions | None) -> list[Answers]:

@@ -24,17 +24,22 @@ class Ranking:
     """Rows ranked over blocks.
 
     Attributes:
-        ranks: row -> average rank, 1 the best. blocks: how many. left_out: rows that lack a block, or blocks that lack rows.
+        ranks: row -> average rank, 1 the best. single: row -> block -> its rank there. left_out: rows that lack a block.
         friedman_p: of the hypothesis that all rows are alike; None for fewer than three rows.
         critical_difference: of two average ranks, at 5 %. groups: rows, best first, that are not told apart.
     """
 
     ranks: Mapping[str, float]
-    blocks: int
+    single: Mapping[str, Mapping[str, float]]
     left_out: Sequence[str]
     friedman_p: float | None
     critical_difference: float
     groups: Sequence[Sequence[str]]
+
+    @property
+    def blocks(self) -> list[str]:
+        """What they were ranked over."""
+        return list(next(iter(self.single.values())))
 
 
 def rank_rows(values: Mapping[str, Mapping[str, float]], *, higher_is_better: bool = True) -> Ranking | None:
@@ -49,13 +54,14 @@ def rank_rows(values: Mapping[str, Mapping[str, float]], *, higher_is_better: bo
     if len(blocks) < 2 or len(complete) < 2:
         return None
     table = np.array([[values[row][block] for row in complete] for block in blocks])
-    ranks = stats.rankdata(-table if higher_is_better else table, axis=1).mean(0)
+    ranks = stats.rankdata(-table if higher_is_better else table, axis=1)
+    single = {row: dict(zip(blocks, own, strict=True)) for row, own in zip(complete, ranks.T.tolist(), strict=True)}
     alike = bool((table == table[:, :1]).all())
     friedman = float(stats.friedmanchisquare(*table.T).pvalue) if len(complete) > 2 and not alike else None
-    ordered = dict(sorted(zip(complete, ranks.tolist(), strict=True), key=lambda pair: pair[1]))
+    ordered = dict(sorted(zip(complete, ranks.mean(0).tolist(), strict=True), key=lambda pair: pair[1]))
     difference = critical_difference(len(complete), len(blocks))
     left_out = [row for row in values if row not in complete]
-    return Ranking(ordered, len(blocks), left_out, friedman, difference, not_told_apart(ordered, difference))
+    return Ranking(ordered, single, left_out, friedman, difference, not_told_apart(ordered, difference))
 
 
 def critical_difference(rows: int, blocks: int, *, level: float = LEVEL) -> float:

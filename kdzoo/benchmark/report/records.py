@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ READS = (1,)
 """Formats of a run's `result.json` that this version can read."""
 PLAN = "plan.json"
 PAGE = "report.html"
+PAIR = "pair"
+"""What a row's point calls its pair or data set; a path of the grid is called by itself."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,17 @@ class Records:
     def also(self) -> Sequence[str]:
         """Further metrics that the recipe wants to see."""
         return self.plan.get("also", ())
+
+    def by_pair(self) -> list[Records]:
+        """The same, a pair (or data set) each; itself where there are none."""
+        rows = self.plan["rows"]
+        parts = []
+        for pair in dict.fromkeys(row["point"].get(PAIR) for row in rows):
+            own = [row for row in rows if row["point"].get(PAIR) == pair]
+            names = {row["row"] for row in own}
+            cells = [cell for cell in self.cells if cell.row in names]
+            parts.append(replace(self, plan={**self.plan, "rows": own}, cells=cells))
+        return parts
 
     @property
     def done(self) -> list[Record]:

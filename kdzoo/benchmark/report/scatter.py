@@ -10,7 +10,7 @@ from kdzoo.benchmark.report.axes import Axis, axis, frame, svg
 from kdzoo.benchmark.report.board import Board, Row
 from kdzoo.benchmark.report.wording import quantity
 
-WIDTH, HEIGHT = 520, 300
+WIDTH, HEIGHT = 420, 270
 LETTER, LINE = 6.4, 13
 COSTS = {"training_flops": "training FLOPs", "cpu_seconds": "CPU seconds", "seconds": "wall seconds"}
 Box = tuple[float, float, float, float]

@@ -26,6 +26,7 @@ from kdzoo.benchmark.report.wording import (
 
 Columns = Mapping[str, Callable[[Row], str]]
 MEASURES = {"agreement": "agreement", "error_agreement": "same errors", "kl": "KL"}
+BY_PAIR = "By pair"
 EXPLAINED = (
     "{metric} on test, mean ± sd over seeds. *Best on validation* is the test metric of the epoch that was best on validation; "
     "no number here was chosen on test. Differences to {baseline} are paired by seed (and values of the grid), with 95 % t "
@@ -56,12 +57,30 @@ class Table:
 
 def tables(board: Board) -> list[Table]:
     """All tables that have something to show, the leaderboard first."""
-    found = [leaders(board), _compared(board, "comparison", board.baseline)]
+    by_pair = _by_pair(board, board.ranking) if board.ranking else None
+    found = [leaders(board), by_pair, _compared(board, "comparison", board.baseline)]
     if not any(row.kind == "alone" and row.baseline for row in board.rows):
         alone = next((row.label for row in board.rows if row.kind == "alone"), "student alone")
         found.append(_compared(board, "over_alone", alone if board.ranking is None else "the student alone"))
     found += [_answers(board), _costs(board)]
-    return [table for table in found if table is not None] + ([_ranks(board.ranking)] if board.ranking else [])
+    if board.ranking:
+        found.append(_ranks(board.ranking))
+    return [table for table in found if table is not None]
+
+
+def _by_pair(board: Board, ranking: Ranking) -> Table | None:
+    """A line a ranked row, a column a pair, where there are pairs and no grid."""
+    rows = {(row.name, row.pair): row for row in board.rows}
+    pairs = list(dict.fromkeys(row.pair for row in board.rows))
+    if pairs != ranking.blocks:
+        return None
+    lines = []
+    for name, rank in ranking.ranks.items():
+        cells = [rows[name, pair].last for pair in pairs]
+        places = [digits(row.last for row in board.rows if row.pair == pair) for pair in pairs]
+        lines.append([name, *map(spread, cells, places), f"{rank:.2f}"])
+    note = f"{board.metric} on test, mean ± sd over seeds, last epoch; rows in the order of their average ranks, 1 the best."
+    return Table(BY_PAIR, ["row", *map(str, pairs), "average rank"], lines, note)
 
 
 def leaders(board: Board) -> Table:
@@ -176,14 +195,14 @@ def _ranks(ranking: Ranking) -> Table:
     lines = [[row, f"{rank:.2f}"] for row, rank in ranking.ranks.items()]
     groups = "; ".join(", ".join(group) for group in ranking.groups)
     note = (
-        f"Ranks of the means at {ranking.blocks} points of the grid, 1 the best. "
+        f"Ranks of the means over {', '.join(ranking.blocks)}; 1 is the best. "
         + ("" if ranking.friedman_p is None else f"Friedman's p that all rows are alike: {p_value(ranking.friedman_p)}. ")
         + f"Rows whose ranks differ by less than {ranking.critical_difference:.2f} (Nemenyi, 5 %) are not told apart"
         + (f": {groups}." if groups else ".")
-        + (f" Not at all points, so not ranked: {', '.join(ranking.left_out)}." if ranking.left_out else "")
-        + " The test supposes that the points are independent, as different data sets are and values of a setting are not."
+        + (f" Not over all of these, so not ranked: {', '.join(ranking.left_out)}." if ranking.left_out else "")
+        + " The test supposes that they are independent, as different data sets are and values of a setting are not."
     )
-    return Table("Ranks over the grid", ["row", "average rank"], lines, note)
+    return Table("How sure: average ranks", ["row", "average rank"], lines, note)
 
 
 def _table(title: str, rows: Sequence[Row], columns: Columns, note: str) -> Table:

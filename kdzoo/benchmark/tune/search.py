@@ -11,6 +11,7 @@ on.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,13 +24,13 @@ from kdzoo.benchmark.execute.failure import ERROR, forget
 from kdzoo.benchmark.execute.job import Job
 from kdzoo.benchmark.execute.scheduler import carry_out_all
 from kdzoo.benchmark.execute.stopping import stopping
-from kdzoo.benchmark.execute.workers import default_workers
 from kdzoo.benchmark.tune.found import FILE, FORMAT
 from kdzoo.errors import Interrupted, MissingError, RecipeError
 from kdzoo.extras import command
 
 if TYPE_CHECKING:
     from kdzoo.benchmark.plan.bench_plan import BenchPlan
+    from kdzoo.benchmark.tune.plan import Tuning
     from kdzoo.benchmark.tune.space import Space
 
 PLACE = "tune"
@@ -65,9 +66,7 @@ def tune(
         Interrupted: after SIGINT or SIGTERM; the same call goes on.
     """
     from kdzoo.benchmark.plan.bench_plan import make_plan  # torch comes with it
-    from kdzoo.benchmark.plan.cohorts import gathered
     from kdzoo.engine.files import write_json
-    from kdzoo.engine.launch import opened
 
     optuna = _optuna()
     tell = _without_test(on_event or (lambda event: None))
@@ -78,40 +77,56 @@ def tune(
         return make_plan(recipe, overrides, out=out, methods=methods, seeds=seeds, values=values, inside=PLACE)
 
     first = planned({}, None)
-    tuning = first.grid.tuning
-    if tuning is None:
-        raise RecipeError("there is nothing to tune: the recipe has no `bench.tune` with `trials` and a `space` for each row.")
-    if any(cell.point for cell in first.grid.cells):
-        raise RecipeError("a grid and a search do not go together: remove bench.grid, or bench.tune.")
-    recipes = {cell.label: cell.recipe.settings for cell in first.grid.cells}
-    if not opened(next(iter(recipes.values()))).size("validation"):
-        raise RecipeError("a search chooses on a validation split, and this recipe has none; set e.g. task.validation=0.1.")
+    tuning, recipes = _checked(first)
     searches = [
         _Search(optuna, label, tuning.space(label), settings, seed=tuning.seed)
         for label, settings in recipes.items()
         if tuning.space(label)
     ]
-    file = first.folder / FILE
-    gpus = first.gpus
-    workers = workers or default_workers(threads=first.threads, on_gpu=first.on_gpu, gpus=len(gpus))
-    with first.held(lambda sentence: tell(Said(sentence))), stopping() as stopped:
-        place = on_this_machine(tell, stopped, workers=workers, threads=first.threads, plugins=plugins, gpus=gpus)
-        with _in_the_end_closed(place):
-            for number in range(tuning.trials):
-                plan = planned({search.label: search.ask() for search in searches}, [tuning.seed])
-                jobs = _needed(plan, {search.label for search in searches})
-                todo = [job for job in jobs if job.name not in plan.finished]
-                for job in todo:
-                    forget(job.folder)
-                carry_out_all(gathered(todo, workers=workers, most=plan.grid.cohort), Kept(place), tell, stopped)
-                if stopped.is_set():
-                    raise Interrupted("interrupted; finished trials are kept, and the same command goes on from here.")
-                cells = {job.row: job for job in jobs if job.seed is not None}
-                for search in searches:
-                    search.tell(cells[search.label])
-                write_json(file, _described(first, tuning.trials, searches))
-                tell(Said(_round(number + 1, tuning.trials, searches)))
+    file, workers = first.folder / FILE, first.workers(workers)
+    with (
+        first.held(lambda sentence: tell(Said(sentence))),
+        stopping() as stopped,
+        _in_the_end_closed(on_this_machine(tell, stopped, workers=workers, threads=first.threads, gpus=first.gpus)) as place,
+    ):
+        for number in range(tuning.trials):
+            plan = planned({search.label: search.ask() for search in searches}, [tuning.seed])
+            cells = _trained(plan, {search.label for search in searches}, place, workers, tell, stopped)
+            for search in searches:
+                search.tell(cells[search.label])
+            write_json(file, _described(first, tuning.trials, searches))
+            tell(Said(_round(number + 1, tuning.trials, searches)))
     return file
+
+
+def _checked(plan: BenchPlan) -> tuple[Tuning, dict[str, Mapping[str, Any]]]:
+    """The search that a recipe describes, and the settings of each row. Raises RecipeError if nothing can be chosen."""
+    from kdzoo.engine.launch import opened
+
+    if plan.grid.tuning is None:
+        raise RecipeError("there is nothing to tune: the recipe has no `bench.tune` with `trials` and a `space` for each row.")
+    if any(cell.point for cell in plan.grid.cells):
+        raise RecipeError("a search is of one pair, without a grid: remove bench.pairs and bench.grid, or bench.tune.")
+    recipes: dict[str, Mapping[str, Any]] = {cell.label: cell.recipe.settings for cell in plan.grid.cells}
+    if not opened(next(iter(recipes.values()))).size("validation"):
+        raise RecipeError("a search chooses on a validation split, and this recipe has none; set e.g. task.validation=0.1.")
+    return plan.grid.tuning, recipes
+
+
+def _trained(
+    plan: BenchPlan, rows: set[str], place: Executor, workers: int, tell: OnEvent, stopped: threading.Event
+) -> dict[str, Job]:
+    """Train what is not finished of a trial of these rows, and of their teachers; the job of each row. Raises Interrupted."""
+    from kdzoo.benchmark.plan.cohorts import gathered
+
+    jobs = _needed(plan, rows)
+    todo = [job for job in jobs if job.name not in plan.finished]
+    for job in todo:
+        forget(job.folder)
+    carry_out_all(gathered(todo, workers=workers, most=plan.grid.cohort), Kept(place), tell, stopped)
+    if stopped.is_set():
+        raise Interrupted("interrupted; finished trials are kept, and the same command goes on from here.")
+    return {job.row: job for job in jobs if job.seed is not None}
 
 
 class _Search:
@@ -203,10 +218,10 @@ def _needed(plan: BenchPlan, rows: set[str]) -> list[Job]:
 
 
 @contextmanager
-def _in_the_end_closed(place: Executor) -> Iterator[None]:
+def _in_the_end_closed(place: Executor) -> Iterator[Executor]:
     """Whatever ends the search, its processes stop with it."""
     try:
-        yield
+        yield place
     except BaseException:
         place.close(stop=True)
         raise

@@ -1,4 +1,4 @@
-"""Merge the folders of several benches, from several machines say, into one leaderboard; every run counts once."""
+"""Merge the folders of benches, from several machines or of several pairs, into one leaderboard; every run counts once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ from kdzoo.terminal.console import loading
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folders", nargs="+", metavar="folder", help="folders of benches, as `kdzoo bench` named them")
+    parser.add_argument(
+        "folders",
+        nargs="+",
+        metavar="[name=]folder",
+        help="folders of benches; with the names of their pairs or data sets, rows are ranked over these",
+    )
     parser.add_argument("--out", metavar="DIR", help="where the report goes; default `leaderboard` beside the first folder")
     parser.add_argument("--baseline", metavar="ROW", help="the row to compare with; default the first folder's")
     add_json(parser)
@@ -19,10 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     loading("the folders of benches")
-    from kdzoo.benchmark.report.merge import leaderboard_of
+    from kdzoo.benchmark.report.merge import leaderboard_of, named
     from kdzoo.engine.files import writing
 
-    out = Path(args.out) if args.out else Path(args.folders[0]).resolve().parent / "leaderboard"
+    out = Path(args.out) if args.out else named(args.folders[0])[1].resolve().parent / "leaderboard"
     with writing(out):
         board = leaderboard_of(args.folders, out, baseline=args.baseline)
     show_board(board, as_json=args.json)

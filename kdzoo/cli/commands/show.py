@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from kdzoo import registry
-from kdzoo.cli import card_index
+from kdzoo.cli import card_cache
 from kdzoo.cli.arguments import add_json, add_plugins, load_plugins
 from kdzoo.cli.commands.check import is_override
 from kdzoo.cli.listing import SHOWN, plural
@@ -74,10 +73,24 @@ def _recipe(name: str, overrides: Sequence[str], args: argparse.Namespace) -> No
 
 
 def _plugin(kind: str, name: str, *, as_json: bool) -> None:
-    found = card_index.found(kind, name) or _imported(kind, name)
+    kept = card_cache.kept(kind, name)
+    found = kept or _imported(kind, name)
     if as_json:
         show_json(found)
-        return
+    else:
+        _show_card(kind, name, found)
+    if kept is None:
+        card_cache.keep(kind, name)
+
+
+def _imported(kind: str, name: str) -> card_cache.Card:
+    loading(name)
+    from kdzoo.cli.card import card
+
+    return card(kind, name)
+
+
+def _show_card(kind: str, name: str, found: card_cache.Card) -> None:
     show(f"{name}, one of the {kind}, from {found['distribution']}")
     for text in (found["about"], found["class"]):
         if text:
@@ -91,13 +104,6 @@ def _plugin(kind: str, name: str, *, as_json: bool) -> None:
     }
     for title, listed in rows.items():
         _section(title, listed)
-
-
-def _imported(kind: str, name: str) -> dict[str, Any]:
-    loading(name)
-    from kdzoo.cli.card import card
-
-    return card(kind, name)
 
 
 def _section(title: str, rows: Sequence[Sequence[str]]) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from kdzoo.engine.feed import Feed
+from kdzoo.engine.launch import DEPLOYED, launch
 from kdzoo.engine.loop import train
 from kdzoo.engine.observers import Observer
 from kdzoo.engine.position import Position
@@ -83,6 +86,19 @@ def assert_equal(a: Mapping[str, Tensor], b: Mapping[str, Tensor], message: str,
     different = [k for k in a if not k.endswith(ignore or ("\0",)) and not torch.equal(a[k], b[k])]
     assert a.keys() == b.keys(), message
     assert not different, f"{message}: {', '.join(different[:3])}"
+
+
+def assert_resumes(make: Callable[[Path], Recipe], folder: Path, records: int) -> None:
+    """A run that is killed at its n-th record and started again ends as one that was not; `make` gives the recipe by folder."""
+    whole = launch(make(folder / "whole"))
+    broken = make(folder / "broken")
+    broken.settings["runtime"]["checkpoint_every"] = 1
+    with pytest.raises(Killed):
+        launch(broken, listeners=[Killer(records)])
+    resumed = launch(broken)
+    a, b = load_file(whole.folder / DEPLOYED), load_file(resumed.folder / DEPLOYED)
+    assert_equal(a, b, "the resumed run ends elsewhere")
+    assert logged_losses(whole.folder) == logged_losses(resumed.folder), "the resumed run logged other losses"
 
 
 def logged_losses(folder: Path) -> list[tuple[Any, ...]]:

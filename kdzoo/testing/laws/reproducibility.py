@@ -5,14 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from safetensors.torch import load_file
 
 from kdzoo.engine.assemble import assemble
 from kdzoo.engine.attributes import Attributes
-from kdzoo.engine.launch import DEPLOYED, launch
 from kdzoo.protocol.method import overrides
 from kdzoo.testing.laws.base import Laws
-from kdzoo.testing.laws.helpers import Killed, Killer, assert_equal, logged_losses, same_tree, state_of, train_run
+from kdzoo.testing.laws.helpers import assert_equal, assert_resumes, same_tree, state_of, train_run
 from kdzoo.testing.tiny import first_window
 
 
@@ -38,12 +36,4 @@ class ReproducibilityLaws(Laws):
     # 4
     @pytest.mark.parametrize("records", [2, 5])
     def test_a_killed_run_resumes_bit_for_bit(self, records: int, tmp_path: Path) -> None:
-        whole = launch(self.make(tmp_path / "whole"))
-        broken = self.make(tmp_path / "broken")
-        broken.settings["runtime"]["checkpoint_every"] = 1
-        with pytest.raises(Killed):
-            launch(broken, listeners=[Killer(records)])
-        resumed = launch(broken)
-        a, b = load_file(whole.folder / DEPLOYED), load_file(resumed.folder / DEPLOYED)
-        assert_equal(a, b, "the resumed run ends elsewhere")
-        assert logged_losses(whole.folder) == logged_losses(resumed.folder), "the resumed run logged other losses"
+        assert_resumes(self.make, tmp_path, records)

@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from kdzoo import registry
+from kdzoo.engine.components import make
+from kdzoo.errors import RecipeError
 from kdzoo.testing.laws.base import Laws
 from kdzoo.testing.laws.helpers import STATISTICS, Shift, assert_equal, state_of
 from kdzoo.testing.tiny import first_window, tiny_recipe, tiny_run
@@ -44,11 +46,21 @@ class TermLaws(Laws):
 
     # 9
     def test_a_transform_reaches_its_method_and_no_other(self) -> None:
-        """A method that looks at logits sees the transformed ones; hard labels next to it do not."""
+        """A method that looks at logits sees the transformed ones; hard labels next to it do not.
+
+        One that needs a teacher which is not aligned looks at none, and its transforms are refused.
+        """
         registry.register("transforms", "kdzoo_testing_shift", Shift)
         with tiny_run(self.make()) as run:
-            values = self.terms(run, run.step(first_window(run)[0]))
+            step, needs = run.step(first_window(run)[0]), run.own_needs[self.method]
+            values = self.terms(run, step)
+            features = needs.teacher and not needs.aligned
+            assert not (features and self.uses_logits(run, step)), "the method reads logits, so Needs.aligned must be True"
         own = {**self.settings, "logits": ["kdzoo_testing_shift"]}
+        if features:
+            with pytest.raises(RecipeError, match="read by nobody"):
+                make(tiny_recipe(self.method, own, recipe=self.recipe).settings)
+            return
         with tiny_run(tiny_recipe(self.method, own, recipe=self.recipe)) as run:
             step = run.step(first_window(run)[0])
             shifted = self.terms(run, step)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from kdzoo_knowledge.declaration.expressions import Atom, IsA
+from kdzoo_knowledge.declaration.expressions import Atom, Expression, IsA
+from kdzoo_knowledge.declaration.vocabulary import Head
 from kdzoo_knowledge.inference.linear import program
 from kdzoo_knowledge.inference.solver import feasible
 from kdzoo_knowledge.theory import RuleLike, Theory
@@ -23,6 +24,19 @@ def conflict(theory: Theory) -> Sequence[RuleLike]:
         if not feasible(program(theory, rest)):
             rules = rest
     return rules
+
+
+def torn(rules: Sequence[RuleLike], heads: Mapping[str, Head]) -> list[RuleLike]:
+    """Two is-a rules by which one child has two classes of a softmax head above it, so that it could never be; or none."""
+    above: dict[tuple[Expression, str, str], RuleLike] = {}
+    for rule in rules:
+        if isinstance(rule.formula, IsA):
+            child, parent = rule.formula.parts
+            assert isinstance(parent, Atom)
+            other = above.setdefault((child, parent.role, parent.head), rule)
+            if other.formula != rule.formula and not heads[parent.head].binary:
+                return [other, rule]
+    return []
 
 
 def cycle(rules: Sequence[R]) -> list[R]:

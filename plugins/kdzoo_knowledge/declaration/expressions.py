@@ -81,6 +81,11 @@ class Operation(Expression):
     operands: ClassVar[tuple[int, int | None]] = (1, None)
     """The fewest and the most operands that it takes."""
 
+    def __post_init__(self) -> None:
+        strange = next((part for part in self.parts if not isinstance(part, Expression)), None)
+        if strange is not None:
+            raise TypeError(f"{self.name} combines formulas, such as `head.label`; {strange!r} is none")
+
     def truth(self, value: Callable[[Atom], Tensor], logic: Logic) -> Tensor:
         return self.combined([part.truth(value, logic) for part in self.parts], logic)
 
@@ -206,10 +211,10 @@ def operation(name: str, parts: tuple[Expression, ...], k: int | None = None) ->
     fewest, most = kind.operands
     if len(parts) < fewest or (most is not None and len(parts) > most):
         wanted = f"{fewest}" if fewest == most else f"at least {fewest}"
-        raise ValueError(f"{name} takes {wanted} operand{'s' if wanted != '1' else ''}, got {len(parts)}")
+        raise ValueError(f"{name} takes {wanted} operand{'s' if fewest != 1 else ''}, got {len(parts)}")
     if not issubclass(kind, Count):
         return kind(parts)
-    if k is None:
+    if not isinstance(k, int):
         raise ValueError(f"{name} needs a number first, as in {name}(1, ...)")
     if not 0 <= k <= len(parts):
         raise ValueError(f"{name} counts {len(parts)} operands, so its number must be 0 to {len(parts)}, got {k}")

@@ -2,11 +2,12 @@
 
 From the loosest to the tightest: `<->`, `->`, `xor`, `or`, `and`, `not`. `a -> b -> c` has two readings and is refused. Names
 are `head.class`, or `role.head.class` for a part of a relation; a head alone, as an operand of a function, stands for all its
-classes.
+classes. Columns count from the start of the text, over the ends of its lines.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
@@ -48,6 +49,13 @@ WORDS = {
     "__ANON_1": "->",
 }
 
+BREAK = re.compile(r"\s")
+DEPTH = 50
+"""Connectives inside each other at most; far more would end in Python's own limit."""
+
+MARK, NEAR = "^", 60
+"""What marks the place of an error, and characters of the text that are shown on either side of it."""
+
 Resolve = Callable[[Sequence[str]], Sequence[Atom]]
 """What the parts of a dotted name stand for: one atom, or all of a head. Raises ValueError with a sentence."""
 
@@ -66,12 +74,22 @@ def parse(text: str, resolve: Resolve, where: str = "a rule") -> Expression:
     Raises:
         RecipeError: the text is no formula, or says a name, a number of operands or a count that cannot be.
     """
+    text = BREAK.sub(" ", text)
+    (formula,) = _Reader(text, resolve, where).formulas(_tree(text, where))
+    return formula
+
+
+def check_form(text: str, where: str) -> None:
+    """Refuse a text that is no formula, whatever its names are. Raises RecipeError."""
+    text = BREAK.sub(" ", text)
+    _tree(text, where)
+
+
+def _tree(text: str, where: str) -> Tree[Token]:
     try:
-        tree = _parser().parse(text)
+        return _parser().parse(text)
     except UnexpectedInput as error:
         raise _refused(text, where, _column(error, text), _unexpected(error)) from None
-    (formula,) = _Reader(text, resolve, where).formulas(tree)
-    return formula
 
 
 class _Reader:
@@ -80,13 +98,16 @@ class _Reader:
     def __init__(self, text: str, resolve: Resolve, where: str) -> None:
         self.text, self.resolve, self.where = text, resolve, where
 
-    def formulas(self, tree: Tree[Token], *, many: bool = False) -> Sequence[Expression]:
+    def formulas(self, tree: Tree[Token], *, many: bool = False, depth: int = 0) -> Sequence[Expression]:
         """What an operand stands for: one formula, or, if `many` may stand here, each atom of a head."""
         if tree.data == "reference":
             return self._reference(_token(tree), many=many)
+        if depth > DEPTH:
+            deep = f"more than {DEPTH} connectives stand inside each other; write several rules"
+            raise _refused(self.text, self.where, tree.meta.column, deep)
         if tree.data == "call":
-            return (self._call(tree),)
-        parts = [part for child in _subtrees(tree) for part in self.formulas(child)]
+            return (self._call(tree, depth),)
+        parts = [part for child in _subtrees(tree) for part in self.formulas(child, depth=depth + 1)]
         return (self._made(str(tree.data), tuple(parts), None, tree.meta.column),)
 
     def _reference(self, name: Token, *, many: bool) -> Sequence[Expression]:
@@ -101,7 +122,7 @@ class _Reader:
             raise _refused(self.text, self.where, name.column or 1, f"{inside}; name one class, as in `{atoms[0]}`")
         return atoms
 
-    def _call(self, tree: Tree[Token]) -> Expression:
+    def _call(self, tree: Tree[Token], depth: int) -> Expression:
         name, *operands = tree.children
         assert isinstance(name, Token)
         if name not in OPERATIONS:
@@ -114,7 +135,8 @@ class _Reader:
         if numbers:
             stray = _token(numbers[0])
             raise _refused(self.text, self.where, stray.column or 1, f"the number {stray} is no formula; expected a name here")
-        parts = [part for child in operands if isinstance(child, Tree) for part in self.formulas(child, many=True)]
+        trees = [child for child in operands if isinstance(child, Tree)]
+        parts = [part for child in trees for part in self.formulas(child, many=True, depth=depth + 1)]
         return self._made(str(name), tuple(parts), k, name.column or 1)
 
     def _made(self, name: str, parts: tuple[Expression, ...], k: int | None, column: int) -> Expression:
@@ -149,6 +171,7 @@ def _unexpected(error: UnexpectedInput) -> str:
 
 
 def _refused(text: str, where: str, column: int, why: str) -> RecipeError:
-    return RecipeError(
-        f"{where}, column {column}: {why}{'' if why[-1] in '.?' else '.'}\n    {text}\n    {' ' * (column - 1)}^"
-    )
+    """An error that shows the part of the text around its column, with a mark there."""
+    before, after = text[: column - 1], text[column - 1 :]
+    shown = f"{'...' * (len(before) > NEAR)}{before[-NEAR:]}{MARK}{after[:NEAR]}{'...' * (len(after) > NEAR)}"
+    return RecipeError(f"{where}, column {column}: {why}{'' if why[-1] in '.?' else '.'} At {MARK} in: {shown}")

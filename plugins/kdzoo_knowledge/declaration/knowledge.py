@@ -6,15 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from math import prod
+from typing import get_args
 
-from kdzoo.errors import RecipeError
-from kdzoo_knowledge.declaration.consistency import conflict, cycle
+from kdzoo.errors import RecipeError, did_you_mean
+from kdzoo.ranges import at_least, between
+from kdzoo_knowledge.declaration.consistency import conflict, cycle, torn
 from kdzoo_knowledge.declaration.expressions import And, Atom, Expression, ForAll, If, IsA, Not, Or, at_most
 from kdzoo_knowledge.declaration.vocabulary import Head, Vocabulary
 from kdzoo_knowledge.logic.truth import TNorm
 from kdzoo_knowledge.theory import RuleLike, Theory
 
 HARD = 100.0
+WAYS = 10_000
+"""Joint states of the parts of a sum at most, each of which its rule lists."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,8 @@ class Rule:
         weight: what its violation counts in losses and rule teachers.
         priority: 0 to 100, as in DomiKnowS: 100 must hold in inference; below, breaking it costs -log(1 - priority / 100).
         tnorm: the t-norm of this rule alone, where it differs from that of the method.
+
+    Raises ValueError for a setting that cannot be, TypeError for a formula that is none.
     """
 
     name: str
@@ -32,6 +39,16 @@ class Rule:
     weight: float = 1.0
     priority: float = HARD
     tnorm: TNorm | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.formula, Expression):
+            raise TypeError(f"the rule {self.name!r} needs a formula, such as `head.a >> head.b`, got {self.formula!r}")
+        if self.weight is None or self.priority is None:
+            raise ValueError(f"{'weight' if self.weight is None else 'priority'} must be a number, got None")
+        at_least(0, weight=self.weight)
+        between(0, 100, priority=self.priority)
+        if self.tnorm is not None and self.tnorm not in get_args(TNorm):
+            raise ValueError(f"tnorm is {self.tnorm!r}; {did_you_mean(str(self.tnorm), get_args(TNorm))}")
 
     @property
     def hard(self) -> bool:
@@ -48,23 +65,36 @@ class Knowledge:
     'if(fine.boot, coarse.footwear)'
 
     Raises:
-        RecipeError: hierarchies that go round in a circle, rules that no state satisfies; both are named.
+        RecipeError: a concept that is not there, two rules of one name, hierarchies that go round in a circle, rules that no
+            state satisfies; all are named.
     """
 
     vocabulary: Vocabulary
     rules: tuple[Rule, ...] = ()
 
     def __post_init__(self) -> None:
+        names = [rule.name for rule in self.rules]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise RecipeError(f"knowledge: two rules are called `{twice}`; remove one, or give it another name.")
         for rule in self.rules:
             try:
+                for atom in rule.formula.atoms():
+                    self.vocabulary.resolve([*([atom.role] if atom.role else []), atom.head, atom.label])
                 self.vocabulary.subject(rule.formula.atoms())
             except ValueError as error:
-                raise RecipeError(f"knowledge.rules.{rule.name}: {error}.") from None
+                raise RecipeError(f"knowledge.rules.{rule.name}: {str(error).rstrip('?.')}.") from None
         round_trip = cycle(self.rules)
         if round_trip:
             raise RecipeError(
                 f"knowledge: the hierarchy goes round in a circle: {', '.join(f'`{rule.name}`' for rule in round_trip)}; "
                 "remove one of these."
+            )
+        apart = torn(self.rules, self.vocabulary.heads)
+        if apart:
+            raise RecipeError(
+                f"knowledge: {' and '.join(f'`{rule.name}`' for rule in apart)}, of which one can be true at a time, so their "
+                "child could never be; remove one of these."
             )
         for theory in self.theories.values():
             at_fault = conflict(theory)
@@ -81,6 +111,10 @@ class Knowledge:
         relations: Mapping[str, Mapping[str, str]] | None = None,
     ) -> Knowledge:
         """Knowledge from Python: heads, and rules by name or with their weights."""
+        names = [head.name for head in heads]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise RecipeError(f"knowledge: two heads are called `{twice}`; give one another name.")
         made = [Rule(name, formula) for name, formula in rules.items()] if isinstance(rules, Mapping) else rules
         return cls(Vocabulary({head.name: head for head in heads}, relations or {}), tuple(made))
 
@@ -103,7 +137,10 @@ def is_a(child: Atom, parent: Atom) -> Rule:
 
 
 def exclusive(name: str, atoms: Sequence[Expression]) -> Rule:
-    """At most one of the atoms."""
+    """At most one of the atoms. Raises ValueError where one is named twice, which would always be false."""
+    twice = next((atom for atom in atoms if list(atoms).count(atom) > 1), None)
+    if twice is not None:
+        raise ValueError(f"`{twice}` stands twice in one exclusion; name each class once")
     return Rule(name, at_most(1, *atoms))
 
 
@@ -111,7 +148,12 @@ def sums(whole: Sequence[Atom], parts: Sequence[Sequence[Atom]], name: str) -> R
     """The class of the whole has the number that is the sum of the numbers of the parts' classes.
 
     Args: whole, parts: the atoms of softmax heads in order of their numbers, from 0.
+
+    Raises ValueError where there are more ways to make a sum than a rule can list.
     """
+    ways = prod(len(part) for part in parts)
+    if ways > WAYS:
+        raise ValueError(f"{name}: the parts have {ways:,} joint states, and a rule lists at most {WAYS:,} of them")
     reached: dict[int, list[Expression]] = {}
     for numbers in product(*(range(len(part)) for part in parts)):
         together = And(tuple(part[number] for part, number in zip(parts, numbers, strict=True)))

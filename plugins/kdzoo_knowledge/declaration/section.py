@@ -3,7 +3,7 @@
     heads:
       fine: data                                    # the data's own classes
       coarse:                                       # a softmax head: each class with the labels that it covers
-        footwear: [sandal, sneaker, ankle_boot]
+        footwear: [sandal, sneaker, ankle_boot]         # or a pattern of their names: "*_boot"
         other: [bag]
       marks: {binary: {warm: [pullover, coat]}}     # a binary head
       hidden: [a, b]                                # classes without labels
@@ -20,18 +20,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from fnmatch import fnmatchcase
+from typing import Any
 
 from kdzoo.errors import RecipeError, did_you_mean
-from kdzoo.ranges import at_least, between
 from kdzoo_knowledge.declaration.expressions import Atom
-from kdzoo_knowledge.declaration.grammar import parse
-from kdzoo_knowledge.declaration.knowledge import HARD, Knowledge, Rule, exclusive, is_a, sums
+from kdzoo_knowledge.declaration.grammar import check_form, parse
+from kdzoo_knowledge.declaration.knowledge import Knowledge, Rule, exclusive, is_a, sums
 from kdzoo_knowledge.declaration.vocabulary import SAMPLE, Head, Vocabulary, slug
-from kdzoo_knowledge.logic.truth import TNorm
 
 RULE = ("holds", "weight", "priority", "tnorm")
+"""The settings of a rule."""
 DATA = "data"
 WHERE = "task.knowledge"
 Covered = Mapping[str, Sequence[tuple[int, ...]]]
@@ -43,9 +44,8 @@ class KnowledgeSection:
     """The section `knowledge` of a task.
 
     Attributes:
-        heads: by name; `data` for the classes of the data, a mapping of classes to the labels that they cover, a list of
-        classes
-            without labels, or {binary: ...} with one of the last two.
+        heads: by name; `data` for the classes of the data, a mapping of classes to the labels that they cover (names, numbers,
+            patterns of names), a list of classes without labels, or {binary: ...} with one of these.
         is_a: a list of {child: parent}, of classes or of whole heads. exclusive: a list of lists of classes.
         sums: a list of {whole: [part, ...]}, of heads: the number of the whole's class is the sum of the parts'.
         rules: by name, a formula or {holds, weight, priority, tnorm}.
@@ -56,6 +56,11 @@ class KnowledgeSection:
     exclusive: Sequence[Any] = ()
     sums: Sequence[Any] = ()
     rules: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """What is wrong whatever the data are is said before they are loaded."""
+        for name, spec in self.rules.items():
+            check_form(_settings(name, spec)["holds"], f"{WHERE}.rules.{name}")
 
 
 @dataclass(frozen=True)
@@ -78,14 +83,20 @@ def declared(
 
     Args:
         data_classes: names of the data's labels.
-        further: heads that the task has beside those declared; relations: its relations; of: the kind of thing that the
-        declared
-            heads are heads of.
+        further: heads that the task has beside those declared. relations: its relations.
+        of: the kind of thing that the declared heads are heads of.
 
     Raises:
         RecipeError: with the place in the section.
     """
-    labels = {slug(name): number for number, name in enumerate(data_classes)}
+    labels: dict[str, int] = {}
+    for number, name in enumerate(data_classes):
+        if labels.setdefault(slug(name), number) != number:
+            first = data_classes[labels[slug(name)]]
+            raise RecipeError(
+                f"{WHERE}: the data's classes {first!r} and {name!r} would both be called `{slug(name)}` in rules, which have "
+                "letters, digits and _ alone; rename one in the data."
+            )
     heads, covered = {}, {}
     for name, spec in section.heads.items():
         where = f"{WHERE}.heads.{name}"
@@ -108,8 +119,13 @@ def _classes(spec: Any, labels: Mapping[str, int], where: str) -> dict[str, list
     if spec == DATA:
         return {name: [number] for name, number in labels.items()}
     if isinstance(spec, Mapping):
-        return {str(name): [_label(each, labels, f"{where}.{name}") for each in _listed(own)] for name, own in spec.items()}
+        return {
+            str(name): [number for each in _listed(own) for number in _labels(each, labels, f"{where}.{name}")]
+            for name, own in spec.items()
+        }
     if isinstance(spec, Sequence) and not isinstance(spec, str):
+        if len({str(name) for name in spec}) < len(spec):
+            raise RecipeError(f"{where}: two classes have one name.")
         return {str(name): [] for name in spec}
     raise RecipeError(
         f"{where} is {spec!r}; expected `data`, a mapping of classes to labels, a list of classes, or {{binary: ...}} of these."
@@ -125,13 +141,19 @@ def _listed(own: Any) -> Sequence[Any]:
     return own if isinstance(own, Sequence) and not isinstance(own, str) else [own]
 
 
-def _label(each: Any, labels: Mapping[str, int], where: str) -> int:
+def _labels(each: Any, labels: Mapping[str, int], where: str) -> list[int]:
+    """The label of a number or a name, or those that a pattern matches."""
     name = str(each)
     if isinstance(each, int) and not isinstance(each, bool) and 0 <= each < len(labels):
-        return each
+        return [each]
+    if "*" in name:
+        found = [number for label, number in labels.items() if fnmatchcase(label, name)]
+        if not found:
+            raise RecipeError(f"{where}: no label of the data matches {each!r}; there are {', '.join(list(labels)[:5])}, ...")
+        return found
     if slug(name) not in labels:
         raise RecipeError(f"{where}: the data have no label {each!r}; {did_you_mean(slug(name), labels)}")
-    return labels[slug(name)]
+    return [labels[slug(name)]]
 
 
 def _check_apart(head: Head, covered: Sequence[tuple[int, ...]], where: str) -> None:
@@ -175,7 +197,9 @@ def _exclusive(section: KnowledgeSection, vocabulary: Vocabulary) -> Iterator[Ru
         where = f"{WHERE}.exclusive[{number}]"
         if not _several(names):
             raise RecipeError(f"{where} is {names!r}; expected a list of two or more classes.")
-        yield exclusive(f"exclusive({', '.join(map(str, names))})", [_atom(str(name), vocabulary, where) for name in names])
+        atoms = [_atom(str(name), vocabulary, where) for name in names]
+        with placed(where):
+            yield exclusive(f"exclusive({', '.join(map(str, names))})", atoms)
 
 
 def _sums(section: KnowledgeSection, vocabulary: Vocabulary) -> Iterator[Rule]:
@@ -189,15 +213,15 @@ def _sums(section: KnowledgeSection, vocabulary: Vocabulary) -> Iterator[Rule]:
             )
         for whole, parts in item.items():
             total = _head_atoms(str(whole), vocabulary, where)
-            yield sums(total, [_head_atoms(str(part), vocabulary, where) for part in parts], f"{whole} = {' + '.join(parts)}")
+            atoms = [_head_atoms(str(part), vocabulary, where) for part in parts]
+            with placed(where):
+                yield sums(total, atoms, f"{whole} = {' + '.join(parts)}")
 
 
 def _head_atoms(name: str, vocabulary: Vocabulary, where: str) -> Sequence[Atom]:
     """All classes of a head, in order."""
-    try:
+    with placed(where):
         atoms = vocabulary.resolve(name.split("."))
-    except ValueError as error:
-        raise RecipeError(f"{where}: {error}") from None
     if len(atoms) < 2 or vocabulary.heads[atoms[0].head].binary:
         raise RecipeError(f"{where}: `{name}` is no softmax head, whose classes could be numbers.")
     return atoms
@@ -205,30 +229,36 @@ def _head_atoms(name: str, vocabulary: Vocabulary, where: str) -> Sequence[Atom]
 
 def _rules(section: KnowledgeSection, vocabulary: Vocabulary) -> Iterator[Rule]:
     for name, spec in section.rules.items():
-        where = f"{WHERE}.rules.{name}"
-        settings: Any = {"holds": spec} if isinstance(spec, str) else spec
-        if not isinstance(settings, Mapping) or not isinstance(settings.get("holds"), str):
-            raise RecipeError(f"{where} is {spec!r}; expected a formula, or {{holds: formula, weight: ..., priority: ...}}.")
-        unknown = sorted(set(settings) - set(RULE))
-        if unknown:
-            raise RecipeError(f"{where}: there is no setting {unknown[0]!r}; {did_you_mean(unknown[0], RULE)}")
-        tnorm = settings.get("tnorm")
-        if tnorm is not None and tnorm not in get_args(TNorm):
-            raise RecipeError(f"{where}.tnorm is {tnorm!r}; {did_you_mean(str(tnorm), get_args(TNorm))}")
-        weight, priority = settings.get("weight", 1.0), settings.get("priority", HARD)
-        try:
-            at_least(0, weight=weight)
-            between(0, 100, priority=priority)
-        except ValueError as error:
-            raise RecipeError(f"{where}.{error}.") from None
-        yield Rule(str(name), parse(settings["holds"], vocabulary.resolve, where), weight, priority, tnorm)
+        where, settings = f"{WHERE}.rules.{name}", _settings(name, spec)
+        formula = parse(settings.pop("holds"), vocabulary.resolve, where)
+        with placed(where, by="."):
+            yield Rule(str(name), formula, **settings)
+
+
+def _settings(name: str, spec: Any) -> dict[str, Any]:
+    """Those of a rule; `holds` is a text."""
+    where = f"{WHERE}.rules.{name}"
+    settings: Any = {"holds": spec} if isinstance(spec, str) else spec
+    if not isinstance(settings, Mapping) or not isinstance(settings.get("holds"), str):
+        raise RecipeError(f"{where} is {spec!r}; expected a formula, or {{holds: formula, weight: ..., priority: ...}}.")
+    unknown = sorted(set(settings) - set(RULE))
+    if unknown:
+        raise RecipeError(f"{where}: there is no setting {unknown[0]!r}; {did_you_mean(unknown[0], RULE)}")
+    return dict(settings)
 
 
 def _atom(name: str, vocabulary: Vocabulary, where: str) -> Atom:
-    try:
+    with placed(where):
         atoms = vocabulary.resolve(name.split("."))
-    except ValueError as error:
-        raise RecipeError(f"{where}: {error}") from None
     if len(atoms) > 1:
         raise RecipeError(f"{where}: `{name}` is a head; name one of its classes, as in `{atoms[0]}`.")
     return atoms[0]
+
+
+@contextmanager
+def placed(where: str, by: str = ": ") -> Iterator[None]:
+    """A ValueError inside becomes a RecipeError with its place."""
+    try:
+        yield
+    except ValueError as error:
+        raise RecipeError(f"{where}{by}{error}{'' if str(error)[-1] in '.?' else '.'}") from None

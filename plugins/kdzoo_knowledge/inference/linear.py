@@ -10,12 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
 
 from kdzoo_knowledge.declaration import expressions as e
 from kdzoo_knowledge.theory import RuleLike, Theory
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,8 @@ class Program:
 
     def matrix(self) -> sparse.csr_matrix:
         """(rows, variables)."""
+        from scipy import sparse
+
         values = [(row, column, value) for row, (terms, _, _) in enumerate(self.rows) for column, value in terms.items()]
         row, column, value = zip(*values, strict=True) if values else ((), (), ())
         return sparse.csr_matrix((value, (row, column)), shape=(len(self.rows), self.variables))

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
-from scipy.optimize import Bounds, LinearConstraint, milp
 
 from kdzoo_knowledge.inference.linear import Program
 
@@ -51,6 +49,9 @@ def maximized(program: Program, weights: np.ndarray, *, time_limit: float | None
 
 def by_milp(program: Program, weights: np.ndarray, time_limit: float | None) -> np.ndarray | None:
     """Values (B, atoms) at the optimum by HiGHS, or None."""
+    from scipy import sparse  # these take a while, and few runs solve anything
+    from scipy.optimize import Bounds, LinearConstraint, milp
+
     blocks = len(weights)
     costs = np.zeros((blocks, program.variables))
     costs[:, : program.atoms] = -weights

@@ -52,8 +52,8 @@ class Constrained(nn.Module):
         self.inference = MostProbable(theory, how=how, time_limit=time_limit, owner="methods.constrained_inference")
         self.fallbacks, self.seconds = 0, 0.0
 
-    def forward(self, x: Tensor) -> Tensor:
-        parts = cut(self.model(x), self.own)
+    def forward(self, *inputs: Tensor, **named: Tensor) -> Tensor:
+        parts = cut(self.model(*inputs, **named), self.own)
         found = self.inference(self.theory.log_literals({("", name): part for name, part in parts.items()}))
         self.fallbacks, self.seconds = self.fallbacks + found.fallbacks, self.seconds + found.seconds
         decided = decided_by(self.theory, found.literals)

@@ -25,7 +25,7 @@ from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import SAMPLES, Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo.ranges import at_least
-from kdzoo_knowledge.grounded import NEEDS, Grounded, per_sample
+from kdzoo_knowledge.grounded import NEEDS, Grounded, per_sample, uniform
 from kdzoo_knowledge.logic.sampling import draw, first_times, ratio_loss, score_loss, unique_loss
 from kdzoo_knowledge.theory import Theory
 
@@ -63,7 +63,7 @@ class ConstraintSampling(Method):
         for place, choice in enumerate(theory.choices):
             apart = choice[1] - choice[0]  # 1 in a softmax head; "true" and "false" of a binary class lie further apart
             own = literals[:, choice[0] : choice[-1] + 1 : apart]
-            drawn = draw(own, self._uniform(step, f"{number}.{place}", len(literals)))
+            drawn = draw(own, uniform(step, f"{number}.{place}", len(literals), self.samples))
             states.append(drawn)
             weights.append(own.gather(1, drawn))
             held = held.scatter(2, (choice[0] + drawn * apart)[:, :, None], 1.0)
@@ -74,14 +74,6 @@ class ConstraintSampling(Method):
         if self.estimator == "ratio":
             return ratio_loss(log_weights, satisfied), satisfied.any(1)
         return unique_loss(log_weights, satisfied, first_times(torch.stack(states, -1))), satisfied.any(1)
-
-    def _uniform(self, step: Step, name: str, groundings: int) -> Tensor:
-        """(G, samples); where each sample has as many groundings, its numbers do not depend on how the batch is cut."""
-        if groundings % step.batch.size:
-            device = step.student.rows.device
-            return torch.rand(groundings, self.samples, generator=step.generator(name), device=device)
-        drawn = step.uniform(name, self.samples * (groundings // step.batch.size))
-        return drawn.reshape(groundings, self.samples)
 
     def after_step(self, steps: Sequence[Step], run: RunContext) -> None:
         shares = [step.stash[UNSATISFIED] for step in steps if UNSATISFIED in step.stash]

@@ -68,8 +68,8 @@ class Moved(nn.Module):
         self.model, self.own, self.theory, self.parts = model, heads, theory, parts
         self.steps, self.rate, self.weight = steps, rate, weight
 
-    def forward(self, x: Tensor) -> Tensor:
-        answer = self.model(x)
+    def forward(self, *inputs: Tensor, **named: Tensor) -> Tensor:
+        answer = self.model(*inputs, **named)
         start = answer.detach().float()
         logits = start.clone()
         for _ in range(self.steps):

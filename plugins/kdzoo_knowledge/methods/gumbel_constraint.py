@@ -19,7 +19,7 @@ from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import SAMPLES, Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo.ranges import above
-from kdzoo_knowledge.grounded import NEEDS, Grounded, per_sample
+from kdzoo_knowledge.grounded import NEEDS, Grounded, per_sample, uniform
 from kdzoo_knowledge.logic.gumbel import gumbel_softmax
 from kdzoo_knowledge.logic.truth import Implication, TNorm
 from kdzoo_knowledge.theory import Theory
@@ -50,22 +50,18 @@ class GumbelConstraint(Method):
 
     @term(over=SAMPLES)
     def gumbel(self, step: Step) -> Tensor:
-        losses, start = [], 0
-        for number, (theory, literals) in enumerate(zip(self.rules.theories, self.rules.of(step), strict=True)):
+        losses = []
+        for number, (theory, literals, weights) in enumerate(self.rules.weighted(step)):
             held = self._sampled(theory, literals, step, number)
             truth = theory.degrees(held.index_select(1, theory.positive), self.tnorm, self.implication)
-            losses.append((1 - truth) @ self.rules.weights[start : start + truth.shape[1]])
-            start += truth.shape[1]
+            losses.append((1 - truth) @ weights)
         return per_sample(losses, step)
 
     def _sampled(self, theory: Theory, literals: Tensor, step: Step, number: int) -> Tensor:
         """(G, L): a sample of each choice."""
-        drawn = step.uniform(f"gumbel.{number}", theory.literals * (len(literals) // step.batch.size))
-        uniform = drawn.reshape(len(literals), theory.literals)
+        drawn = uniform(step, f"gumbel.{number}", len(literals), theory.literals)
         held = torch.zeros_like(literals)
         for choice in theory.choices:
             own = slice(choice[0], choice[-1] + 1, choice[1] - choice[0])
-            held[:, own] = gumbel_softmax(
-                literals[:, own], uniform[:, own], temperature=self.temperature, straight=self.straight
-            )
+            held[:, own] = gumbel_softmax(literals[:, own], drawn[:, own], temperature=self.temperature, straight=self.straight)
         return held

@@ -14,7 +14,6 @@ from kdzoo.protocol.outputs import Batch, Output, Step
 from kdzoo.ranges import above
 from kdzoo_knowledge.grounded import NEEDS, Grounded, sample_theory
 from kdzoo_knowledge.inference.most_probable import How, MostProbable
-from kdzoo_knowledge.tasks.heads import rows_of
 from kdzoo_knowledge.tasks.meter import decided_by
 
 
@@ -27,23 +26,16 @@ class Inferring(nn.Module):
 
     def __init__(self, rules: Grounded, *, how: How, time_limit: float | None, owner: str) -> None:
         super().__init__()
-        theory = self.subject = sample_theory(rules, owner)
-        self.inference = MostProbable(theory, how=how, time_limit=time_limit, owner=owner)
-        self.main, self.fallbacks = rules.main, 0
+        self.rules, self.fallbacks = rules, 0
+        self.inference = MostProbable(sample_theory(rules, owner), how=how, time_limit=time_limit, owner=owner)
 
     @torch.no_grad()
     def forward(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """Head -> its classes (B,), or 0 and 1 (B, n) of a binary head; heads that no rule speaks of are left out."""
-        found = self.inference(self.literals(output))
+        (literals,) = self.rules.literals(output, batch)
+        found = self.inference(literals)
         self.fallbacks += found.fallbacks
-        return decided_by(self.subject, found.literals)
-
-    def literals(self, output: Output) -> Tensor:
-        logits = {
-            (variable.role, variable.head.name): rows_of(output, variable.head.name, self.main).logits
-            for variable in self.subject.variables
-        }
-        return self.subject.log_literals(logits)
+        return decided_by(self.inference.theory, found.literals)
 
 
 class LearnsFromInference(Method):

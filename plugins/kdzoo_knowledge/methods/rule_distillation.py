@@ -10,7 +10,8 @@ lets pi grow as in the paper, min(most, 1 - decay^t):
 
     schedules: {methods.rule_distillation.pi: {use: imitation, decay: 0.95}}
 
-Samples without a label have the second part alone. No deviations.
+Samples without a label have the second part alone. Where the teacher's strength is infinite, the gradient of `imitation` is pi
+times that of `semantic_loss`. Deviation: the first part is a mean over the labeled samples, the second over all.
 """
 
 from __future__ import annotations

@@ -52,10 +52,8 @@ class TNormConstraint(Method):
 
     @term(over=SAMPLES)
     def violation(self, step: Step) -> Tensor:
-        losses, start = [], 0
-        for theory, literals in zip(self.rules.theories, self.rules.of(step), strict=True):
+        losses = []
+        for theory, literals, weights in self.rules.weighted(step):
             truth = theory.degrees(theory.truths(literals), self.tnorm, self.implication)
-            weights = self.rules.weights[start : start + truth.shape[1]]
-            start += truth.shape[1]
             losses.append((1 - truth if self.loss == "complement" else -truth.clamp_min(SMALLEST).log()) @ weights)
         return per_sample(losses, step)

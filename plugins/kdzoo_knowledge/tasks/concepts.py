@@ -1,15 +1,15 @@
-"""Concepts: several heads on one image, and knowledge over them.
+"""Concepts: several heads on the samples of any task that has labels (images, texts), and knowledge over them.
 
-The model is an ordinary classifier whose logits are those of all heads in order; `separate_heads` gives each head a network of
-its own. The output's rows are the first head, and each head has rows of its own under its name, so a method reads another one
-by `reads`. Labels of all heads come from the data's. With `labeled` only so many training images keep theirs; the others take
-part with label weight 0: rules, teachers and pseudo-labels still see them.
+The model is an ordinary classifier of that task whose logits are those of all heads in order; `separate_heads` gives each head
+of an image a network of its own. The output's rows are the first head, and each head has rows of its own under its name, so a
+method reads another one by `reads`. Labels of all heads come from the data's. With `labeled` only so many training samples keep
+theirs; the others take part with label weight 0: rules, teachers and pseudo-labels still see them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,14 @@ from torch import Tensor, nn
 from kdzoo.data.splits import stratified
 from kdzoo.errors import CapabilityError, RecipeError
 from kdzoo.protocol.needs import LABELS, ROWS, Needs
-from kdzoo.protocol.outputs import Batch, Output, Rows
-from kdzoo.protocol.roles import Data
+from kdzoo.protocol.outputs import MAIN, Batch, Output, Rows
 from kdzoo.protocol.task import Model, Task
 from kdzoo.random import Streams
 from kdzoo.ranges import above, at_least, between
-from kdzoo.tasks.image_classification import ImageClassification
 from kdzoo_knowledge.declaration.knowledge import Knowledge
 from kdzoo_knowledge.declaration.section import Declared, KnowledgeSection, declared
 from kdzoo_knowledge.declaration.vocabulary import SAMPLE
+from kdzoo_knowledge.grounded import CAPABILITY
 from kdzoo_knowledge.inference.most_probable import How, MostProbable
 from kdzoo_knowledge.tasks.heads import cut, heads_loss, targets_of
 from kdzoo_knowledge.tasks.meter import ConceptMeter
@@ -36,37 +35,29 @@ LABELED = "labeled"
 
 
 class Concepts(Task):
-    """Tell several concepts of an image at once.
+    """Tell several concepts of a sample at once.
 
     Args:
-        data: where the images come from.
+        samples: a task whose samples have one label each: `image_classification`, `text_classification`.
         knowledge: heads, hierarchies and rules; docs/knowledge.md has the language.
-        labeled: training images that keep their labels, a stratified subset drawn with `subset_seed`; None keeps all.
-        train_size: training images in all; None keeps all.
-        labeled_share: share of labeled images in each batch, drawn again and again; None takes each image once an epoch.
-        validation, crop, flip: as of `image_classification`.
+        labeled: training samples that keep their labels, a stratified subset drawn with `subset_seed`; None keeps all.
+        labeled_share: share of labeled samples in each batch, drawn again and again; None takes each sample once an epoch.
         inference: how the test also infers the most probable state in which the rules hold; None leaves it out.
-        time_limit: seconds of an integer program for 64 images.
+        time_limit: seconds of an integer program for 64 samples.
     """
 
     metric = "accuracy"
-    unit = "images"
     bounds = (0.0, 100.0)
-    tells = frozenset({"classes", "channels", "size", "head_widths"})
-    capabilities = frozenset({"classes", "features", "index", "views", "knowledge"})
+    tells = frozenset({"head_widths"})
 
     def __init__(
         self,
         *,
-        data: Data,
+        samples: Task,
         knowledge: KnowledgeSection,
         labeled: int | None = None,
-        train_size: int | None = None,
         subset_seed: int = 0,
         labeled_share: float | None = None,
-        validation: float = 0.1,
-        crop: int | None = None,
-        flip: bool | None = None,
         inference: How | None = "auto",
         time_limit: float | None = 10.0,
     ) -> None:
@@ -74,28 +65,40 @@ class Concepts(Task):
         between(0, 1, labeled_share=labeled_share)
         above(0, time_limit=time_limit)
         if labeled is None and labeled_share is not None:
-            raise ValueError("labeled_share needs labeled, the number of images that keep their labels")
+            raise ValueError("labeled_share needs labeled, the number of samples that keep their labels")
+        if "labels" not in samples.capabilities:
+            raise ValueError(
+                "samples must be a task whose samples have one class each, such as image_classification without mixup and "
+                "cutmix, or text_classification without scores"
+            )
         self.section, self.labeled, self.labeled_share, self.subset_seed = knowledge, labeled, labeled_share, subset_seed
-        self.inference, self.time_limit = inference, time_limit
-        self.images = ImageClassification(
-            data=data, train_size=train_size, subset_seed=subset_seed, validation=validation, crop=crop, flip=flip
-        )
+        self.inference, self.time_limit, self.samples = inference, time_limit, samples
+        self.capabilities = samples.capabilities - {"quiz", "labels"} | {CAPABILITY}
+        self.views_offered, self.evaluation_batch = samples.views_offered, samples.evaluation_batch
 
     # -- data --------------------------------------------------------------------------------------------------------
 
     def fingerprint(self, root: Path | None) -> str:
-        return self.images.fingerprint(root)
+        return self.samples.fingerprint(root)
 
     def open(self, *, needs: Needs, streams: Streams, device: torch.device, root: Path | None) -> None:
         self.device = device
-        self.images.open(needs=needs, streams=streams, device=device, root=root)
-        names = self.images.class_names() or [str(number) for number in range(self.images.set.classes)]
+        self.samples.open(needs=needs, streams=streams, device=device, root=root)
+        labels = {split: self.samples.labels(split).cpu() for split in ("train", "test")}
+        count = 1 + max(int(own.max()) for own in labels.values())
+        names = self.samples.class_names() or [str(number) for number in range(count)]
         self.declared: Declared = declared(self.section, names)
         heads = self.knowledge.vocabulary.heads
         self.main = next(iter(heads))
         tables = {name: targets_of(head, self.declared.covered[name], len(names)) for name, head in heads.items()}
         self.tables = {name: None if table is None else table.to(device) for name, table in tables.items()}
-        self.mask = self._mask()
+        if self.tables[self.main] is None:
+            raise RecipeError(
+                f"task.knowledge.heads.{self.main} stands first, so its accuracy is the task's metric, but its classes cover "
+                "no labels; name a head with labels first."
+            )
+        self.guess = chance_of(tables[self.main], labels["test"])
+        self.mask = self._mask(labels["train"])
         self.on_device = None if self.mask is None else self.mask.to(device)
 
     @property
@@ -103,28 +106,26 @@ class Concepts(Task):
         """Heads and rules."""
         return self.declared.knowledge
 
-    def _mask(self) -> Tensor | None:
+    def _mask(self, labels: Tensor) -> Tensor | None:
         """Which training samples keep their labels, on the host; None for all."""
         if self.labeled is None:
             return None
-        labels = self.images.parts["train"].labels[self.images.places["train"]].cpu()
         if self.labeled > len(labels):
-            raise RecipeError(f"task.labeled is {self.labeled}, but there are {len(labels)} training images.")
+            raise RecipeError(f"task.labeled is {self.labeled}, but there are {len(labels)} training samples.")
         mask = torch.zeros(len(labels), dtype=torch.bool)
         mask[stratified(labels, self.labeled, seed=self.subset_seed, stream="labeled")] = True
         return mask
 
     def size(self, split: str) -> int:
-        return self.images.size(split)
+        return self.samples.size(split)
 
     def order(self, epoch: int, streams: Streams, *, batch_size: int) -> Tensor:
         if self.mask is None or self.labeled_share is None:
-            return super().order(epoch, streams, batch_size=batch_size)
-        samples = len(self.mask)
-        return mixed(self.mask, self.labeled_share, streams.permutation(samples, "order", epoch).cpu())
+            return self.samples.order(epoch, streams, batch_size=batch_size)
+        return mixed(self.mask, self.labeled_share, streams.permutation(len(self.mask), "order", epoch).cpu())
 
     def batches(self, split: str, order: Sequence[Tensor], *, epoch: int, train: bool) -> Iterator[Batch]:
-        for index, batch in zip(order, self.images.batches(split, order, epoch=epoch, train=train), strict=True):
+        for index, batch in zip(order, self.samples.batches(split, order, epoch=epoch, train=train), strict=True):
             if split != "train" or self.mask is None:
                 yield batch
             else:
@@ -133,7 +134,7 @@ class Concepts(Task):
 
     def split(self, batch: Batch, parts: int) -> Sequence[Batch]:
         pieces, start = [], 0
-        for piece in self.images.split(batch, parts):
+        for piece in self.samples.split(batch, parts):
             known = batch.extra.get(LABELED)
             extra = piece.extra if known is None else {**piece.extra, LABELED: known[start : start + piece.size]}
             pieces.append(replace(piece, extra=extra))
@@ -144,8 +145,11 @@ class Concepts(Task):
         known = batch.extra.get(LABELED)
         return {ROWS: batch.size, LABELS: batch.size if known is None else sum(known)}
 
+    def context(self) -> Any:
+        return self.samples.context()
+
     def example(self) -> Batch:
-        return self.images.example()
+        return self.samples.example()
 
     # -- models ------------------------------------------------------------------------------------------------------
 
@@ -155,17 +159,15 @@ class Concepts(Task):
         return tuple(len(head.classes) for head in self.knowledge.vocabulary.heads.values())
 
     def build(self, model: Model) -> nn.Module:
-        channels, height, width = self.images.set.shape
-        told: dict[str, Any] = {"head_widths": self.widths}
-        return model(classes=sum(self.widths), channels=channels, size=max(height, width), **told)
+        answers = [str(atom) for head in self.knowledge.vocabulary.heads.values() for atom in head.atoms]
+        return self.samples.build_for(Told(model.name, model, {"head_widths": self.widths}), answers)
 
     def forward(self, model: Callable[..., Any], batch: Batch, view: str) -> Output:
-        logits, heads = model(batch.view(view)), self.knowledge.vocabulary.heads
-        if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[1] != sum(self.widths):
-            found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        logits, heads = self.samples.forward(model, batch, view).rows.logits, self.knowledge.vocabulary.heads
+        if logits.shape[1] != sum(self.widths):
             raise CapabilityError(
-                f"a model of concepts must return logits (images, {sum(self.widths)}), those of all heads; "
-                f"this one returned {found}."
+                f"a model of concepts must return logits (samples, {sum(self.widths)}), those of all heads; "
+                f"this one returned {tuple(logits.shape)}."
             )
         label_weight = self._label_weight(batch, logits)
         parts = cut(logits, list(heads.values()))
@@ -181,9 +183,12 @@ class Concepts(Task):
             return None
         return self.on_device[batch.index].to(like.dtype)
 
+    @torch.no_grad()
     def align(self, student: nn.Module, teacher: nn.Module) -> None:
         """Refuse a teacher with other heads."""
-        self.images.align(student, teacher)
+        was = teacher.training
+        self.forward(teacher.eval(), self.example(), MAIN)
+        teacher.train(was)
 
     def supervised(self, output: Output) -> Tensor:
         """The sum of the heads' losses; of one alone for a method that reads it."""
@@ -205,22 +210,47 @@ class Concepts(Task):
         heads = {name: list(head.classes) for name, head in self.knowledge.vocabulary.heads.items()}
         known = {} if self.labeled is None else {LABELED: self.labeled}
         rules = {rule.name: str(rule.formula) for rule in self.knowledge.rules}
-        return {**self.images.facts(), "classes": self.widths[0], "heads": heads, "rules": rules, **known}
+        return {**self.samples.facts(), "classes": self.widths[0], "heads": heads, "rules": rules, **known}
+
+    def remarks(self) -> Sequence[str]:
+        return self.samples.remarks()
 
     def preprocessing(self) -> dict[str, Any]:
-        return self.images.preprocessing()
+        return self.samples.preprocessing()
+
+    def save_preprocessing(self, folder: Path) -> None:
+        self.samples.save_preprocessing(folder)
+
+    def free_axes(self) -> Mapping[int, str]:
+        return self.samples.free_axes()
 
     def class_names(self) -> Sequence[str] | None:
         return self.knowledge.vocabulary.heads[self.main].classes
 
     def chance(self) -> float | None:
         """Accuracy of the main head's most frequent class, in percent; None for a binary head."""
-        table = self.tables[self.main]
-        if table is None or table.ndim > 1:
-            return None
-        target = table[self.images.parts["test"].labels]
-        known = target[target >= 0]
-        return 100.0 * torch.bincount(known.cpu()).max().item() / max(len(target), 1)
+        return self.guess
+
+
+@dataclass
+class Told:
+    """A model that is told more than its task tells it."""
+
+    name: str
+    model: Model
+    more: Mapping[str, Any]
+
+    def __call__(self, **context: int) -> nn.Module:
+        return self.model(**context, **self.more)
+
+
+def chance_of(table: Tensor | None, labels: Tensor) -> float | None:
+    """Percent of the samples with these labels (N,) that have a head's most frequent class; None for a binary head."""
+    if table is None or table.ndim > 1:
+        return None
+    target = table[labels]
+    known = target[target >= 0]
+    return 100.0 * torch.bincount(known).max().item() / len(known) if len(known) else None
 
 
 def mixed(labeled: Tensor, share: float, shuffled: Tensor) -> Tensor:

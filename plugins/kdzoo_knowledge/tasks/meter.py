@@ -58,7 +58,7 @@ class ConceptMeter:
 
     def arrays(self) -> dict[str, Tensor]:
         found = {f"logits.{name}": torch.cat(own).cpu() for name, own in self.logits.items()}
-        if self.targets[self.main]:
+        if self.targets[self.main] and not any((own == NO_LABEL).any() for own in self.targets[self.main]):
             found["score"] = 100.0 * self._right(self.main, torch.cat(self.logits[self.main])).cpu()
         return found | {f"target.{name}": torch.cat(own).cpu() for name, own in self.targets.items() if own}
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from kdzoo.data.search_paths import Availability
 from kdzoo.errors import MissingError, RecipeError, did_you_mean
-from kdzoo_text.data.texts import PARTS, TextSet, labeled, scored
+from kdzoo_text.data.texts import PARTS, Row, TextSet, labeled, numbered, scored
 
 Rows = Iterable[Mapping[str, Any]]
 
@@ -97,8 +97,9 @@ class HFDataset:
                 p: library.load_dataset(self.name, self.config, split=s, download_config=config) for p, s in splits.items()
             }
         except Exception as error:  # the library raises what its many back ends raise
-            reason = " ".join(str(error).split())[:200]
-            hint = "" if self.download else " Set task.data.download=true to fetch it once, where there is a network."
+            absent = isinstance(error, OSError) and not self.download
+            hint = " Set task.data.download=true to fetch it once, where there is a network." if absent else ""
+            reason = " ".join(str(error).split())[:200].rstrip(".")
             raise MissingError(f"the data set {self.name!r} could not be loaded: {reason}.{hint}") from None
         rows = {part: _taken(part, each, self.columns) for part, each in found.items()}
         title = self.name if self.config is None else f"{self.name}, {self.config}"
@@ -124,13 +125,20 @@ def _library() -> Any:
     return datasets
 
 
-def _taken(part: str, rows: Rows, columns: list[str]) -> list[tuple[str, str | None, str]]:
+def _taken(part: str, rows: Rows, columns: list[str]) -> list[Row]:
     taken = []
     for number, row in enumerate(rows):
         missing = [column for column in columns if column not in row]
         if missing:
-            raise RecipeError(f"{part}, row {number} has no column {missing[0]!r}; {did_you_mean(missing[0], row)}")
-        first, *second, label = (str(row[column]) for column in columns)
+            known = did_you_mean(missing[0], row)
+            raise RecipeError(
+                f"{part}, row {number} has no column {missing[0]!r} (task.data.text, pair and label name it); {known}"
+            )
+        values = [row[c].item() if hasattr(row[c], "item") else row[c] for c in columns]  # numbers of NumPy and PyTorch
+        for column, value in zip(columns, values, strict=True):
+            if not isinstance(value, str | int | float) or value != value:
+                raise RecipeError(f"{part}, row {number}: {column!r} is {value!r}; a text or a number is expected.")
+        first, *second, label = map(str, values)
         taken.append((first, second[0] if second else None, label))
     return taken
 
@@ -142,17 +150,7 @@ def _names(rows: Any, label: str) -> list[str] | None:
     return list(names) if names else None
 
 
-def _made(title: str, rows: dict[str, list[tuple[str, str | None, str]]], names: list[str] | None, scores: bool) -> TextSet:
+def _made(title: str, rows: dict[str, list[Row]], names: list[str] | None, scores: bool) -> TextSet:
     if scores:
         return scored(title, rows)
-    if names is not None:  # numbers of named classes; -1 is a label that is withheld
-        withheld = next((part for part, own in rows.items() if any(label == "-1" for *_, label in own)), None)
-        if withheld:
-            raise RecipeError(f"the labels of {title}, {withheld} are withheld (-1); choose another split for it.")
-        rows = {part: [(first, second, names[int(label)]) for first, second, label in own] for part, own in rows.items()}
-    found = labeled(title, rows)
-    if names is None or set(found.class_names) != set(names):
-        return found
-    order = [found.class_names.index(name) for name in names]
-    moved = {part: texts.relabeled(order) for part, texts in found.parts.items()}
-    return TextSet(title, moved["train"], moved["test"], moved.get("validation"), tuple(names))
+    return labeled(title, rows) if names is None else numbered(title, rows, names)

@@ -1,19 +1,18 @@
 """GLUE (A. Wang and others, "GLUE: A Multi-Task Benchmark", ICLR 2019, arXiv 1804.07461), from its tab-separated files.
 
 The labels of GLUE's test files are not public, so its development set is the test here, and validation is taken out of
-training.
+training. Some of its lines are damaged (QQP's): those that are cut off, or have an empty text, are left out, and counted.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from kdzoo.data.search_paths import Availability, Search
-from kdzoo.errors import RecipeError
-from kdzoo_text.data.table_files import read
-from kdzoo_text.data.texts import TextSet, labeled, scored
+from kdzoo_text.data.table_files import whole_and_cut
+from kdzoo_text.data.texts import Row, TextSet, labeled, scored
 
 Name = Literal["cola", "sst2", "mrpc", "qqp", "stsb", "mnli", "mnli_mismatched", "qnli", "rte", "wnli"]
 
@@ -60,8 +59,16 @@ class GLUE:
         place = search.first(lambda folder: _complete(folder, files), self.folder, root)
         if place is None:
             raise search.missing(self.folder, root)
-        rows = {part: _rows(place / name, files) for part, name in (("train", "train.tsv"), ("test", files.dev))}
-        return (scored if self.name == "stsb" else labeled)(f"glue, {self.name}", rows)
+        rows: dict[str, list[Row]] = {}
+        remarks: list[str] = []
+        for part, file in (("train", place / "train.tsv"), ("test", place / files.dev)):
+            found = [row if row is not None and all(text.strip() for text in row) else None for row in _rows(file, files)]
+            rows[part] = [(row[0], row[1] if len(row) == 3 else None, row[-1]) for row in found if row is not None]
+            if None in found:
+                remarks.append(
+                    f"glue, {self.name}, {part}: {found.count(None):,} of {len(found):,} lines are damaged and left out."
+                )
+        return replace((scored if self.name == "stsb" else labeled)(f"glue, {self.name}", rows), remarks=tuple(remarks))
 
     @staticmethod
     def available(root: Path | None = None) -> Availability:
@@ -72,18 +79,10 @@ def _complete(folder: Path, files: Files) -> Path | None:
     return folder if folder.name == files.folder and all((folder / n).is_file() for n in ("train.tsv", files.dev)) else None
 
 
-def _rows(file: Path, files: Files) -> list[tuple[str, str | None, str]]:
-    if files.columns[0].isdigit():
-        return _without_header(file, [int(column) for column in files.columns])
-    found = read(file, files.columns, quotes=False)
-    return [(row[0], row[1] if len(row) == 3 else None, row[-1]) for row in found]
-
-
-def _without_header(file: Path, places: list[int]) -> list[tuple[str, str | None, str]]:
-    rows: list[tuple[str, str | None, str]] = []
-    for number, line in enumerate(file.read_text("utf-8").splitlines(), start=1):
-        cells = line.split("\t")
-        if len(cells) <= max(places):
-            raise RecipeError(f"{file}, line {number} has {len(cells)} columns, at least {max(places) + 1} are expected.")
-        rows.append((cells[places[0]], None, cells[places[1]]))
-    return rows
+def _rows(file: Path, files: Files) -> list[tuple[str, ...] | None]:
+    """Texts and label of each line; None where it is cut off."""
+    if not files.columns[0].isdigit():
+        return [row for _, row in whole_and_cut(file, files.columns, quotes=False)]
+    lines = [line.split("\t") for line in file.read_text("utf-8-sig").split("\n") if line]
+    places = [int(column) for column in files.columns]
+    return [tuple(cells[place] for place in places) if len(cells) > max(places) else None for cells in lines]

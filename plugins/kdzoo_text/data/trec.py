@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 from kdzoo.data.search_paths import Availability
 from kdzoo.data.wheels import Wheel
 from kdzoo_text.data.hash_split import hash_split
-from kdzoo_text.data.texts import TextSet, labeled
+from kdzoo_text.data.texts import Row, TextSet, labeled
 
 FILE = "question_labels.txt"
 UNVERIFIED = "terms of use not verified: check before you redistribute anything"
@@ -45,7 +45,7 @@ class TREC:
     def load(self, root: Path | None = None) -> TextSet:
         text = (self.wheel.place(self.folder, root) / FILE).read_text("latin-1")
         rows = []
-        for line in text.splitlines():
+        for line in filter(None, text.split("\n")):
             label, _, question = line.partition(" ")
             rows.append((question, None, label if self.labels == "fine" else label.partition(":")[0]))
         return labeled(f"trec, {self.labels}", _known(hash_split(rows, test=TEST, validation=VALIDATION)))
@@ -55,7 +55,7 @@ class TREC:
         return cls.wheel.available("trec", root)
 
 
-def _known(parts: dict[str, list[tuple[str, None, str]]]) -> dict[str, list[tuple[str, str | None, str]]]:
+def _known(parts: dict[str, list[tuple[str, None, str]]]) -> dict[str, list[Row]]:
     """Without the held-out questions of fine classes that no training question has."""
     classes = {label for _, _, label in parts["train"]}
     return {name: [row for row in rows if row[2] in classes] for name, rows in parts.items()}

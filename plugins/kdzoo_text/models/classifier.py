@@ -7,6 +7,7 @@ Taps: `hidden0` (the embeddings' output) to `hiddenL`, (B, T, d); `cls0` to `cls
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Any
@@ -22,6 +23,8 @@ PROJECTIONS = {
     "value": ("value", "v_lin", "v_proj"),
 }
 """What encoders of the transformers library call the linear maps into their attention."""
+ELSEWHERE = ("_name_or_path", "transformers_version")
+"""What a configuration says of where its model came from, and not of what it is."""
 
 
 class TextClassifier(nn.Module):
@@ -32,6 +35,9 @@ class TextClassifier(nn.Module):
 
     Attributes:
         layers, heads, width: of the encoder.
+        causal: whether a position sees none behind it, so that the first one says nothing of the text.
+        plain: whether attention is that of the tapped queries and keys: no position is hidden, and nothing turns them.
+        positions: the longest text, in tokens; None where there is no limit.
     """
 
     def __init__(self, model: nn.Module, *, encoding: str = "") -> None:
@@ -43,6 +49,9 @@ class TextClassifier(nn.Module):
             int(config.num_attention_heads),
             int(config.hidden_size),
         )
+        self.causal = any(getattr(part, "is_causal", False) for part in model.modules())
+        self.plain = not self.causal and not any("rotary" in name for name, _ in model.named_modules())
+        self.positions = _positions(model)
         self.hidden = nn.ModuleList(nn.Identity() for _ in range(self.layers + 1))
         self.cls = nn.ModuleList(nn.Identity() for _ in range(self.layers + 1))
         self.classifier_path = f"model.{_classifier(model)}"
@@ -60,10 +69,18 @@ class TextClassifier(nn.Module):
         given = {name: tensor for name, tensor in inputs.items() if tensor is not None}
         tapped = any(module._forward_hooks for module in (*self.hidden, *self.cls))
         answer = self.model(**given, output_hidden_states=tapped)
+        if tapped and getattr(answer, "hidden_states", None) is None:
+            raise CapabilityError(f"{type(self.model).__name__} gives no hidden states of its layers; compare logits instead.")
         for whole, first, states in zip(self.hidden, self.cls, answer.hidden_states if tapped else (), strict=False):
             first(whole(states)[:, 0])
         logits: Tensor = answer.logits
         return logits
+
+    def extra_repr(self) -> str:
+        """The settings of the transformer, wherever its files are, for whoever wants to know whether two are the same."""
+        config: Any = self.model.config
+        said = {key: value for key, value in config.to_diff_dict().items() if key not in ELSEWHERE}
+        return json.dumps(said, sort_keys=True, default=str)
 
     def save_pretrained(self, folder: str) -> None:
         """As the transformers library saves it, for `AutoModelForSequenceClassification.from_pretrained`, in one file."""
@@ -117,6 +134,16 @@ def projection_paths(layer: nn.Module) -> dict[str, str]:
     linear = [path for path, module in layer.named_modules() if isinstance(module, nn.Linear)]
     found = {kind: [p for p in linear if p.rpartition(".")[2] in names] for kind, names in PROJECTIONS.items()}
     return {kind: paths[0] for kind, paths in found.items() if len(paths) == 1}
+
+
+def _positions(model: nn.Module) -> int | None:
+    """Those of the configuration, without the ones that RoBERTa's embeddings keep for padding."""
+    longest = getattr(model.config, "max_position_embeddings", None)
+    if not isinstance(longest, int) or longest < 1:  # XLNet's is -1
+        return None
+    tables = [part for name, part in model.named_modules() if name.endswith("position_embeddings")]
+    kept = [part.padding_idx + 1 for part in tables if getattr(part, "padding_idx", None) is not None]
+    return longest - max(kept, default=0)  # type: ignore[type-var]
 
 
 def _projections(model: nn.Module) -> dict[str, str]:

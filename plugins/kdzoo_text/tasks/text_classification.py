@@ -28,7 +28,7 @@ from kdzoo.random import Streams
 from kdzoo.ranges import at_least
 from kdzoo_text.data.encoding import Encoded, Tokenizer
 from kdzoo_text.data.texts import TextSet
-from kdzoo_text.inputs import TOKENS, cut
+from kdzoo_text.inputs import TOKENS, cut, mask_of
 from kdzoo_text.models.classifier import TextClassifier, call_classes, named_classes, width_of_logits, wrapped
 from kdzoo_text.tasks.meters import ScoreMeter, TextMeter
 
@@ -80,8 +80,9 @@ class TextClassification(Task):
         self.max_length, self.bucket, self.pad_token, self.download = max_length, bucket, pad, download
         self.train_size, self.subset_seed = train_size, subset_seed
         self.validation = int(validation) if validation >= 1 else validation
-        scores = metric in OF_SCORES
-        self.capabilities = frozenset({"features", "index", "quiz", TOKENS} | (set() if scores else {"classes"}))
+        self.distributions = metric not in OF_SCORES
+        classes = {"classes", "labels"} if self.distributions else set()
+        self.capabilities = frozenset({"features", "index", "quiz", TOKENS} | classes)
 
     # -- data --------------------------------------------------------------------------------------------------------
 
@@ -128,7 +129,7 @@ class TextClassification(Task):
             )
         except ValueError as error:
             raise RecipeError(f"task: {error}") from None
-        self.labels = {name: texts.labels.to(device) for name, texts in parts.items()}
+        self.targets = {name: texts.labels.to(device) for name, texts in parts.items()}
         self.encoded = {
             name: {key: own.encode(texts).to(device) for key, own in self.tokenizers.items()} for name, texts in parts.items()
         }
@@ -136,7 +137,7 @@ class TextClassification(Task):
     def size(self, split: str) -> int:
         if split in self.places:
             return len(self.places[split])
-        return len(self.labels[split]) if split in self.labels else 0
+        return len(self.targets[split]) if split in self.targets else 0
 
     def order(self, epoch: int, streams: Streams, *, batch_size: int) -> Tensor:
         """Shuffled; sorted by length within `bucket` batches; then the whole batches shuffled again."""
@@ -168,16 +169,25 @@ class TextClassification(Task):
         inputs: dict[str, Tensor] = {}
         for key, encoded in self.encoded[part].items():
             inputs |= encoded.batch(place, prefix=f"{key}." if key else "")
-        target = self.labels[part][place.to(self.device)]
+        target = self.targets[part][place.to(self.device)]
         extra = {NUMBER: place} if part == "train" else {}
         return Batch(inputs, len(index), target, index.to(self.device), extra=extra, whole=len(index))
 
+    def labels(self, split: str) -> Tensor:
+        if split not in self.places:
+            return self.targets[split]
+        return self.targets["train"][self.places[split].to(self.device)]
+
     def pool(self) -> int:
-        return len(self.labels["train"])
+        return len(self.targets["train"])
 
     def pooled(self, order: Sequence[Tensor]) -> Iterator[Batch]:
         for place in order:
             yield self._texts("train", place.cpu(), place)
+
+    def positions(self, batch: Batch, model: nn.Module) -> Tensor | None:
+        encoding = getattr(model, "encoding", "")
+        return mask_of(batch, encoding).bool()
 
     def split(self, batch: Batch, parts: int) -> Sequence[Batch]:
         return cut(batch, parts)
@@ -193,21 +203,27 @@ class TextClassification(Task):
         return len(self.set.class_names) or 1
 
     def build(self, model: Model) -> nn.Module:
-        main = self.tokenizers[""]
-        module = wrapped(model(classes=self.classes, vocabulary=main.vocabulary, pad=main.pad))
-        self._check(module)
+        return self._built(model, self.set.class_names)
+
+    def build_for(self, model: Model, answers: Sequence[str]) -> nn.Module:
+        return self._built(model, answers)
+
+    def _built(self, model: Model, answers: Sequence[str]) -> nn.Module:
+        main, logits = self.tokenizers[""], len(answers) or 1
+        module = wrapped(model(classes=logits, vocabulary=main.vocabulary, pad=main.pad))
+        self._check(module, logits)
         if named_classes(module.model) is None:
-            call_classes(module.model, self.set.class_names)
+            call_classes(module.model, answers)
         return module
 
-    def _check(self, module: TextClassifier) -> None:
+    def _check(self, module: TextClassifier, logits: int) -> None:
         if module.encoding not in self.tokenizers:
             known = ", ".join(self.encodings) or "none"
             raise RecipeError(f"a model reads the encoding {module.encoding!r}, but task.encodings has {known}; add it there.")
-        if width_of_logits(module.model) != self.classes:
+        if width_of_logits(module.model) != logits:
             raise CapabilityError(
-                f"the model tells {width_of_logits(module.model)} classes apart, {self.set.name} has {self.classes}; "
-                f"load it with num_labels={self.classes}."
+                f"the model tells {width_of_logits(module.model)} classes apart, this task asks for {logits}; "
+                f"load it with num_labels={logits}."
             )
         words: Any = module.model.get_input_embeddings()  # type: ignore[operator]
         used = self.tokenizers[module.encoding]
@@ -216,24 +232,22 @@ class TextClassification(Task):
                 f"the tokenizer {used.name!r} has {used.vocabulary} tokens, the model embeds {words.num_embeddings}; they do "
                 "not belong together: set task.tokenizer, or the model's encoding."
             )
-        longest: int | None = getattr(module.model.config, "max_position_embeddings", None)  # type: ignore[assignment]
+        longest = module.positions
         if longest is not None and longest < self.max_length:
             raise CapabilityError(
                 f"the model takes {longest} tokens, task.max_length is {self.max_length}; set it to {longest}."
             )
+        config: Any = module.model.config
+        if config.pad_token_id is None:  # a decoder has to know where a text ends
+            config.pad_token_id = used.pad
 
     def forward(self, model: Callable[..., Any], batch: Batch, view: str) -> Output:
         return Output(Rows(model(**batch.view(view)), batch.target))
 
     def align(self, student: nn.Module, teacher: nn.Module) -> None:
-        """Refuse a teacher whose classes have other names, and comparing distributions over the single logit of a score."""
-        if not self.set.class_names:
-            raise CapabilityError(
-                "this task predicts a score, over which there is no distribution to compare, so the loss would always be 0; "
-                "use `logit_mse`, or a method that compares features."
-            )
+        """Refuse a teacher whose classes have other names."""
         theirs = named_classes(teacher.model) if isinstance(teacher, TextClassifier) else None
-        if theirs is not None and theirs != list(self.set.class_names):
+        if theirs is not None and self.set.class_names and theirs != list(self.set.class_names):
             raise CapabilityError(
                 f"the teacher calls its classes {', '.join(theirs)}, {self.set.name} has {', '.join(self.set.class_names)}; "
                 "their order must agree: use a teacher trained on these data."
@@ -256,12 +270,18 @@ class TextClassification(Task):
         return {
             "name": self.set.name,
             "classes": self.classes,
-            "sizes": {name: self.size(name) for name in {*self.places, *self.labels}},
+            "sizes": {name: self.size(name) for name in {*self.places, *self.targets}},
             "tokenizer": self.tokenizer_name,
             "longest": {name: int(self._main(name).lengths.max()) for name in self.encoded},
             "truncated": {name: self._main(name).truncated for name in self.encoded},
             "fingerprint": self._fingerprint(),
         }
+
+    def remarks(self) -> Sequence[str]:
+        """What the source has to say, and how many texts are cut."""
+        parts = {name: self._main(name) for name in self.encoded}
+        cut = [f"{own.truncated:,} of {len(own.lengths):,} in {name}" for name, own in parts.items() if own.truncated]
+        return (*self.set.remarks, *([f"Texts longer than {self.max_length} tokens are cut: {', '.join(cut)}."] if cut else ()))
 
     def preprocessing(self) -> dict[str, Any]:
         return {"tokenizer": self.tokenizer_name, "max_length": self.max_length}

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from kdzoo_features.sskd import SSKD
 from torch import Tensor, nn
 
 from kdzoo.engine.feed import Feed
@@ -104,3 +105,7 @@ def test_the_self_supervised_head_of_the_teacher_trains_alone_and_then_rests(run
 )
 def test_a_first_stage_of_no_epochs_does_not_exist(method: str, setting: str, running: Running) -> None:
     assert len(StagePlan.of(running(method, {setting: 0}), 1, {}).stages) == 1
+
+
+def test_the_rate_of_the_self_supervised_head_falls_after_a_half_and_three_quarters() -> None:
+    assert [(stage.epochs, round(stage.lr or 0, 9)) for stage in SSKD().stages()] == [(30, 0.05), (15, 0.005), (15, 0.0005)]

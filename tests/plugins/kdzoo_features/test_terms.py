@@ -1,5 +1,7 @@
 """Each term is its pure function on the right taps, with the weights between stages that the papers give."""
 
+from itertools import combinations
+
 import pytest
 import torch
 from torch import nn
@@ -147,12 +149,19 @@ def test_self_supervised_terms_see_upright_and_rotated_images_apart(running: Run
 
 
 def test_every_sample_is_followed_by_its_three_rotations(running: Running) -> None:
-    run = running("sskd")
+    run = running("sskd", task={"data": "digits", "train_size": 44, "validation": 1000, "crop": 0})
     batch = first_window(run)[0]
     assert (batch.size, batch.whole, len(batch.target)) == (48, 48, 48)
     for turn in range(4):
         assert torch.equal(batch.inputs[turn::4], batch.inputs[::4].rot90(turn, (2, 3)))
         assert torch.equal(batch.target[turn::4], batch.target[::4])
+
+
+def test_every_rotation_has_a_crop_of_its_own(running: Running) -> None:
+    inputs = first_window(running("sskd", task={"data": "digits", "train_size": 44, "validation": 1000, "crop": 4}))[0].inputs
+    turned = [inputs[turn::4].rot90(-turn, (2, 3)) for turn in range(4)]
+    same = [torch.equal(a, b) for one, other in combinations(turned, 2) for a, b in zip(one, other, strict=True)]
+    assert sum(same) < len(same) / 4
 
 
 @pytest.mark.parametrize("method", ["kdsvd", "kdsvd_rows", "fsp"])

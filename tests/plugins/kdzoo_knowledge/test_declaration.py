@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
-from kdzoo_knowledge.declaration.expressions import Expression, at_least, at_most, exactly, exists, for_all, iff
+from kdzoo_knowledge.declaration.expressions import Atom, Expression, at_least, at_most, exactly, exists, for_all, iff
 from kdzoo_knowledge.declaration.grammar import parse
 from kdzoo_knowledge.declaration.knowledge import Knowledge, Rule, exclusive, is_a
 from kdzoo_knowledge.declaration.vocabulary import Head, Vocabulary, slug
@@ -67,6 +69,9 @@ BAD = [
     ("left.fine.boot", 1, "which has no head `fine`"),
     ("left", 1, "is a role"),
     ("fine.boot.left", 1, "a part too many"),
+    ("fine.boot\n-> fine.bot", 14, "did you mean 'boot'"),
+    ("not " * 60 + "fine.boot", 205, "more than 50 connectives stand inside each other"),
+    ("not(" * 60 + "fine.boot" + ")" * 60, 205, "more than 50 connectives stand inside each other"),
 ]
 
 
@@ -74,10 +79,13 @@ BAD = [
 def test_what_is_wrong_is_said_with_its_column(text: str, column: int, message: str) -> None:
     with pytest.raises(RecipeError) as caught:
         parse(text, VOCABULARY.resolve, "knowledge.rules.mine")
-    sentence, _, place = str(caught.value).split("\n")
+    sentence, _, shown = str(caught.value).partition(" At ^ in: ")
     assert f"knowledge.rules.mine, column {column}: " in sentence
     assert message in sentence
-    assert place.index("^") == 4 + column - 1
+    before, _, after = shown.partition("^")
+    flat = text.replace("\n", " ")
+    assert flat[: column - 1].endswith(before.removeprefix("..."))
+    assert flat[column - 1 :].startswith(after.removesuffix("..."))
 
 
 def test_a_circle_of_is_a_names_its_rules_and_no_other() -> None:
@@ -120,6 +128,40 @@ def test_a_rule_of_lower_priority_may_contradict() -> None:
 def test_a_rule_about_two_kinds_of_things_is_refused() -> None:
     with pytest.raises(RecipeError, match="speaks of sample and word at once"):
         Knowledge(VOCABULARY, (Rule("mixed", BOOT >> WORD.person),))
+
+
+STRANGE = Head("strange", ("a", "b"))
+IN_PYTHON: list[tuple[Callable[[], object], type[Exception], str]] = [
+    (
+        lambda: Knowledge.of(FINE, rules={"r": STRANGE.a}),
+        RecipeError,
+        r"rules.r: there is no concept `strange`; known",
+    ),
+    (
+        lambda: Knowledge.of(FINE, rules={"r": Atom("fine", "bot")}),
+        RecipeError,
+        "`fine` has no class `bot`; did you mean",
+    ),
+    (lambda: Knowledge.of(FINE, rules={"r": Atom("fine", "boot", "middle")}), RecipeError, "there is no concept `middle`"),
+    (lambda: Knowledge.of(FINE, FINE), RecipeError, "two heads are called `fine`"),
+    (lambda: Knowledge.of(FINE, rules=[Rule("r", BOOT), Rule("r", ~BAG)]), RecipeError, "two rules are called `r`"),
+    (lambda: Rule("r", "fine.boot"), TypeError, "the rule 'r' needs a formula, such as `head.a >> head.b`, got 'fine.boot'"),  # type: ignore[arg-type]
+    (lambda: Rule("r", BOOT, weight=-1), ValueError, "weight must be at least 0, got -1"),
+    (lambda: Rule("r", BOOT, priority=101), ValueError, "priority must be between 0 and 100"),
+    (lambda: Rule("r", BOOT, tnorm="goedel"), ValueError, "tnorm is 'goedel'; did you mean 'godel'"),  # type: ignore[arg-type]
+    (lambda: BOOT >> True, TypeError, "if combines formulas, such as `head.label`; True is none"),  # type: ignore[operator]
+    (lambda: at_least(BOOT, BAG), ValueError, r"at_least needs a number first, as in at_least\(1, ...\)"),  # type: ignore[arg-type]
+    (lambda: at_most(3, BOOT, BAG), ValueError, "its number must be 0 to 2, got 3"),
+    (lambda: exclusive("x", [BOOT, BOOT]), ValueError, "`fine.boot` stands twice in one exclusion"),
+]
+
+
+@pytest.mark.parametrize(("declare", "kind", "sentence"), IN_PYTHON, ids=[sentence for *_, sentence in IN_PYTHON])
+def test_what_is_wrong_in_python_is_said_in_a_sentence(
+    declare: Callable[[], object], kind: type[Exception], sentence: str
+) -> None:
+    with pytest.raises(kind, match=sentence):
+        declare()
 
 
 def test_formulas_have_no_truth_value_of_their_own() -> None:

@@ -158,6 +158,19 @@ def test_a_student_at_either_end_hears_one_voice_alone(running: Running, pi: flo
     assert {name: bool(value > 0) for name, value in terms.items()} == {name: name == kept for name in terms}
 
 
+def test_a_rule_teacher_that_conditions_on_the_rules_pulls_as_the_semantic_loss_does(running: Running, knowledge: Any) -> None:
+    del knowledge["rules"]["rarely both"]  # of lower priority: the semantic loss makes no difference, a teacher may
+    run = running("rule_distillation", {"pi": 0.25}, teacher={"use": "rule_teacher", "strength": 1e4})
+    step = seen(run, "rule_distillation")
+    imitation = run.methods["rule_distillation"].imitation(step)  # type: ignore[operator]
+    literals = theory_of(run).log_literals({("", name): rows.logits for name, rows in step.student.heads.items()})  # type: ignore[union-attr]
+    semantic = -total_log_probability(jointly(theory_of(run), "test"), literals).mean()
+    logits = [rows.logits for rows in step.student.heads.values()]  # type: ignore[union-attr]
+    of_teacher, of_loss = (torch.autograd.grad(loss, logits, retain_graph=True) for loss in (imitation, semantic))
+    for ours, theirs in zip(of_teacher, of_loss, strict=True):
+        torch.testing.assert_close(ours, 0.25 * theirs, rtol=1e-3, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("settings", "progress", "expected"),
     [
@@ -207,15 +220,40 @@ def test_a_method_of_rules_without_rules_says_where_to_declare_them(running: Run
         running("semantic_loss")
 
 
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [("semantic_loss", {}), ("gradient_inference", {}), ("primal_dual", {"violation": "semantic"})],
+)
+def test_rules_of_low_priority_that_an_exact_loss_cannot_satisfy_are_named_alone(
+    running: Running, knowledge: dict[str, Any], method: str, settings: dict[str, Any]
+) -> None:
+    knowledge["rules"] |= {"never": {"holds": "digit.0 and digit.1", "priority": 50}}
+    with pytest.raises(RecipeError, match=rf"methods.{method}: no state satisfies `never`, whose probability is then 0"):
+        running(method, settings).deployed()
+
+
 def test_a_method_of_rules_on_a_task_without_knowledge_is_refused() -> None:
     with pytest.raises(CapabilityError, match="knowledge"), tiny_run(tiny_recipe("semantic_loss")):
         pass
 
 
+def test_a_first_head_without_labels_is_refused(running: Running, knowledge: dict[str, Any]) -> None:
+    knowledge["heads"] = {"hidden": ["a", "b"], **knowledge["heads"]}
+    with pytest.raises(RecipeError, match=r"task.knowledge.heads.hidden stands first, .* name a head with labels first"):
+        running("semantic_loss")
+
+
+@pytest.mark.parametrize("mixed_labels", [{"mixup": 0.2}, {"cutmix": 1.0}])
+def test_samples_without_one_label_each_are_refused(running: Running, recipe: dict[str, Any], mixed_labels: Any) -> None:
+    recipe["task"]["samples"] |= mixed_labels
+    with pytest.raises(RecipeError, match=r"task.samples must be a task whose samples have one class each"):
+        running("semantic_loss")
+
+
 def test_a_model_with_other_heads_is_refused(running: Running) -> None:
     run = running("semantic_loss", student={"use": "mlp", "hidden": [4]})
     batch = first_window(run)[0]
-    with pytest.raises(CapabilityError, match=r"must return logits \(images, 14\), those of all heads"):
+    with pytest.raises(CapabilityError, match=r"must return logits \(samples, 14\), those of all heads"):
         run.task.forward(lambda x: run.student(x)[:, :3], batch, "main")
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from text_cases import DISTILLED, TEACHER, TEXT
@@ -18,7 +20,7 @@ from kdzoo.cli import main
 from kdzoo.engine.launch import DEPLOYED, launch
 from kdzoo.engine.run import Run
 from kdzoo.engine.selection import save_weights
-from kdzoo.errors import CapabilityError, RecipeError
+from kdzoo.errors import CapabilityError, MissingError, RecipeError
 from kdzoo.models.tiny import LinearNet
 from kdzoo.testing import tiny_recipe, tiny_run
 from kdzoo.testing.laws.helpers import Killed, Killer, logged_losses
@@ -95,18 +97,22 @@ def test_the_teacher_is_asked_once_for_all_runs(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_half_filled_store_is_gone_on_with(tmp_path: Path) -> None:
-    recipe = tiny_recipe("kd", recipe=CACHED, out=tmp_path)
+    recipe = tiny_recipe("minilm", recipe={**CACHED, "methods": {"kd": {}}}, out=tmp_path)
     with tiny_run(recipe) as run, torch.no_grad():
         run.task.evaluation_batch = 16
         teacher: Any = run.teachers["teacher"]
-        whole = teacher.fill(run)["logits"].copy()
+        whole = {kind: own.rows.copy() for kind, own in teacher.fill(run).items()}
         store = teacher.store(run)
         card = json.loads((store.folder / "store.json").read_text())
-        card["filled"]["logits"] = 20  # the file itself keeps what the first process wrote
+        card["filled"] = dict.fromkeys(whole, 20)  # the files themselves keep what the first process wrote
         (store.folder / "store.json").write_text(json.dumps(card))
-        again = teacher.fill(run)["logits"]
-        assert store.filled("logits") == store.samples
-        assert (again == whole).all()
+        for kind in whole:
+            rows = np.load(store.folder / f"{kind}.npy", mmap_mode="r+")
+            rows[20 if kind == "logits" else store.starts[20] :] = 0
+            rows.flush()
+        again = teacher.fill(run)
+        assert {store.filled(kind) for kind in whole} == {store.samples}
+        assert all((again[kind].rows == expected).all() for kind, expected in whole.items())
 
 
 def test_answers_of_another_teacher_are_refused(tmp_path: Path) -> None:
@@ -125,10 +131,106 @@ def test_inputs_that_change_are_refused() -> None:
         pass
 
 
-def test_hidden_states_of_every_token_are_refused(tmp_path: Path) -> None:
-    recipe = tiny_recipe("minilm", recipe=CACHED, out=tmp_path)
-    with tiny_run(recipe) as run, pytest.raises(CapabilityError, match="keeps logits and vectors, but a method taps"):
+MATCHINGS: dict[str, dict[str, Any]] = {
+    "layer_matching": {"on": "hidden", "mapping": "uniform", "embeddings": True, "projection": "linear"},
+    "patient_kd": {"projection": "linear"},
+    "distilbert": {"projection": "linear"},
+    "tinybert": {"intermediate_epochs": 0, "weights": {"hidden": 1, "attention": 1}},
+    "minilm": {},
+    "minilm_v2": {"relation_heads": 4},
+    "mobilebert": {"projection": "linear"},
+}
+
+
+def values_and_gradients(recipe: Any) -> tuple[list[Tensor], dict[str, Tensor]]:
+    """The losses of micro-batches of texts of all lengths, and the gradient of their sum."""
+    with tiny_run(recipe) as run, run.mode(training=False):
+        (batch,) = run.task.batches("train", [torch.tensor([50, 0, 3, 40, 20])], epoch=0, train=True)
+        values = [run.objective(micro)[0] for micro in run.task.split(batch, 2)]
+        torch.stack(values).sum().backward()
+        found = {name: p.grad for name, p in run.trainable().items() if p.grad is not None}
+    return [value.detach() for value in values], found
+
+
+@pytest.mark.parametrize("method", MATCHINGS)
+def test_layers_are_matched_from_the_cache_as_with_the_teacher_itself(method: str, tmp_path: Path) -> None:
+    alone = {"methods": {"hard_label": {"weights": {"hard_label": 0}}}}
+    live, cached = (
+        values_and_gradients(tiny_recipe(method, MATCHINGS[method], recipe={**recipe, **alone}, out=tmp_path))
+        for recipe in (DISTILLED, CACHED)
+    )
+    assert all(value > 0 for value in live[0])
+    torch.testing.assert_close(cached[0], live[0], rtol=1e-5, atol=1e-7)
+    assert cached[1].keys() == live[1].keys()
+    for name, gradient in live[1].items():
+        torch.testing.assert_close(cached[1][name], gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_states_of_tokens_are_kept_without_padding(tmp_path: Path) -> None:
+    with tiny_run(tiny_recipe("minilm", recipe=CACHED, out=tmp_path)) as run, torch.no_grad():
+        (batch,) = run.task.batches("train", [torch.tensor([50, 0, 3])], epoch=0, train=True)
+        cached, live = run.answer("teacher", batch), run.forward("teacher", batch)
+        teacher: Any = run.teachers["teacher"]
+        rows = teacher.answers["query4"].rows
+        task: Any = run.task
+        assert rows.shape == (int(task.encoded["train"][""].lengths.sum()), TEACHER["width"])
+        assert isinstance(rows, np.memmap)
+        mask = batch.inputs["attention_mask"].bool()
+        assert cached.features["query4"].shape == live.features["query4"].shape
+        assert cached.features["query4"][~mask].abs().max() == 0
+        torch.testing.assert_close(cached.features["query4"][mask], live.features["query4"][mask])
+
+
+def test_a_run_that_taps_more_asks_for_that_alone(tmp_path: Path) -> None:
+    with tiny_run(tiny_recipe("kd", recipe=CACHED, out=tmp_path)) as run, torch.no_grad():
         losses(run)
+        first: Any = run.teachers["teacher"]
+        logits = first.store(run).folder / "logits.npy"
+        written = logits.stat().st_mtime_ns
+    recipe = tiny_recipe("minilm", recipe={**CACHED, "methods": {"kd": {}}}, out=tmp_path)
+    with tiny_run(recipe) as run, torch.no_grad():
+        losses(run)
+        teacher: Any = run.teachers["teacher"]
+        assert teacher.store(run).folder == logits.parent
+        assert teacher.answers.keys() == {"logits", "query4", "key4", "value4"}
+    assert logits.stat().st_mtime_ns == written
+
+
+def test_features_that_are_of_no_position_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tiny_run(tiny_recipe("minilm", recipe=CACHED, out=tmp_path)) as run:
+        monkeypatch.setattr(run.task, "positions", lambda batch, model: torch.ones(len(batch.target), 3).bool())
+        with pytest.raises(CapabilityError, match=r"taps query4 \(2, 5, 12\) of 2 samples; use teacher"):
+            losses(run)
+
+
+def test_maps_of_images_are_kept_too(tmp_path: Path) -> None:
+    task = {"data": "digits", "train_size": 44, "validation": 1000, "crop": 0, "flip": False}
+    seen = {}
+    for kind in ("frozen", "cached"):
+        images = {"task": task, "teacher": {"use": kind, "model": {"use": "tiny_cnn", "widths": [4, 8]}}}
+        with tiny_run(tiny_recipe("at", recipe=images, out=tmp_path)) as run, torch.no_grad():
+            seen[kind] = losses(run)
+    assert all(loss > 0 for loss in seen["frozen"])
+    torch.testing.assert_close(seen["cached"], seen["frozen"])
+
+
+def test_answers_that_the_disk_has_no_room_for_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tiny_run(tiny_recipe("minilm", recipe=CACHED, out=tmp_path)) as run:
+        monkeypatch.setattr("shutil.disk_usage", lambda folder: shutil._ntuple_diskusage(2000, 1500, 500))
+        with pytest.raises(MissingError, match=r"logits of all samples take 0\.0 GB, and .* has room for 0\.0 GB; name"):
+            losses(run)
+
+
+def test_equal_weights_with_other_heads_are_another_teacher(tmp_path: Path) -> None:
+    found = []
+    for heads in (2, 4):
+        recipe = {**CACHED, "teacher": {"use": "cached", "model": {**TEACHER, "heads": heads}}}
+        with tiny_run(tiny_recipe("kd", recipe=recipe, out=tmp_path)) as run:
+            teacher: Any = run.teachers["teacher"]
+            found.append((teacher.fingerprint(run), teacher.model.state_dict()))
+    (first, weights), (second, others) = found
+    assert all(torch.equal(weights[name], others[name]) for name in weights)
+    assert first != second
 
 
 @pytest.mark.filterwarnings("ignore::kdzoo.errors.WeakTeacherWarning")
@@ -177,13 +279,13 @@ def test_a_run_resumes_to_the_bit_from_answers_that_are_there(tmp_path: Path) ->
 def test_answers_whose_file_is_harmed_are_asked_for_again(harm: str, tmp_path: Path) -> None:
     with tiny_run(tiny_recipe("kd", recipe=CACHED, out=tmp_path)) as run, torch.no_grad():
         teacher: Any = run.teachers["teacher"]
-        whole = teacher.fill(run)["logits"].copy()
+        whole = teacher.fill(run)["logits"].rows.copy()
         file = teacher.store(run).folder / "logits.npy"
         kept = {"gone": None, "cut off": file.read_bytes()[:200], "empty": b""}[harm]
         file.unlink()
         if kept is not None:
             file.write_bytes(kept)
-        assert (teacher.fill(run)["logits"] == whole).all()
+        assert (teacher.fill(run)["logits"].rows == whole).all()
 
 
 def test_a_damaged_store_is_refused(tmp_path: Path) -> None:

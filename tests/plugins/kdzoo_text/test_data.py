@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from kdzoo_text.data.datasets import HFDataset, TextRows
@@ -113,12 +114,56 @@ class Named(list[dict[str, Any]]):
     features: dict[str, Any]
 
 
+def named(rows: list[dict[str, Any]]) -> Named:
+    """Rows whose labels are the numbers of two classes."""
+    made = Named(rows)
+    made.features = {"label": type("ClassLabel", (), {"names": ["positive", "negative"]})()}
+    return made
+
+
 def test_rows_keep_the_order_of_named_classes() -> None:
-    rows = Named([{"text": "a", "label": 0}, {"text": "b", "label": 1}])
-    rows.features = {"label": type("ClassLabel", (), {"names": ["positive", "negative"]})()}
+    rows = named([{"text": "a", "label": 0}, {"text": "b", "label": 1}])
     found = TextRows(train=rows, test=rows).load()
     assert found.class_names == ("positive", "negative")
     assert found.train.labels.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("rows", "settings", "words"),
+    [
+        ([{"text": None, "label": 0}], {}, "train, row 0: 'text' is None; a text or a number is expected"),
+        ([{"text": "a", "label": None}], {}, "train, row 0: 'label' is None; a text or a number"),
+        ([{"text": ["a", "b"], "label": 0}], {}, r"train, row 0: 'text' is \['a', 'b'\]; a text or a number"),
+        ([{"text": "a", "label": float("nan")}], {"scores": True}, "train, row 0: 'label' is nan; a text or a number"),
+        ([{"text": "a", "label": "inf"}], {"scores": True}, "the score 'inf' of sample 0 is no finite number"),
+        ([{"text": "a", "label": 1}], {}, r"rows has one class only \(1\), so there is nothing to tell apart"),
+        ([{"sentence": "a", "label": 1}], {}, "row 0 has no column 'text' .task.data.text, pair and label name it.; known"),
+    ],
+)
+def test_rows_that_are_no_texts_with_labels_are_refused(rows: Any, settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(RecipeError, match=words):
+        TextRows(train=rows, test=rows, **settings).load()
+
+
+@pytest.mark.parametrize(
+    ("label", "words"), [(-1, "sample 1 has the label -1; it is withheld"), (2, "label 2; there are the classes 0 to 1")]
+)
+def test_labels_beyond_the_named_classes_are_refused(label: int, words: str) -> None:
+    rows = named([{"text": "a", "label": 0}, {"text": "b", "label": label}])
+    with pytest.raises(RecipeError, match=words):
+        TextRows(train=rows, test=rows).load()
+
+
+def test_labels_may_be_numbers_of_other_libraries() -> None:
+    found = TextRows(train=[{"text": "a", "label": np.int64(1)}, {"text": "b", "label": torch.tensor(0)}], test=[])
+    assert found.rows["train"] == [("a", None, "1"), ("b", None, "0")]
+
+
+def test_a_named_class_without_a_training_text_keeps_its_number() -> None:
+    rows = named([{"text": "b", "label": 1}])
+    found = TextRows(train=rows, test=rows).load()
+    assert found.class_names == ("positive", "negative")
+    assert found.train.labels.tolist() == [1]
 
 
 def test_a_hub_data_set_needs_its_package_and_names_the_line() -> None:

@@ -202,6 +202,108 @@ def test_a_model_that_does_not_fit_is_refused(model: Any, words: str) -> None:
         kdzoo.run(recipe, progress=False)
 
 
+SIZES: dict[str, Any] = {
+    "vocab_size": 60,
+    "hidden_size": 8,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 12,
+    "max_position_embeddings": 18,
+}
+LIBRARY = {
+    "DistilBert": {},
+    "Albert": {"embedding_size": 8},
+    "Electra": {"embedding_size": 8},
+    "Roberta": {"pad_token_id": 1},
+    "GPT2": {"bos_token_id": 2, "eos_token_id": 3},
+    "Llama": {"pad_token_id": None},
+    "ModernBert": {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 2, "sep_token_id": 3},
+}
+"""Models of the library that differ from BERT in one way or another, with settings of their own."""
+
+
+def of_library(kind: str, folder: Path) -> dict[str, Any]:
+    """A tiny one, saved; the model `hf` that reads it."""
+    import transformers
+
+    config = getattr(transformers, f"{kind}Config")(**{**SIZES, **LIBRARY[kind]}, num_labels=3)
+    config.hidden_dim = SIZES["intermediate_size"]  # what DistilBERT calls it
+    getattr(transformers, f"{kind}ForSequenceClassification")(config).save_pretrained(folder)
+    return {"use": "hf", "name": str(folder)}
+
+
+def first_loss(method: str, recipe: dict[str, Any], settings: dict[str, Any] | None = None) -> Tensor:
+    with tiny_run(tiny_recipe(method, settings, recipe={**TEXT, **recipe})) as run:
+        return run.objective(first_window(run)[0])[0].detach()
+
+
+@pytest.mark.parametrize("kind", LIBRARY)
+def test_any_classifier_of_the_library_teaches_and_learns(kind: str, tmp_path: Path) -> None:
+    model = of_library(kind, tmp_path)
+    both = {"student": model, "teacher": {"use": "frozen", "model": model}, "methods": {"hard_label": {}}}
+    assert torch.isfinite(first_loss("kd", both))
+    assert torch.isfinite(first_loss("distilbert", both))
+
+
+@pytest.mark.parametrize("kind", ["GPT2", "Llama", "Electra"])
+def test_layers_of_any_model_can_be_left_out(kind: str, tmp_path: Path) -> None:
+    from transformers import AutoModelForSequenceClassification
+
+    of_library(kind, tmp_path / "teacher")
+    student = student_from_teacher(teacher=str(tmp_path / "teacher"), layers=[2], classes=3)
+    assert isinstance(student, TextClassifier)
+    student.model.config.pad_token_id = 0
+    student.save_pretrained(str(tmp_path / "student"))
+    again = AutoModelForSequenceClassification.from_pretrained(tmp_path / "student").eval()
+    assert torch.equal(again(input_ids=IDS, attention_mask=MASK).logits, answer(student))
+
+
+def test_layers_that_are_unlike_each_other_are_kept_from_the_first_on(tmp_path: Path) -> None:
+    of_library("ModernBert", tmp_path)
+    assert answer(student_from_teacher(teacher=str(tmp_path), layers=[1], classes=3)).shape == (2, 3)
+    with pytest.raises(CapabilityError, match=r"of layers \[2\] could not be loaded again, .*; begin with layer 1"):
+        student_from_teacher(teacher=str(tmp_path), layers=[2], classes=3)
+
+
+@pytest.mark.parametrize("kind", ["DistilBert", "Electra", "Roberta"])
+def test_models_that_are_built_as_bert_can_be_narrower(kind: str, tmp_path: Path) -> None:
+    of_library(kind, tmp_path)
+    narrow = student_from_teacher(teacher=str(tmp_path), layers=[1], width=4, classes=3)
+    assert isinstance(narrow, TextClassifier)
+    assert narrow.width == 4
+    assert torch.isfinite(answer(narrow)).all()
+
+
+@pytest.mark.parametrize("kind", ["GPT2", "Llama", "ModernBert"])
+def test_models_that_are_built_otherwise_cannot_be_narrower(kind: str, tmp_path: Path) -> None:
+    of_library(kind, tmp_path)
+    with pytest.raises(CapabilityError, match=r"cannot be made narrower: it is built otherwise than BERT; leave width out"):
+        student_from_teacher(teacher=str(tmp_path), layers=[1], width=4, classes=3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "method", "words"),
+    [
+        ("GPT2", "patient_kd", "compares first positions, but the student reads from left to right"),
+        ("GPT2", "minilm", "the student has no 'query2': its attention is built otherwise"),
+        ("Llama", "minilm", "the student has no 'attention2': its attention is built otherwise"),
+        ("ModernBert", "minilm", "the student has no 'query2': its attention is built otherwise"),
+        ("Albert", "mobilebert", "keeps no list of its 2 layers"),
+    ],
+)
+def test_what_a_models_layers_do_not_have_is_not_compared(kind: str, method: str, words: str, tmp_path: Path) -> None:
+    model = of_library(kind, tmp_path)
+    with pytest.raises(CapabilityError, match=words):
+        first_loss(method, {"student": model, "teacher": {"use": "frozen", "model": model}})
+
+
+def test_texts_that_are_longer_than_the_positions_are_refused(tmp_path: Path) -> None:
+    model = of_library("Roberta", tmp_path)  # keeps 2 of its 18 positions for padding
+    assert torch.isfinite(first_loss("hard_label", {"student": model}))
+    with pytest.raises(CapabilityError, match=r"takes 16 tokens, task\.max_length is 17; set it to 16"):
+        first_loss("hard_label", {"student": model, "task": {**TASK, "max_length": 17}})
+
+
 def test_two_tokenizers_meet_in_one_run(tmp_path: Path) -> None:
     other = str(make_tokenizer(tmp_path / "other", extra=5))
     teacher = {
