@@ -16,7 +16,7 @@ def settings_of_torch(settings: Mapping[str, Any]) -> Iterator[None]:
     """Threads and determinism as the recipe has them; gradients, dtype, precision and device as torch has them by default.
 
     A script's `torch.set_default_dtype`, or a notebook's `torch.no_grad()`, would be in no run's identity. What was there
-    before comes back, but for how memory is kept.
+    before comes back, but for how freed memory is kept.
     """
     keep_freed_memory()
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()

@@ -69,25 +69,22 @@ def broken() -> list[Entry]:
     return [known for e in _scanned() if (known := _as_known(e)).problem]
 
 
+@functools.cache
 def families() -> frozenset[str]:
     """The top-level modules of installed plugins."""
-    return _families(_scanned())
+    return frozenset(each.target.partition(":")[0].partition(".")[0] for each in _scanned() if each.kind)
 
 
 def refresh() -> None:
     """Forget the scan and all failed imports, after something was installed or repaired."""
     _scanned.cache_clear()
     _installed.cache_clear()
+    families.cache_clear()
     _FAILED.clear()
     importlib.invalidate_caches()
 
 
 _scanned = functools.cache(scan)
-
-
-@functools.lru_cache(maxsize=4)
-def _families(entries: tuple[Entry, ...]) -> frozenset[str]:
-    return frozenset(entry.target.partition(":")[0].partition(".")[0] for entry in entries if entry.kind)
 
 
 @functools.cache

@@ -2,8 +2,8 @@
 
 Its logits, and the features that methods tap, are kept on disk by the sample's number in the data, never by its place in a
 batch or an epoch; so shuffling cannot mix them up. Where batches are padded, features of single positions are kept without
-padding. The folder's name is a fingerprint of the teacher, the data, the preprocessing and the number format. A task whose
-inputs change from epoch to epoch (augmentation) is refused.
+padding. The folder's name is a fingerprint of the teacher's code and weights, of the data, the preprocessing and the number
+format. A task whose inputs change from epoch to epoch (augmentation) is refused.
 
 Differences to a live teacher: answers are computed in evaluation batches, so they differ by rounding; features are 0 at
 padding; and samples that are not training samples (the test) are asked live.
@@ -59,13 +59,13 @@ class Cached(Frozen):
 
     def build(self, run: RunContext) -> None:
         super().build(run)
+        assert self.model is not None
+        self.model_is = json.dumps(content(self.model))  # before anybody listens to it
         if not run.task.fixed_inputs or not run.task.pool():
             raise CapabilityError(
                 f"teachers.{self.name} keeps its answers, but the inputs of this task change from epoch to epoch or have no "
                 "numbers; use teacher.use=frozen."
             )
-        assert self.model is not None
-        self.model_is = json.dumps(content(self.model))  # before anything is hooked to it
 
     def answer(
         self, batch: Batch, run: RunContext, view: str, *, student: Output | None, peers: Mapping[str, Output]
@@ -112,7 +112,7 @@ class Cached(Frozen):
         return Store(Path(folder), fingerprint, run.task.pool())
 
     def fingerprint(self, run: RunContext) -> str:
-        """16 hexadecimal digits of the teacher's code and weights, the data, the preprocessing and the number format."""
+        """16 hexadecimal digits of the model and its weights, the data, the preprocessing and the number format."""
         parts = [
             self.model_is,
             str(run.task.facts().get("fingerprint")),
