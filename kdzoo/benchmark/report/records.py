@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kdzoo.benchmark.execute.failure import ERROR, recorded
-from kdzoo.engine.files import read_json
+from kdzoo.engine.files import mapping_in, read_json
 from kdzoo.errors import RecipeError, no_such
 
 FORMAT = 1
@@ -127,8 +127,5 @@ def _result(folder: Path, identity: str) -> Mapping[str, Any] | None:
 
 
 def _entry(line: str) -> dict[str, Any] | None:
-    try:
-        found = json.loads(line)
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) and "event" in found else None
+    found = mapping_in(line)
+    return found if found is not None and "event" in found else None
