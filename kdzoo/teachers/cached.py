@@ -86,6 +86,8 @@ class Cached(Frozen):
         kinds = self._kinds(run)
         with locked(store.folder):
             store.check()
+            if any(kinds.values()) and store.starts is None:
+                self._count(run, store)
             if not store.complete(kinds):
                 self._ask(run, store, kinds)
         return store.read(kinds)
@@ -142,13 +144,18 @@ class Cached(Frozen):
             )
         return {LOGITS: False} | {name: value.ndim == 3 for name, value in features.items()}
 
+    def _count(self, run: RunContext, store: Store) -> None:
+        """Find out how many positions each sample has."""
+        assert self.model is not None
+        order = torch.arange(store.samples).split(run.task.evaluation_batch)
+        own = [run.task.positions(batch, self.model) for batch in run.task.pooled(order)]
+        store.count(torch.cat([positions.sum(1).cpu() for positions in own if positions is not None]))
+
     def _ask(self, run: RunContext, store: Store, kinds: Mapping[str, bool]) -> None:
+        """Go on where the store ends."""
         assert self.model is not None
         step = run.task.evaluation_batch
         order = torch.arange(store.samples).split(step)
-        if any(kinds.values()) and store.starts is None:
-            own = [run.task.positions(batch, self.model) for batch in run.task.pooled(order)]
-            store.count(torch.cat([positions.sum(1).cpu() for positions in own if positions is not None]))
         start = min(store.filled(kind) for kind in kinds) // step
         place = start * step
         for batch in run.task.pooled(order[start:]):

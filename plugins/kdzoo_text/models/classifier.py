@@ -7,7 +7,6 @@ Taps: `hidden0` (the embeddings' output) to `hiddenL`, (B, T, d); `cls0` to `cls
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Any
@@ -23,8 +22,6 @@ PROJECTIONS = {
     "value": ("value", "v_lin", "v_proj"),
 }
 """What encoders of the transformers library call the linear maps into their attention."""
-ELSEWHERE = ("_name_or_path", "transformers_version")
-"""What a configuration says of where its model came from, and not of what it is."""
 
 
 class TextClassifier(nn.Module):
@@ -75,12 +72,6 @@ class TextClassifier(nn.Module):
             first(whole(states)[:, 0])
         logits: Tensor = answer.logits
         return logits
-
-    def extra_repr(self) -> str:
-        """The settings of the transformer, wherever its files are, for whoever wants to know whether two are the same."""
-        config: Any = self.model.config
-        said = {key: value for key, value in config.to_diff_dict().items() if key not in ELSEWHERE}
-        return json.dumps(said, sort_keys=True, default=str)
 
     def save_pretrained(self, folder: str) -> None:
         """As the transformers library saves it, for `AutoModelForSequenceClassification.from_pretrained`, in one file."""
