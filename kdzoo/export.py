@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from kdzoo import extras
 from kdzoo.engine.again import recipe_of
 from kdzoo.engine.assemble import device_of
 from kdzoo.engine.evaluate import evaluate
-from kdzoo.engine.files import replace_file, write_json, writing
+from kdzoo.engine.files import read_json, replace_file, write_json, writing
 from kdzoo.engine.launch import DEPLOYED, deployable
 from kdzoo.engine.precision import Precision
 from kdzoo.engine.provenance import Made
@@ -87,11 +86,16 @@ def deployed(place: Path, *, recipe: str | None = None) -> Deployed:
         return Deployed(weights, load(recipe).settings)
     if (folder / CARD).is_file():
         card = _read(folder / CARD)
+        if not isinstance(card.get("recipe"), str | dict) or not isinstance(card.get("test"), dict):
+            raise _damaged(folder / CARD)
         return Deployed(weights, load(card["recipe"]).settings, card["test"])
     if (folder / "recipe.yaml").is_file():
         result = _read(folder / "result.json") if (folder / "result.json").is_file() else {}
         which = "last" if weights.name == DEPLOYED else weights.stem
-        return Deployed(weights, load(recipe_of(folder)).settings, result.get("test", {}).get(which), Made.read(folder))
+        tested = result.get("test", {})
+        if not isinstance(tested, dict):
+            raise _damaged(folder / "result.json")
+        return Deployed(weights, load(recipe_of(folder)).settings, tested.get(which), Made.read(folder))
     raise RecipeError(f"{weights} lies beside neither recipe.yaml nor {CARD}; name its recipe: --recipe NAME.")
 
 
@@ -311,7 +315,10 @@ def _weights(place: Path) -> Path:
     if place.is_file():
         return place
     if (place / CARD).is_file():
-        return place / str(_read(place / CARD)["weights"])
+        weights = _read(place / CARD).get("weights")
+        if not isinstance(weights, str):
+            raise _damaged(place / CARD)
+        return place / weights
     if (place / "result.json").is_file():
         return place / DEPLOYED
     if (place / "recipe.yaml").is_file():
@@ -322,13 +329,16 @@ def _weights(place: Path) -> Path:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text("utf-8"))
-    except ValueError:
-        content = None
-    if not isinstance(content, dict):
-        raise RecipeError(f"{file} is damaged: it holds no JSON mapping; make it again by the command that wrote it.")
+    content = read_json(file)
+    if content is None:
+        raise _damaged(file)
     return content
+
+
+def _damaged(file: Path) -> RecipeError:
+    return RecipeError(
+        f"{file} is damaged: it does not hold what was written there; make it again by the command that wrote it."
+    )
 
 
 def _required(module: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from torch import nn
 from kdzoo.engine.assemble import assemble, device_of
 from kdzoo.engine.checkpoint import at_epochs, restore_modules
 from kdzoo.engine.components import make, method_of
+from kdzoo.engine.files import read_json
 from kdzoo.engine.launch import deployable
 from kdzoo.engine.names_check import STUDENT
 from kdzoo.engine.precision import Precision
@@ -82,7 +82,10 @@ def read(folder: Path, *, weights: str = "last", device: str | None = None) -> F
     runtime = {**settings["runtime"], "trackers": []} | ({"device": device} if device else {})
     train = {**settings["train"], "precision": "fp32", "compile": False}
     kept = at_epochs(folder / CHECKPOINTS)
-    best: int = json.loads((folder / "result.json").read_text())["validation"]["best_epoch"]
+    validation = (read_json(folder / "result.json") or {}).get("validation")
+    best = validation.get("best_epoch") if isinstance(validation, dict) else None
+    if not isinstance(best, int):
+        raise RecipeError(f"{folder / 'result.json'} is damaged; train it again: kdzoo run {recipe} --force")
     trained = best if weights == "best" else max(kept, default=train["epochs"])
     return Finished(folder, {**settings, "runtime": runtime, "train": train}, file, trained)
 

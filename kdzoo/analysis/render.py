@@ -18,7 +18,7 @@ from torch import Tensor
 
 from kdzoo.analysis.drawing import pictures
 from kdzoo.benchmark.report.analyses import SECTION
-from kdzoo.engine.files import replace_folder, writing
+from kdzoo.engine.files import read_json, replace_folder, writing
 from kdzoo.protocol.analysis import Analysis, Findings, Wants
 from kdzoo.recipe.schema import schema_of
 
@@ -118,10 +118,7 @@ def _changed(wants: Wants) -> dict[str, Any]:
 
 
 def _identity(folder: Path) -> str:
-    try:
-        return str(json.loads((folder / "result.json").read_text())["identity"])
-    except (OSError, ValueError, KeyError):
-        return ""
+    return str((read_json(folder / "result.json") or {}).get("identity", ""))
 
 
 def _json(value: Any) -> bytes:

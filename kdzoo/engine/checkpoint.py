@@ -171,7 +171,7 @@ def _problem(folder: Path, identity: str | None = None) -> str | None:
             return "it is of a run with other settings"
     except FileNotFoundError as error:
         return f"{Path(error.filename).name} is missing"
-    except (ValueError, KeyError, TypeError, AttributeError, OSError):
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError):
         return "its manifest cannot be read"
     return None
 

@@ -21,6 +21,8 @@ from kdzoo.command_line import command
 from kdzoo.errors import MachineFailed, RecipeError
 
 LOCK = ".lock"
+OF_THE_PLACE = (errno.EROFS, errno.ENAMETOOLONG, errno.EISDIR, errno.ELOOP, errno.EINVAL)
+"""What the operating system says of a place where nothing can be written, however much space is free."""
 LEFTOVER = re.compile(r"\..+\.\d+")
 """Names that `_beside` and `remove_folder` give."""
 
@@ -36,9 +38,11 @@ def writing(folder: Path) -> Iterator[None]:
         file = next((path for path in [folder, *folder.parents] if path.is_file()), folder)
         raise RecipeError(f"cannot write to {folder}: {file} is a file, not a folder; set runtime.out elsewhere.") from None
     except (OSError, SafetensorError) as error:
-        if getattr(error, "errno", None) in (errno.EROFS, errno.ENAMETOOLONG) or _nowhere(error, folder):
-            raise RecipeError(f"cannot write to {folder}: {error.strerror}; set runtime.out elsewhere.") from None  # type: ignore[union-attr]
         reason = getattr(error, "strerror", None) or error
+        if getattr(error, "errno", None) in OF_THE_PLACE or _nowhere(error, folder):
+            raise RecipeError(
+                f"cannot write to {getattr(error, 'filename', None) or folder}: {reason}; set runtime.out elsewhere."
+            ) from None
         raise MachineFailed(
             f"writing to {folder} failed: {reason}; free some space or set runtime.out elsewhere, then start the same "
             "command again: it resumes from the last checkpoint."
@@ -68,8 +72,16 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
 def read_json(path: Path) -> dict[str, Any] | None:
     """The mapping in a JSON file; None where there is no such file, or it is damaged."""
     try:
-        values = json.loads(path.read_text())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return mapping_in(path.read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
+        return None
+
+
+def mapping_in(text: str) -> dict[str, Any] | None:
+    """The mapping that a text in JSON is; None where it is none, or no JSON."""
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):  # what is nested too deep
         return None
     return values if isinstance(values, dict) else None
 

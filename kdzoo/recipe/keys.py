@@ -15,7 +15,7 @@ def keys_quoted(text: str) -> str:
     """
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, RecursionError):
         return text
     for start, end in sorted(_places(root, set()), reverse=True):
         text = f'{text[:start]}"{text[start:end]}"{text[end:]}'

@@ -26,15 +26,19 @@ class Origin:
 
 @dataclass
 class Layers:
-    """The merged tree, the origin of each leaf by path, and who first wrote each mapping (later layers may fill it)."""
+    """The merged tree, the origin of each leaf by path, and who first wrote each mapping (later layers may fill it).
+
+    `file` is the recipe's own, where it is in one.
+    """
 
     tree: dict[str, Any] = field(default_factory=dict)
     origins: dict[str, Origin] = field(default_factory=dict)
     openers: dict[str, Origin] = field(default_factory=dict)
+    file: Origin | None = None
 
     def copy(self) -> Layers:
         """The same layers, to change them elsewhere."""
-        return Layers(copied(self.tree), dict(self.origins), dict(self.openers))
+        return Layers(copied(self.tree), dict(self.origins), dict(self.openers), self.file)
 
     def merge(self, layer: Mapping[str, Any], origin: Origin) -> None:
         """Lay a mapping over the tree. A null removes what is there; another `use` replaces a plugin with its settings."""
@@ -101,6 +105,10 @@ class Layers:
         """The same as a half-sentence, '' if nobody wrote it."""
         origin = self.origin(path)
         return f" (from {origin.text})" if origin else ""
+
+    def lacking(self, path: str) -> str:
+        """A half-sentence on where something that nobody wrote should stand."""
+        return self.where(path) or (f" (from {self.file.text})" if self.file else "")
 
     def _merge(self, node: dict[str, Any], layer: Mapping[str, Any], at: str, origin: Origin) -> None:
         for key, value in layer.items():

@@ -58,20 +58,23 @@ def read(
     if not isinstance(recipe, Mapping):
         layers.merge({key: None for key in NOT_INHERITED if key in layers.tree}, origin)
         own.setdefault("name", chain[-1].stem)
+        layers.file = origin
     method = own.pop(RECIPE, None)
     if method is not None:
-        take(layers, method, folder=origin.folder, chain=chain)
+        take(layers, method, folder=origin.folder, chain=chain, where=f" (from {origin.text})")
     layers.merge(own, origin)
     return layers
 
 
-def take(own: Layers, recipe: Any, *, folder: Path, chain: tuple[Path, ...] = ()) -> None:
+def take(own: Layers, recipe: Any, *, folder: Path, chain: tuple[Path, ...] = (), where: str = "") -> None:
     """Replace the methods by those of another recipe, with whatever that one's own file changes for them.
+
+    Args: where: a half-sentence on who says so.
 
     Raises RecipeError where that is no recipe of methods.
     """
     if not isinstance(recipe, str):
-        raise RecipeError(f"{RECIPE} must be the name or path of one recipe, got {recipe!r}.")
+        raise RecipeError(f"{RECIPE} must be the name or path of one recipe, got {recipe!r}{where}.")
     other = read(recipe, folder=folder, chain=chain)
     if other.tree.get(BENCH):
         raise RecipeError(f"{RECIPE}: {recipe} is a bench itself; a row is one method: name a recipe without `{BENCH}`.")
@@ -114,7 +117,7 @@ def contents(path: Path) -> dict[str, Any]:
         mark = error.problem_mark or error.context_mark
         line = f", line {mark.line + 1}" if mark else ""
         raise RecipeError(f"{shown(path)}{line}: {error.problem or error.context}; expected YAML.") from None
-    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
+    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError, RecursionError) as error:
         raise RecipeError(f"{shown(path)} cannot be read: {str(error).splitlines()[0]}.") from None
     if not isinstance(content, dict):
         raise RecipeError(f"{shown(path)} holds a list; a recipe is a mapping, with lines such as `student: resnet20`.")

@@ -44,7 +44,7 @@ class Checker:
     def field(self, field: Field, value: Any, path: str) -> Any:
         """One setting, converted to its type."""
         if value is REQUIRED:
-            raise RecipeError(f"{path} is missing{self.layers.where(path)}: it must be {field.expected}.")
+            raise RecipeError(f"{path} is missing{self.layers.lacking(path)}: it must be {field.expected}.")
         if value is None and field.optional:
             return None
         if field.slot and field.fits(value):
@@ -119,7 +119,7 @@ class Checker:
     def _shaped(self, field: Field, value: Any, path: str) -> Any:
         """What stands in a slot, not looked into: it is there, and one, a list or a mapping as the slot has it."""
         if value is REQUIRED:
-            raise RecipeError(f"{path} is missing{self.layers.where(path)}: it must be {field.expected}.")
+            raise RecipeError(f"{path} is missing{self.layers.lacking(path)}: it must be {field.expected}.")
         if (value is None and field.optional) or (field.fits(value) and holds_object(value)):
             return value
         if not field.fits(value) or (field.shape == "one" and not isinstance(value, str | dict)):

@@ -8,7 +8,6 @@ numbers, and a store that was left half filled is gone on with.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kdzoo.engine.files import replace_file, write_json
+from kdzoo.engine.files import read_json, replace_file, write_json
 from kdzoo.errors import MissingError, RecipeError
 
 CARD = "store.json"
@@ -71,13 +70,10 @@ class Store:
 
     def card(self) -> dict[str, Any]:
         """What the folder says of itself; empty for a new one."""
-        try:
-            found: dict[str, Any] = json.loads((self.folder / CARD).read_text("utf-8"))
-        except FileNotFoundError:
-            return {}
-        except ValueError:
-            raise RecipeError(f"{self.folder / CARD} is damaged; remove the folder, the teacher answers again.") from None
-        return found
+        found = read_json(self.folder / CARD)
+        if found is None and (self.folder / CARD).exists():
+            raise RecipeError(f"{self.folder / CARD} is damaged; remove the folder, the teacher answers again.")
+        return found or {}
 
     def filled(self, kind: str) -> int:
         """How many samples, from the first on, have an answer of this kind; none where its file is gone or cut off."""

@@ -60,7 +60,7 @@ class Cached(Frozen):
     def build(self, run: RunContext) -> None:
         super().build(run)
         assert self.model is not None
-        self.model_is = json.dumps(content(self.model), default=str)  # before anybody listens to it
+        self.model_is = json.dumps(content(self.model))  # before anybody listens to it
         if not run.task.fixed_inputs or not run.task.pool():
             raise CapabilityError(
                 f"teachers.{self.name} keeps its answers, but the inputs of this task change from epoch to epoch or have no "

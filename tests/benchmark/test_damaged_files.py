@@ -20,6 +20,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "a list": lambda content: b"[]\n",
     "null": lambda content: b"null\n",
     "an empty mapping": lambda content: b"{}\n",
+    "nested too deep": lambda content: b"[" * 20_000,
     "a number": lambda content: b"3\n",
     "no text": lambda content: b"\xff\xfe\x00\n" * 3,
     "its middle overwritten": lambda content: content[: len(content) // 3] + b"\x00" * 40 + content[len(content) // 2 :],

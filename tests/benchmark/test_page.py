@@ -215,3 +215,16 @@ def test_rows_that_were_tested_on_other_images_are_not_among_the_samples(tmp_pat
     assert "dkd" not in found.logits
     assert found.folder.parent.name == "alone"
     write_report(folder)
+
+
+def test_the_last_lines_of_a_failed_cell_are_on_the_page_once(made: Any) -> None:
+    folder = made({"alone": {0: 80.0}, "kd": {0: "it broke", 1: "it broke"}})
+    for seed in (0, 1):
+        failure = {"identity": f"kd{seed}", "sentence": "it broke", "last": ["last logged: step 3", "raise Broken('<b>')"]}
+        (folder / "cells" / "kd" / f"seed{seed}" / "failure.json").write_text(json.dumps(failure))
+    write_report(folder)
+    page = (folder / "report.html").read_text()
+    assert page.count("<summary>Last lines of ") == 1
+    assert (
+        "<summary>Last lines of kd, seed 0</summary><pre>last logged: step 3\nraise Broken(&#39;&lt;b&gt;&#39;)</pre>" in page
+    )

@@ -53,7 +53,7 @@ CONTRACTS: dict[str, dict[str, Any]] = {
     "fitnets": {"settings": {"hint_epochs": 1}},
     "ft": {"settings": {"paraphraser_epochs": 1}, "fixed": frozenset({"rate"})},
     "ft_attention": {"settings": {"paraphraser_epochs": 1}, "fixed": frozenset({"rate"})},
-    "sskd": {"settings": {"head_epochs": 1}},
+    "sskd": {"settings": {"head_epochs": 1}, "fixed": frozenset({"head_lr"})},
     "cat_kd": {"recipe": MAPS},
     "cat_kd_unit": {"recipe": MAPS},
     "crd": {"settings": {"negatives": 8, "width": 8}},

@@ -8,6 +8,7 @@ import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
+from kdzoo.engine.files import mapping_in, read_json
 from kdzoo.errors import KdzooError, MachineFailed
 
 ERROR = "error.txt"
@@ -57,7 +58,7 @@ def record(failure: Failure, folder: Path, identity: str) -> None:
 def recorded(folder: Path, identity: str) -> Failure | None:
     """The lasting failure of the run with this identity, if one is on record."""
     try:
-        found = json.loads((folder / FAILURE).read_text())
+        found = read_json(folder / FAILURE) or {}
         return Failure(found["sentence"], "", tuple(found["last"])) if found["identity"] == identity else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -83,7 +84,7 @@ def _logged(folder: Path) -> list[str]:
     """The last losses of a run's log."""
     try:
         lines = (folder / "metrics.jsonl").read_text().splitlines()
-        steps = [r for line in lines[-20:] if line.endswith("}") and (r := json.loads(line))["event"] == "step"][-1:]
+        steps = [r for line in lines[-20:] if (r := mapping_in(line)) and r["event"] == "step"][-1:]
     except (OSError, ValueError, KeyError):
         return []
     return [f"last logged: stage {r['stage']}, epoch {r['epoch']}, step {r['step']}, loss {r['loss']:.4g}" for r in steps]

@@ -82,6 +82,7 @@ def page(board: Leaderboard, records: Records) -> str:
             scatter=against_cost(board),
             grids=curves.grids(board, records),
             sections=sections(board),
+            failed={cell.last: f"{cell.row}, seed {cell.seed}" for cell in reversed(records.cells) if cell.last},
             panels=panels[:PANELS],
             panels_left_out=len(panels[PANELS:]),
             answers=_answers(board, seen),

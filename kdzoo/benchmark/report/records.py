@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kdzoo.benchmark.execute.failure import ERROR
-from kdzoo.engine.files import read_json
+from kdzoo.benchmark.execute.failure import ERROR, recorded
+from kdzoo.engine.files import mapping_in, read_json
 from kdzoo.errors import RecipeError, no_such
 
 FORMAT = 1
@@ -26,7 +26,8 @@ class Record:
     """A cell as it is on disk.
 
     Attributes:
-        values: its `result.json`, if it is finished; error: the sentence of its failure, if it failed.
+        values: its `result.json`, if it is finished; error: the sentence of its failure, if it failed; last: the last lines
+            that it left then.
     """
 
     row: str
@@ -35,6 +36,7 @@ class Record:
     folder: Path
     values: Mapping[str, Any] | None
     error: str | None
+    last: tuple[str, ...] = ()
 
     def curve(self) -> list[tuple[int, dict[str, float]]]:
         """Epoch and metrics of each evaluation on validation."""
@@ -109,7 +111,8 @@ def _record(folder: Path, cell: Mapping[str, Any]) -> Record:
         values = None
     elif values is None and (own / ERROR).is_file():
         error = (own / ERROR).read_text().partition("\n")[0]
-    return Record(cell["row"], cell["seed"], cell["identity"], own, values, error)
+    failure = recorded(own, cell["identity"]) if error is not None else None
+    return Record(cell["row"], cell["seed"], cell["identity"], own, values, error, failure.last if failure else ())
 
 
 def refusal(found: Any) -> str:
@@ -124,8 +127,5 @@ def _result(folder: Path, identity: str) -> Mapping[str, Any] | None:
 
 
 def _entry(line: str) -> dict[str, Any] | None:
-    try:
-        found = json.loads(line)
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) and "event" in found else None
+    found = mapping_in(line)
+    return found if found is not None and "event" in found else None

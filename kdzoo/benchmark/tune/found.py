@@ -16,8 +16,8 @@ FILE = "tuned.json"
 def read_found(path: str) -> Mapping[str, Mapping[str, Any]]:
     """Row -> its trials, space and best values. Raises RecipeError for what is no finished search."""
     try:
-        found = json.loads(Path(path).read_text())
-    except (OSError, ValueError) as error:
+        found = json.loads(Path(path).read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or error
         raise RecipeError(f"bench.tuned: {path} cannot be read ({reason}); give the {FILE} that `kdzoo tune` named.") from None
     if not isinstance(found, dict) or "rows" not in found or found.get("format") != FORMAT:

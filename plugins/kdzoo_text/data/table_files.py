@@ -70,7 +70,7 @@ def _json(file: Path, lines: Iterator[str]) -> Iterator[tuple[int, Mapping[str, 
             continue
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             row = None
         if not isinstance(row, dict):
             raise RecipeError(f"{file}, line {number} is no JSON object; one object a line is expected.")

@@ -7,6 +7,8 @@ import torch
 from kdzoo_knowledge.declaration.knowledge import Knowledge, is_a
 from kdzoo_knowledge.declaration.vocabulary import Head
 from kdzoo_knowledge.inference.most_probable import MostProbable
+from kdzoo_knowledge.tasks.concepts import chance_of
+from kdzoo_knowledge.tasks.heads import NO_LABEL
 from kdzoo_knowledge.tasks.meter import ConceptMeter
 
 from kdzoo.protocol.outputs import Batch, Output, Rows
@@ -44,3 +46,12 @@ def test_a_premise_that_never_applies_has_no_share_that_keeps_it() -> None:
     found = measured([[9.0, 0, 0]], [[9.0, 0]], [0])
     assert "kept.fine.shoe is_a coarse.footwear" not in found
     assert found["kept.fine.boot is_a coarse.footwear"] == pytest.approx(100)
+
+
+def test_labels_that_no_class_covers_count_neither_in_accuracy_nor_in_chance_and_leave_no_score() -> None:
+    meter, target = ConceptMeter({"coarse": COARSE}, "coarse", None), torch.tensor([0, NO_LABEL, 1, 1])
+    rows = Rows(torch.tensor([[9.0, 0], [9.0, 0], [0, 9.0], [9.0, 0]]), target)
+    meter.update(Output(rows, heads={"coarse": rows}), Batch(torch.zeros(4, 1), 4, target))
+    assert meter.result()["accuracy"] == pytest.approx(200 / 3)
+    assert "score" not in meter.arrays()
+    assert chance_of(torch.tensor([0, NO_LABEL, 1]), torch.tensor([0, 1, 2, 2])) == pytest.approx(200 / 3)
