@@ -130,7 +130,10 @@ def _loaded(name: str, classes: int, *, head: Head, dropout: float | None, downl
 
     at_least_and_below(0, 1, dropout=dropout)
     model, info = fetched("model", name, load)
-    model.config._name_or_path = ""  # a model is what it is, wherever its files are
+    parts: list[Any] = [model.config, *model.modules()]
+    for part in parts:
+        if hasattr(part, "name_or_path"):
+            part.name_or_path = ""  # a model is what it is, wherever its files are
     base = str(getattr(model, "base_model_prefix", ""))
     mismatched = [key[0] if isinstance(key, tuple) else key for key in info["mismatched_keys"]]
     if head == "auto" and mismatched:
