@@ -1,8 +1,7 @@
 """Cards of plugins, kept in the user's cache: `kdzoo show` need not import torch to say again what a plugin's settings are.
 
-There is a file for each installed distribution. Where a card is not in it, or out of date, those of all the distribution's
-plugins are made anew, for that takes little longer than one: most of the time goes into torch and the recipes. A card counts
-only while the source files that it was made from, and all recipes, are byte for byte what they were.
+There is a file for each installed distribution, to which a card is added once its plugin was shown. A card counts only while
+the source files that it was made from, and all recipes, are byte for byte what they were.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from typing import Any
 
 from kdzoo import digests, registry
 from kdzoo.cache_folder import CACHE
-from kdzoo.errors import PluginError
 from kdzoo.recipe.family import family_files
 from kdzoo.recipe.find import available, builtin_folder
 from kdzoo.registry import Entry
@@ -25,7 +23,6 @@ from kdzoo.registry.source import locate
 FOLDER = CACHE / "cards"
 MAKERS = ("kdzoo.cli.card", "kdzoo.recipe.schema")
 """Modules that decide what stands in every card."""
-NO_CARDS = ("recipes", "commands")
 
 Card = dict[str, Any]
 
@@ -36,33 +33,40 @@ def kept(kind: str, name: str) -> Card | None:
     if registry.is_local(entry):
         return None
     try:
-        cache = json.loads(_file(entry.distribution).read_text("utf-8"))
+        cache = _read(_file(entry.distribution))
         found, sources = cache["cards"][kind][entry.name], cache["sources"][kind][entry.name]
-        current = cache["recipes"] == _recipes() and bool(sources) and all(_digest(m) == d for m, d in sources.items())
-    except (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError):  # whatever is wrong with the file
+        current = bool(sources) and all(_digest(module) == digest for module, digest in sources.items())
+    except (RuntimeError, LookupError, TypeError, AttributeError):  # no home, no card, or not one
         return None
     return {**found, "name": name} if current and isinstance(found, dict) else None
 
 
-def keep(kind: str, name: str) -> None:
-    """Write the cards of all plugins of this one's distribution; where that cannot be written to, nothing is kept."""
-    from kdzoo.cli.card import card
+def keep(kind: str, name: str, card: Card) -> None:
+    """Add a plugin's card; where the cache cannot be written to, nothing is kept."""
     from kdzoo.engine.files import replace_file
 
-    distribution = registry.entry(kind, name).distribution
-    if registry.is_local(registry.entry(kind, name)):
+    entry = registry.entry(kind, name)
+    if registry.is_local(entry):
         return
-    cards: Card = {}
-    sources: Card = {}
-    for kind in (kind for kind in registry.KINDS if kind not in NO_CARDS):
-        for name, entry in registry.discover(kind).items():
-            if entry.distribution == distribution:
-                with contextlib.suppress(PluginError):  # a broken plugin has no card
-                    cards.setdefault(kind, {})[entry.name] = card(kind, name)
-                    sources.setdefault(kind, {})[entry.name] = _sources(entry)
-    text = json.dumps({"recipes": _recipes(), "cards": cards, "sources": sources}, default=str)
     with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: there is no home
-        replace_file(_file(distribution), lambda path: path.write_text(text, "utf-8"))
+        file = _file(entry.distribution)
+        cache = _read(file)
+        cache["cards"].setdefault(kind, {})[entry.name] = card
+        cache["sources"].setdefault(kind, {})[entry.name] = _sources(entry)
+        text = json.dumps(cache, default=str)
+        replace_file(file, lambda path: path.write_text(text, "utf-8"))
+
+
+def _read(file: Path) -> Card:
+    """What a file holds, or an empty cache: also where the recipes have changed, or something is wrong with the file."""
+    empty: Card = {"recipes": _recipes(), "cards": {}, "sources": {}}
+    try:
+        found = json.loads(file.read_text("utf-8"))
+        fits = found.keys() == empty.keys() and found["recipes"] == empty["recipes"]
+        maps = [found["cards"], found["sources"], *found["cards"].values(), *found["sources"].values()] if fits else [None]
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError):
+        return empty
+    return found if all(isinstance(each, dict) for each in maps) else empty
 
 
 def _file(distribution: str) -> Path:

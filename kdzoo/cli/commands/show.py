@@ -80,7 +80,7 @@ def _plugin(kind: str, name: str, *, as_json: bool) -> None:
     else:
         _show_card(kind, name, found)
     if kept is None:
-        card_cache.keep(kind, name)
+        card_cache.keep(kind, name, found)
 
 
 def _imported(kind: str, name: str) -> card_cache.Card:
