@@ -30,10 +30,17 @@ def locate(module: str) -> Path | None:
     return next((path for folder in folders for path in _candidates(folder.joinpath(*rest)) if path.exists()), None)
 
 
+INSTALLED_TO = frozenset({"site-packages", "dist-packages"})
+
+
 @functools.cache
 def is_library(place: str) -> bool:
-    """Whether a file or folder is in one of the folders that packages are installed to."""
-    return any(Path(place).is_relative_to(folder) for folder in _folders())
+    """Whether a file or folder is in one of the folders that packages are installed to.
+
+    Also in those of another environment, which this one may see (`--system-site-packages`, a `.pth` file, PYTHONPATH).
+    """
+    path = Path(place)
+    return not INSTALLED_TO.isdisjoint(path.parts) or any(path.is_relative_to(folder) for folder in _folders())
 
 
 @functools.cache

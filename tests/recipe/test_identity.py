@@ -199,6 +199,16 @@ def test_a_module_that_the_plugin_does_not_import_makes_no_other_run(package: Ca
     assert package() == package(alone="B = 2\n")
 
 
+@pytest.mark.parametrize("folder", ["venv/lib/python3.11/site-packages", "usr/lib/python3/dist-packages"])
+def test_libraries_of_another_environment_are_not_read(folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_plugin_of_a_family.py").write_text("import a_library_elsewhere, own_helper_beside\n")
+    (tmp_path / "own_helper_beside.py").write_text("A = 1\n")
+    (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / folder / "a_library_elsewhere.py").write_text("B = 1\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), str(tmp_path / folder), *sys.path])
+    assert set(family_files("own_plugin_of_a_family")) == {"own_plugin_of_a_family", "own_helper_beside"}
+
+
 def test_the_family_of_a_method_is_its_package_and_not_the_engine() -> None:
     found = family_files("kdzoo_features.ft")
     assert "kdzoo_features.ft" in found
