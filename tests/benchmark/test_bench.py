@@ -1,3 +1,4 @@
+import builtins
 import errno
 import json
 import os
@@ -34,14 +35,15 @@ class Failing(Method):
 
     @term()
     def failing(self, step: Any) -> Any:
-        if "BROKEN" not in os.environ:
+        if not hasattr(builtins, "broken"):
             return step.supervise(step.student)
         raise ZeroDivisionError("there is nothing to divide by")
 
 
 @pytest.fixture
 def failing(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setenv("BROKEN", "yes")
+    # Not in the environment or a global of this file, which would be part of the cells' identity.
+    monkeypatch.setattr(builtins, "broken", True, raising=False)
     register("methods", "failing", Failing)
     tiny["bench"]["methods"]["failing"] = {"teacher": None, "methods": {"hard_label": {}, "failing": {}}}
     tiny["bench"]["seeds"] = [0]
@@ -152,7 +154,7 @@ def test_a_method_without_a_package_is_marked(failing: Any) -> None:
 
 def test_a_failed_cell_is_tried_again_when_that_is_asked_for(failing: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     board, first = ran(failing)
-    monkeypatch.delenv("BROKEN")
+    monkeypatch.delattr(builtins, "broken")
     again, events = ran(failing)
     assert (events[0].finished, events[0].failed) == (3, 1)
     assert [event.again for event in of(events, CellFailed)] == [True]
@@ -187,7 +189,7 @@ def test_a_cell_that_the_machine_failed_is_tried_again_unasked(failing: Any, mon
 
 
 def test_a_failed_teacher_fails_the_cells_that_need_it(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BROKEN", "yes")
+    monkeypatch.setattr(builtins, "broken", True, raising=False)
     register("methods", "failing", Failing)
     tiny["teacher"]["recipe"]["methods"] = {"failing": {}}
     tiny["bench"]["seeds"] = [0]

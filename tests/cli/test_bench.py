@@ -69,8 +69,8 @@ def test_seeds_that_are_none_are_the_users_mistake(bench: Callable[..., Any], se
 
 
 def test_a_failed_run_is_1_and_the_others_are_there(bench: Callable[..., Any], tmp_path: Path) -> None:
-    huge = "bench.methods.broken={optimizers: {student: {lr: 1e30}}, methods: {hard_label: {targets: []}}, train: {epochs: 3}}"
-    code, out, err = bench(huge, "--seeds", "1")
+    huge = "{optimizers: {student: {lr: 1e30, weight_decay: 0}}, methods: {hard_label: {targets: []}}, train: {epochs: 3}}"
+    code, out, err = bench(f"bench.methods.broken={huge}", "--seeds", "1")
     assert code == 1
     assert rows(out)["broken"][0] == "0 (1 failed)"
     assert rows(out)["low"][0] == "1"

@@ -27,7 +27,7 @@ class Broken(Schedule):
         ("methods.kd.temperature", Linear(end=0.0), "temperature must be > 0, got 0"),
         ("optimizers.student.lr", Linear(end=-0.1), "lr must be at least 0, got -0.1"),
         ("optimizers.student.weight_decay", Constant(value=-1.0), "weight_decay must be at least 0, got -1"),
-        ("teachers.teacher.momentum", Constant(value=-0.5), "momentum must be at least 0, got -0.5"),
+        ("teachers.teacher.momentum", Constant(value=-0.5), "momentum must be at least 0 and below 1, got -0.5"),
         ("methods.kd.weights.kd", Broken(), "kd must be a finite number, got nan"),
     ],
 )

@@ -116,7 +116,7 @@ def test_a_chain_may_start_from_a_checkpoint() -> None:
 
 
 def test_without_assistants_it_is_the_teacher_itself() -> None:
-    plain = {"model": TINY, "checkpoint": "large.pth", "weights": "best"}
+    plain = {"model": TINY, "checkpoint": "large.pth"}
     assisted = load(given({"use": ASSISTED, "assistants": [], **plain})).settings["teachers"]
     assert assisted == load(given({"use": "frozen", **plain})).settings["teachers"]
 

@@ -277,8 +277,10 @@ def test_images_are_no_texts() -> None:
 
 def test_every_source_of_texts_has_a_line_in_the_list() -> None:
     own = {n for n, e in registry.discover("data").items() if e.target.startswith("kdzoo_text")}
-    assert own == {"trec", "rotten_tomatoes", "imdb", "text_files", "text_rows", "hf_dataset", "glue"}
-    assert all(hasattr(registry.get("data", name), "available") for name in own - {"text_rows"})
+    assert own == {"trec", "rotten_tomatoes", "imdb", "text_files", "text_rows", "hf_dataset", "glue", "entity_relations"}
+    assert all(hasattr(registry.get("data", name), "available") for name in own - {"text_rows", "entity_relations"}), (
+        "neither has files"
+    )
 
 
 def test_scores_of_tiny_texts_are_numbers() -> None:

@@ -187,7 +187,10 @@ def test_rows_without_a_test_are_refused(data: Any, words: str) -> None:
 
 @pytest.mark.parametrize(
     ("model", "words"),
-    [(nn.Linear(2, 2), "must be one of the transformers library's"), ("wrong classes", "tells 2 classes apart, tiny has 3")],
+    [
+        (nn.Linear(2, 2), "must be one of the transformers library's"),
+        ("wrong classes", "tells 2 classes apart, this task asks for 3"),
+    ],
 )
 def test_a_model_that_does_not_fit_is_refused(model: Any, words: str) -> None:
     if isinstance(model, str):
