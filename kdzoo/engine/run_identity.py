@@ -24,7 +24,8 @@ def identify(settings: Mapping[str, Any]) -> str:
     Raises MissingError or RecipeError if the data cannot be read.
     """
     base = identity(settings, files=_files_behind(settings))
-    data = " ".join([data_of(settings), *(other for other in _data_of_teachers(settings) if other != data_of(settings))])
+    own = data_of(settings)
+    data = " ".join([own, *(other for other in _data_of_teachers(settings) if other != own)])
     processes = os.environ.get("WORLD_SIZE", "1")
     # Each process sees its part of a batch, so BatchNorm's statistics are others.
     shared = "" if processes == "1" else f" {processes} processes"

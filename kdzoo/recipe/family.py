@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -20,9 +20,13 @@ def family_hash(module: str) -> str:
     The family is the top-level package, and what it imports that is no library's. Imports inside functions count as well; a
     module whose name is made at run time is not seen.
     """
-    files = family_files(module)
-    if list(files) == [module]:
-        return _digest(files[module])
+    return hash_of(family_files(module))
+
+
+def hash_of(files: Mapping[str, Path]) -> str:
+    """The same, of a family that is found already."""
+    if len(files) == 1:
+        return _digest(*files.values())
     return digests.of_text(" ".join(f"{name}={_digest(files[name])}" for name in sorted(files))) if files else ""
 
 

@@ -8,9 +8,10 @@ import sys
 import time
 import types
 from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
 
 from kdzoo import registry
-from kdzoo.recipe.family import OWN, family_files, family_hash
+from kdzoo.recipe.family import OWN, family_files, hash_of
 from kdzoo.registry.source import is_library, is_standard
 
 STARTED = time.time()
@@ -25,7 +26,8 @@ def installed(module: str) -> str | None:
     """
     top = module.partition(".")[0]
     if top == OWN or top in registry.families():
-        return None if _changed(module) else family_hash(module)
+        files = family_files(module)
+        return None if any(map(_changed, files.values())) else hash_of(files)
     found = sys.modules.get(top)
     places = [str(place) for place in (*getattr(found, "__path__", ()), getattr(found, "__file__", None)) if place]
     if top == "__main__":
@@ -42,9 +44,9 @@ def home(function: types.FunctionType) -> str:
     return str(function.__globals__.get("__name__", ""))
 
 
-def _changed(module: str) -> bool:
-    stats = [file.stat() for file in family_files(module).values()]
-    return any(max(stat.st_mtime, stat.st_ctime) > STARTED for stat in stats)
+def _changed(file: Path) -> bool:
+    stat = file.stat()
+    return max(stat.st_mtime, stat.st_ctime) > STARTED
 
 
 def _version(top: str) -> str:

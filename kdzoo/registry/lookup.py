@@ -18,7 +18,7 @@ def discover(kind: str) -> dict[str, Entry]:
 
     Raises PluginError for an unknown kind.
     """
-    _called(kind, "")  # an unknown kind is told
+    _check_kind(kind)
     names = {*_installed(kind), *(found.name for found in LOCAL if found.kind == kind)}
     found = {e.name if len(same) == 1 else e.qualified: e for same in (_called(kind, name) for name in names) for e in same}
     return {name: found[name] for name in sorted(found)}
@@ -101,10 +101,14 @@ def _as_known(found: Entry) -> Entry:
     return replace(found, problem=_FAILED[found]) if _FAILED and found in _FAILED else found
 
 
-def _called(kind: str, name: str) -> list[Entry]:
-    """All plugins of a kind with a bare name. Asked many thousand times by a bench, so it looks at no others."""
+def _check_kind(kind: str) -> None:
     if kind not in KINDS:
         raise PluginError(f"There is no kind of plugin called '{kind}': {did_you_mean(kind, KINDS)}")
+
+
+def _called(kind: str, name: str) -> list[Entry]:
+    """All plugins of a kind with a bare name. Asked many thousand times by a bench, so it looks at no others."""
+    _check_kind(kind)
     local = [found for found in LOCAL if found.kind == kind and found.name == name]
     return [*map(_as_known, _installed(kind).get(name, ())), *local]
 

@@ -6,7 +6,7 @@ import itertools
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,29 +131,13 @@ def expand(
         raise RecipeError(f"bench.pairs: {alone!r} is the student alone with some of them only; leave the teacher to the rows.")
     baseline = _known(section.baseline or alone, rows, "bench.baseline")
     wanted = {*(rows if methods is None else [_known(label, rows, "the chosen rows") for label in methods]), alone, baseline}
-    points = [dict(zip(section.grid, values, strict=True)) for values in itertools.product(*section.grid.values())]
-    own = {label: (section.methods.get(label) or {}).get(PUBLISHED) for label in rows}
-    numbers = {pair: chosen(own, section.published_pair(pair)) for pair in by_pair}
     declared = [_known(label, rows, "bench.declared") for label in section.declared]
     tuned = read_found(section.tuned) if section.tuned is not None and values is None else {}
     if values is None:
         values = {label: chosen_values(own) for label, own in tuned.items()}
     if section.tuning is not None:
         check_rows(section.tuning, list(rows), alone)
-    cells = [
-        Cell(
-            label,
-            ({} if pair is None else {PAIR: pair}) | point,
-            seed,
-            _loaded(row, label, pair, {**values.get(label, {}), **point, "seed": seed}),
-            numbers[pair].get(label),
-        )
-        for seed in section.seeds
-        for pair, (own_rows, _) in by_pair.items()
-        for point in points
-        for label, row in own_rows.items()
-        if label in wanted and seed in section.seeds_of(label)
-    ]
+    cells = list(_cells(section, {pair: own for pair, (own, _) in by_pair.items()}, wanted, values))
     again = not isinstance(recipe, Mapping) and not sections and methods is None and seeds is None
     command = shlex.join(["kdzoo", "bench", source, *overrides]) if again else ""
     name, description = (str(layers.tree.get(key) or default) for key, default in (("name", "bench"), ("description", "")))
@@ -174,6 +158,27 @@ def expand(
         tuning=section.tuning,
         tuned=tuned,
     )
+
+
+def _cells(
+    section: Section,
+    by_pair: Mapping[str | None, Mapping[str, Layers]],
+    wanted: Collection[str],
+    values: Mapping[str, Mapping[str, Any]],
+) -> Iterator[Cell]:
+    """Every wanted row at every seed, pair and point of the grid, with the number published for it."""
+    points = [dict(zip(section.grid, each, strict=True)) for each in itertools.product(*section.grid.values())]
+    numbers = {
+        pair: chosen({label: (section.methods.get(label) or {}).get(PUBLISHED) for label in rows}, section.published_pair(pair))
+        for pair, rows in by_pair.items()
+    }
+    for seed in section.seeds:
+        for (pair, rows), point in itertools.product(by_pair.items(), points):
+            for label, row in rows.items():
+                if label in wanted and seed in section.seeds_of(label):
+                    at = ({} if pair is None else {PAIR: pair}) | point
+                    recipe = _loaded(row, label, pair, {**values.get(label, {}), **point, "seed": seed})
+                    yield Cell(label, at, seed, recipe, numbers[pair].get(label))
 
 
 def slug(label: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from math import prod
-from typing import get_args
+from typing import TypeVar, get_args
 
 from kdzoo.errors import RecipeError, did_you_mean
 from kdzoo.ranges import at_least, between
@@ -17,6 +17,7 @@ from kdzoo_knowledge.declaration.vocabulary import Head, Vocabulary
 from kdzoo_knowledge.logic.truth import TNorm
 from kdzoo_knowledge.theory import RuleLike, Theory
 
+T = TypeVar("T")
 HARD = 100.0
 WAYS = 10_000
 """Joint states of the parts of a sum at most, each of which its rule lists."""
@@ -73,8 +74,7 @@ class Knowledge:
     rules: tuple[Rule, ...] = ()
 
     def __post_init__(self) -> None:
-        names = [rule.name for rule in self.rules]
-        twice = next((name for name in names if names.count(name) > 1), None)
+        twice = repeated([rule.name for rule in self.rules])
         if twice is not None:
             raise RecipeError(f"knowledge: two rules are called `{twice}`; remove one, or give it another name.")
         for rule in self.rules:
@@ -111,8 +111,7 @@ class Knowledge:
         relations: Mapping[str, Mapping[str, str]] | None = None,
     ) -> Knowledge:
         """Knowledge from Python: heads, and rules by name or with their weights."""
-        names = [head.name for head in heads]
-        twice = next((name for name in names if names.count(name) > 1), None)
+        twice = repeated([head.name for head in heads])
         if twice is not None:
             raise RecipeError(f"knowledge: two heads are called `{twice}`; give one another name.")
         made = [Rule(name, formula) for name, formula in rules.items()] if isinstance(rules, Mapping) else rules
@@ -131,6 +130,11 @@ class Knowledge:
         return {subject: Theory(self.vocabulary.heads, tuple(rules)) for subject, rules in about.items()}
 
 
+def repeated(values: Sequence[T]) -> T | None:
+    """The first value that stands there twice; None if all differ."""
+    return next((value for number, value in enumerate(values) if value in values[number + 1 :]), None)
+
+
 def is_a(child: Atom, parent: Atom) -> Rule:
     """A child is always its parent as well."""
     return Rule(f"{child} is_a {parent}", IsA((child, parent)))
@@ -138,7 +142,7 @@ def is_a(child: Atom, parent: Atom) -> Rule:
 
 def exclusive(name: str, atoms: Sequence[Expression]) -> Rule:
     """At most one of the atoms. Raises ValueError where one is named twice, which would always be false."""
-    twice = next((atom for atom in atoms if list(atoms).count(atom) > 1), None)
+    twice = repeated(atoms)
     if twice is not None:
         raise ValueError(f"`{twice}` stands twice in one exclusion; name each class once")
     return Rule(name, at_most(1, *atoms))
