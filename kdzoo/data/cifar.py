@@ -56,6 +56,11 @@ class CIFAR:
     def __init__(self, *, folder: str | None = None) -> None:
         self.folder = folder
 
+    @property
+    def declares(self) -> dict[str, int]:
+        """What is known before any file is read."""
+        return {"classes": self.variant.classes, "channels": 3, "size": 32}
+
     def load(self, root: Path | None = None) -> ImageSet:
         """Read all batches. Raises MissingError if they are nowhere, RecipeError if a file is damaged."""
         variant = self.variant

@@ -7,9 +7,11 @@ The writers are not known, so both parts hold images of the same ones.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -29,6 +31,7 @@ class Digits:
     """scikit-learn's digits; the 17 gray levels 0..16 are spread over 0..255."""
 
     kdzoo_kind = "data"
+    declares: ClassVar[Mapping[str, int]] = {"classes": 10, "channels": 1, "size": 8}
 
     def load(self, root: Path | None = None) -> ImageSet:
         """Read them from the installed package; `root` is not needed."""

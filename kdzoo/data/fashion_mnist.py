@@ -7,7 +7,9 @@ torchvision unpacks them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 from kdzoo.data.augment import augmentation
 from kdzoo.data.idx import read_idx
@@ -46,6 +48,7 @@ class FashionMNIST:
     """
 
     kdzoo_kind = "data"
+    declares: ClassVar[Mapping[str, int]] = {"classes": len(CLASS_NAMES), "channels": 1, "size": 28}
 
     def __init__(self, *, folder: str | None = None) -> None:
         self.folder = folder

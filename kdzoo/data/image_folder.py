@@ -55,6 +55,11 @@ class ImageFolder:
         self.folder, self.size, self.channels, self.in_memory_mb = folder, size, channels, in_memory_mb
         self.mean, self.std, self.augment = mean, std, augment
 
+    @property
+    def declares(self) -> dict[str, int]:
+        """What the settings say of the images."""
+        return {key: value for key, value in (("channels", self.channels), ("size", self.size)) if value is not None}
+
     def load(self, root: Path | None = None) -> ImageSet:
         """List the files, and decode them if they are small. Raises RecipeError if the folders are not as they should be."""
         top = self._top(root)

@@ -72,12 +72,18 @@ class Tensors:
             return None
         return {"use": "image_classification", "data": {"use": "tensors", **dict(zip(FOUR, given, strict=True))}}
 
+    @property
+    def declares(self) -> dict[str, int]:
+        """What models are told of them."""
+        channels, height, width = self.train.shape
+        size = {"size": height} if height == width else {}
+        return {"classes": len(self._names()), "channels": channels, **size}
+
     def load(self, root: Path | None = None) -> ImageSet:
         """Check and return them; `root` is not needed."""
         assert isinstance(self.train.images, Tensor)
         mean, std = channel_statistics(self.train.images)
-        count = 1 + max(int(part.labels.max()) if len(part) else -1 for part in self._parts)
-        names = tuple(self.class_names or (str(number) for number in range(count)))
+        names = self._names()
         return ImageSet(
             train=self.train,
             test=self.test,
@@ -90,6 +96,10 @@ class Tensors:
             fingerprint=fingerprint(*self._parts),
             statistics=MEASURED if self.mean is None or self.std is None else GIVEN,
         )
+
+    def _names(self) -> tuple[str, ...]:
+        count = 1 + max(int(part.labels.max()) if len(part) else -1 for part in self._parts)
+        return tuple(self.class_names or (str(number) for number in range(count)))
 
     @property
     def _parts(self) -> list[Images]:

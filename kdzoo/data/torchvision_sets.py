@@ -57,6 +57,11 @@ class TorchvisionSet:
         self.size, self.channels, self.in_memory_mb = size, channels, in_memory_mb
         self.mean, self.std, self.augment = mean, std, augment
 
+    @property
+    def declares(self) -> dict[str, int]:
+        """What the settings say of the images."""
+        return {key: value for key, value in (("channels", self.channels), ("size", self.size)) if value is not None}
+
     def load(self, root: Path | None = None) -> ImageSet:
         """Open the parts. Raises RecipeError if the class does not fit, MissingError if its files are not there."""
         kind = _class(self.name)

@@ -12,12 +12,12 @@ from torch import nn
 from kdzoo.engine import gradient_groups
 from kdzoo.engine.components import make
 from kdzoo.engine.feature_recorder import FeatureRecorder
+from kdzoo.engine.models_check import tap_keys
 from kdzoo.engine.names_check import STUDENT
 from kdzoo.engine.precision import Precision
 from kdzoo.engine.run import Run, TrainRecipe
 from kdzoo.engine.source import Source
 from kdzoo.errors import CapabilityError, PluginError, RecipeError
-from kdzoo.models.tap_names import expand, resolve
 from kdzoo.protocol.blame import hook_of, returned
 from kdzoo.protocol.method import Method, overrides
 from kdzoo.protocol.needs import Taps
@@ -146,10 +146,7 @@ def _taps(run: Run) -> None:
         for role, specs in [*((r, student) for r in run.learners), *((t, teacher) for t in teachers)]:
             if specs and role not in roles:
                 raise CapabilityError(f"methods.{label} taps features of teacher {role!r}, which has no model behind it.")
-            try:
-                keys = {key: path for spec in specs for key, path in _keys(roles[role], spec).items()}
-            except RecipeError as error:
-                raise RecipeError(f"methods.{label} on {role}: {error}") from None
+            keys = {key: path for spec in specs for key, path in tap_keys(label, role, roles[role], spec).items()}
             run.tap_keys[label, role] = keys
             wanted.setdefault(role, {}).update(dict.fromkeys(keys.values()))
     example = run.task.example()
@@ -161,14 +158,6 @@ def _taps(run: Run) -> None:
         except BaseException:
             run.taps[role].drop(new)  # other runs may share the recorder, and have done nothing wrong
             raise
-
-
-def _keys(model: nn.Module, spec: str) -> dict[str, str]:
-    """What a method calls its features: a group's members by their own names, anything else as the method wrote it."""
-    specs = expand(model, (spec,))
-    for each in specs:
-        resolve(model, each)
-    return {spec: specs[0]} if len(specs) == 1 else {s: s for s in specs}
 
 
 @torch.no_grad()

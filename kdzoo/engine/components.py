@@ -8,16 +8,18 @@ from typing import Any
 
 from torch.nn import ModuleList
 
+from kdzoo.engine.models_check import check_models
 from kdzoo.engine.names_check import check_names
 from kdzoo.engine.needs_check import check, check_rows, check_teachers, check_views, merge
-from kdzoo.errors import PluginError, RecipeError, did_you_mean
+from kdzoo.errors import KdzooError, PluginError, RecipeError, did_you_mean
 from kdzoo.protocol.blame import hook_of, returned
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs
 from kdzoo.protocol.roles import Optimizer
 from kdzoo.protocol.task import Task
 from kdzoo.protocol.teacher import Teacher
-from kdzoo.recipe.build import build, split_reserved
+from kdzoo.recipe.build import build, inside, split_reserved
+from kdzoo.recipe.schema import RECIPE
 from kdzoo.schedules import Schedule
 
 
@@ -57,7 +59,21 @@ def make(settings: Mapping[str, Any], provenance: Mapping[str, str] | None = Non
         teacher.name = name
     check_teachers(methods, own, teachers)
     check_names(settings, methods, teachers, learners=needs.learners)
-    return Made(methods, own, needs, task, teachers, named("optimizers"), named("schedules"))
+    made = Made(methods, own, needs, task, teachers, named("optimizers"), named("schedules"))
+    for name, spec in settings["teachers"].items():
+        for path, recipe in inside("teachers", spec, f"teachers.{name}", RECIPE).items():
+            _make_nested(recipe, path, provenance or {})
+    check_models(settings, task, methods, own, teachers, provenance)
+    return made
+
+
+def _make_nested(settings: Mapping[str, Any], path: str, provenance: Mapping[str, str]) -> None:
+    """The same for the recipe of a teacher, which is trained before the student."""
+    own = {at.removeprefix(f"{path}."): text for at, text in provenance.items() if at.startswith(f"{path}.")}
+    try:
+        make(settings, own)
+    except KdzooError as error:
+        raise type(error)(f"{path}: {error}") from error
 
 
 def needs_of(label: str, method: Method) -> Needs:

@@ -39,7 +39,7 @@ def constructing(path: str, plugin: str, names: Collection[str], where: Callable
     except ValueError as error:
         raise RecipeError(worded(error, path, names, where)) from error
     except KdzooError as error:
-        raise placed(error, path) from error
+        raise placed(error, path, where(path)) from error
     except Exception as error:
         raise PluginError(failed(f"{path}{where(path)}", plugin, error)) from error
 
@@ -80,11 +80,11 @@ def each_of(items: Iterable[T], owner: str, hook: str) -> Iterator[T]:
         yield item
 
 
-def placed(error: KdzooError, path: str) -> KdzooError:
-    """The error, with the path that it is about."""
+def placed(error: KdzooError, path: str, where: str = "") -> KdzooError:
+    """The error, with the path that it is about, and where that was written."""
     if path in str(error) or isinstance(error, Interrupted):
         return error
-    return type(error)(f"{path}: {error}")
+    return type(error)(f"{path}{where}: {error}")
 
 
 def worded(error: ValueError, path: str, names: Collection[str], where: Callable[[str], str]) -> str:

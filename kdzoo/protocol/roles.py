@@ -40,6 +40,9 @@ class Data(Protocol):
 
     A source of Python objects, for `kdzoo.run(data=...)`, has a static method `from_python(given)`: the settings of the
     task, or None for objects that are not its own. The first line of its docstring says what it takes.
+
+    A source that knows before anything is read what models will be told of it says so by `declares`, a mapping such as
+    `{"classes": 10, "channels": 1, "size": 8}`.
     """
 
     def load(self, root: Path | None = None) -> Any: ...

@@ -143,6 +143,14 @@ class Task:
         """Build a model for this data."""
         raise NotImplementedError
 
+    def sketch(self, model: Model) -> nn.Module | None:
+        """The model as `build` would make it, before the data are there; None where nobody knows what it would be told.
+
+        `kdzoo check` finds by it what a constructor refuses, and taps that are not there. It is called where modules get no
+        memory; nothing runs them. What the data declare (`Data.declares`) is told, and for the rest something usual.
+        """
+        return None
+
     def build_for(self, model: Model, answers: Sequence[str]) -> nn.Module:
         """Build a model that gives a logit for each of these answers, not for each class; for the capability `labels`."""
         raise NotImplementedError

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from torch import nn
 
 from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.outputs import Batch, Output
+from kdzoo.protocol.task import Model
 
 T = TypeVar("T")
+
+
+class RecipeSettings(Protocol):
+    """See `kdzoo.protocol.roles.RecipeRef`."""
+
+    settings: Mapping[str, Any]
 
 
 class Teacher(nn.Module):
@@ -20,7 +27,7 @@ class Teacher(nn.Module):
         frozen: its answers depend on the batch alone, so it is asked once for each micro-batch, whoever wants to know. Runs
             that see the same samples share it, so it is built once: from its settings and the task, and from no learner.
         trains: it has an optimizer of its own (`optimizers: {<name>: ...}`), which a method's `update_teacher` steps.
-        model: the module behind it, if there is one.
+        model: the module behind it, if there is one; spec, recipe: how it is built or trained, which is known before.
     """
 
     kdzoo_kind: ClassVar[str] = "teachers"
@@ -31,6 +38,8 @@ class Teacher(nn.Module):
         super().__init__()
         self.name = ""
         self.model: nn.Module | None = None
+        self.spec: Model | None = None
+        self.recipe: RecipeSettings | None = None
 
     def build(self, run: RunContext) -> None:
         """Build or load the model; the learners exist."""

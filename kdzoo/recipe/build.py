@@ -6,6 +6,7 @@ import copy
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -13,8 +14,8 @@ from torch import nn
 from kdzoo import ranges, registry
 from kdzoo.errors import CapabilityError, RecipeError, did_you_mean
 from kdzoo.protocol.blame import constructing, returned
-from kdzoo.recipe.load import Recipe
-from kdzoo.recipe.paths import copied, join
+from kdzoo.recipe.load import DEFAULT, Recipe
+from kdzoo.recipe.paths import copied, join, within
 from kdzoo.recipe.schema import RECIPE, USE, Field, schema_for, schema_of, told_by_tasks
 from kdzoo.recipe.sections import Reserved
 
@@ -28,7 +29,7 @@ class ModelBuilder:
     Attributes:
         name: the plugin's name, or the class of the user's own model; settings: what the recipe says.
         factory: makes it, or is the user's own module, of which every call gives a copy.
-        path: where it stands in the recipe.
+        path: where it stands in the recipe. given: whether Python gave the factory.
     """
 
     name: str
@@ -36,6 +37,7 @@ class ModelBuilder:
     factory: Callable[..., Any]
     path: str
     provenance: Provenance = field(default_factory=dict, repr=False)
+    given: bool = False
 
     def __call__(self, **context: int) -> nn.Module:
         """A new module; the factory gets only those of the task's numbers that its signature names.
@@ -71,7 +73,7 @@ def build(kind: str, spec: Any, path: str, *, provenance: Provenance | None = No
     """
     provenance = provenance or {}
     if not isinstance(spec, Mapping):
-        return ModelBuilder(_class_name(spec), {}, spec, path) if kind == "models" else spec
+        return ModelBuilder(_class_name(spec), {}, spec, path, given=True) if kind == "models" else spec
     if kind == RECIPE:
         return Recipe(dict(spec), path)
     use: str = spec[USE]
@@ -85,6 +87,15 @@ def build(kind: str, spec: Any, path: str, *, provenance: Provenance | None = No
     if kind == "models":
         return ModelBuilder(use, arguments, constructor, path, provenance)
     return _called(constructor, arguments, path, provenance)
+
+
+def inside(kind: str, spec: Mapping[str, Any], path: str, slot: str) -> dict[str, Any]:
+    """Path -> what stands there, of all plugins of the kind `slot` in the settings of one plugin, not of those inside these."""
+    found: dict[str, Any] = {}
+    for name, each in schema_for(kind, spec[USE]).fields.items():
+        if each.slot == slot and spec.get(name) is not None:
+            each.each(spec[name], join(path, name), lambda item, at, _: found.update({at: item}))
+    return found
 
 
 def split_reserved(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -107,9 +118,15 @@ def _argument(field: Field, value: Any, path: str, provenance: Provenance) -> An
 
 
 def _called(constructor: Callable[..., Any], arguments: Mapping[str, Any], path: str, provenance: Provenance) -> Any:
-    said = {known: f" (from {text})" for known, text in provenance.items()}
-    with constructing(path, getattr(constructor, "__name__", "its constructor"), arguments, lambda at: said.get(at, "")):
+    with constructing(path, getattr(constructor, "__name__", "its constructor"), arguments, partial(_where, provenance)):
         return ranges.constructed(lambda: constructor(**arguments))
+
+
+def _where(provenance: Provenance, path: str) -> str:
+    """A half-sentence on who wrote the setting at `path`, or the first one in it that is no default."""
+    said = (text for known, text in provenance.items() if text != DEFAULT and within(known, path))
+    text = next(said, None)
+    return f" (from {text})" if text else ""
 
 
 def _class_name(spec: Any) -> str:

@@ -23,7 +23,7 @@ from kdzoo.data.same_class import Classmates
 from kdzoo.data.sets import Images, ImageSet
 from kdzoo.data.splits import split
 from kdzoo.data.streaming import Streamed, stream
-from kdzoo.errors import CapabilityError, RecipeError
+from kdzoo.errors import CapabilityError, KdzooError, RecipeError
 from kdzoo.functional.labels import cross_entropy
 from kdzoo.protocol.blame import loaded
 from kdzoo.protocol.needs import Needs
@@ -36,6 +36,9 @@ from kdzoo.tasks.meters import ClassificationMeter, faithfulness
 from kdzoo.teachers.normalization import words
 
 SAME_CLASS = "same_class"
+USUAL = {"classes": 10, "channels": 3}
+PHOTOGRAPH, THUMBNAIL = 224, 32
+"""What is taken of images that declare nothing, to find out whether a model can be built: one that can be for either may."""
 VIEWS = ("second", "strong", SAME_CLASS)
 """Further views of a sample: `second` is another draw of the same augmentation, `strong` a stronger one, `same_class` another
 training image of its class, drawn anew each epoch (the sample itself if it is the only one)."""
@@ -312,6 +315,15 @@ class ImageClassification(Task):
     def build(self, model: Model) -> nn.Module:
         return self._built(model, self.set.classes)
 
+    def sketch(self, model: Model) -> nn.Module:
+        told = {**USUAL, **getattr(self.data, "declares", {})}
+        if "size" in told:
+            return _tried(model(**told), (told["channels"], told["size"], told["size"]))
+        try:
+            return model(**told, size=PHOTOGRAPH)
+        except KdzooError:
+            return model(**told, size=THUMBNAIL)
+
     def build_for(self, model: Model, answers: Sequence[str]) -> nn.Module:
         return self._built(model, len(answers))
 
@@ -390,3 +402,18 @@ class ImageClassification(Task):
 def _whole(validation: float) -> float:
     """1 and above are numbers of images, below a share."""
     return int(validation) if validation >= 1 else validation
+
+
+@torch.no_grad()
+def _tried(module: nn.Module, shape: tuple[int, int, int]) -> nn.Module:
+    """The module, if it takes images (C, H, W) of this shape. Raises CapabilityError."""
+    was = module.training
+    try:
+        module.eval()(torch.empty(2, *shape))
+    except (RuntimeError, ValueError, IndexError) as error:
+        if "meta" not in str(error).lower():
+            said = " ".join(str(error).split())
+            raise CapabilityError(f"the model cannot take this task's inputs (shape {(2, *shape)}): {said}") from error
+    finally:
+        module.train(was)
+    return module

@@ -168,6 +168,9 @@ class EntityAlignment(Task):
     def build(self, model: Model) -> nn.Module:
         return model(entities=self.graphs.entities, relations=self.graphs.relations, classes=0)
 
+    def sketch(self, model: Model) -> nn.Module:
+        return model(entities=8, relations=4, classes=0)
+
     def forward(self, model: Callable[..., Any], batch: Batch, view: str) -> Output:
         given = model(self.worlds[batch.extra["graph"]], batch.view(view), batch.extra["candidates"], batch.extra.get(OTHERS))
         if not isinstance(given, tuple) or len(given) != 2:

@@ -167,6 +167,9 @@ class LinkPrediction(Task):
     def build(self, model: Model) -> nn.Module:
         return model(entities=self.entities, relations=self.relations, classes=self.entities)
 
+    def sketch(self, model: Model) -> nn.Module:
+        return model(entities=8, relations=4, classes=8)
+
     def forward(self, model: Callable[..., Any], batch: Batch, view: str) -> Output:
         scores = model(self.graphs[batch.extra["graph"]], batch.view(view), batch.extra["candidates"])
         if not isinstance(scores, Tensor) or scores.ndim != 2:

@@ -162,6 +162,9 @@ class Concepts(Task):
         answers = [str(atom) for head in self.knowledge.vocabulary.heads.values() for atom in head.atoms]
         return self.samples.build_for(Told(model.name, model, {"head_widths": self.widths}), answers)
 
+    def sketch(self, model: Model) -> nn.Module | None:
+        return self.samples.sketch(Told(model.name, model, {"head_widths": [2, 3]}))
+
     def forward(self, model: Callable[..., Any], batch: Batch, view: str) -> Output:
         logits, heads = self.samples.forward(model, batch, view).rows.logits, self.knowledge.vocabulary.heads
         if logits.shape[1] != sum(self.widths):

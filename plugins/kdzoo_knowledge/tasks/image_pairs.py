@@ -118,6 +118,9 @@ class ImagePairs(Task):
         channels, height, width = self.images.set.shape
         return model(classes=self.classes, channels=channels, size=max(height, width))
 
+    def sketch(self, model: Model) -> nn.Module:
+        return self.images.sketch(model)
+
     def forward(self, model: Callable[..., Any], batch: Batch, view: str) -> Output:
         logits = model(batch.view(view).flatten(0, 1))
         if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[1] != self.classes:

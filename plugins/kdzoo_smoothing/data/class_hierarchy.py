@@ -82,6 +82,11 @@ class ClassHierarchy:
         self.superclasses, self.subclasses, self.tau, self.difficulty = superclasses, subclasses, tau, difficulty
         self.side, self.sizes, self.seed = side, {"train": train, "test": test}, seed
 
+    @property
+    def declares(self) -> dict[str, int]:
+        """All of it."""
+        return {"classes": self.superclasses * self.subclasses, "channels": 1, "size": self.side}
+
     def load(self, root: Path | None = None) -> ImageSet:
         """Draw it; `root` is not needed."""
         train, test = (self._part(name) for name in ("train", "test"))

@@ -44,6 +44,11 @@ class LongTailed:
         at_least(1, ratio=ratio)
         self.data, self.ratio = data, ratio
 
+    @property
+    def declares(self) -> dict[str, int]:
+        """What the data inside declare."""
+        return dict(getattr(self.data, "declares", {}))
+
     def load(self, root: Path | None = None) -> ImageSet:
         """Load the source and leave images out of its training part."""
         source = loaded(self.data, root, ImageSet, "task.data.data")

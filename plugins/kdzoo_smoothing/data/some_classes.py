@@ -28,7 +28,15 @@ class SomeClasses:
     def __init__(self, *, data: Data, count: int, each: int | None = None) -> None:
         at_least(2, count=count)
         at_least(1, each=each)
+        most = getattr(data, "declares", {}).get("classes", count)
+        if count > most:
+            raise ValueError(f"count must be at most {most}, the number of classes of these data, got {count}")
         self.data, self.count, self.each = data, count, each
+
+    @property
+    def declares(self) -> dict[str, int]:
+        """What the data inside declare, with the classes that are kept."""
+        return {**getattr(self.data, "declares", {}), "classes": self.count}
 
     def load(self, root: Path | None = None) -> ImageSet:
         """Load the source and leave the other classes out. Raises RecipeError if it has fewer."""

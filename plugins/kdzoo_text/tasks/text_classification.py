@@ -205,6 +205,9 @@ class TextClassification(Task):
     def build(self, model: Model) -> nn.Module:
         return self._built(model, self.set.class_names)
 
+    def sketch(self, model: Model) -> nn.Module:
+        return wrapped(model(classes=2, vocabulary=100, pad=0))
+
     def build_for(self, model: Model, answers: Sequence[str]) -> nn.Module:
         return self._built(model, answers)
 
