@@ -98,7 +98,9 @@ def _learners(run: Run) -> None:
         path = STUDENT if name == STUDENT else f"learners.{name}"
         builder: Model = build("models", spec, path)  # type: ignore[assignment]
         with run.streams.applied(torch.device("cpu"), "init", name), hook_of(path, "build"):
-            run.learners[name] = _placed(run, run.task.build(builder))
+            model = run.learners[name] = _placed(run, run.task.build(builder))
+        run.taps[name] = FeatureRecorder(model, ())
+        _probe(run, name, model, run.task.example())  # one that cannot take the data is found before teachers are trained
 
 
 def _teachers(run: Run, made: Mapping[str, Teacher]) -> None:
@@ -151,7 +153,9 @@ def _taps(run: Run) -> None:
             wanted.setdefault(role, {}).update(dict.fromkeys(keys.values()))
     example = run.task.example()
     for role, model in roles.items():
-        run.taps[role] = run.source.recorder(role, model) if role in run.source.teachers else FeatureRecorder(model, ())
+        run.taps[role] = run.taps.get(role) or (
+            run.source.recorder(role, model) if role in run.source.teachers else FeatureRecorder(model, ())
+        )
         new = run.taps[role].add(list(wanted[role]))
         try:
             _probe(run, role, model, example)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.modules.module import register_module_module_registration_hook
+from torch.overrides import TorchFunctionMode
 
 from kdzoo import registry
 from kdzoo.errors import MissingError, PluginError, RecipeError
@@ -130,6 +131,18 @@ def _sketched(asked: _Asked) -> nn.Module | None:
     return module
 
 
+class _Unfilled(TorchFunctionMode):
+    """No weights are drawn: where there are none, torch would load its symbolic half for it, which takes seconds."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        if func is torch.Tensor.normal_ or getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        return (torch.empty if func is torch.randn else func)(*args, **kwargs)
+
+
 @contextmanager
 def weightless(path: str) -> Iterator[None]:
     """Modules are made on no device in this block, and leave no trace in random generators. Endless ones are refused."""
@@ -143,7 +156,7 @@ def weightless(path: str) -> Iterator[None]:
 
     handle = register_module_module_registration_hook(count)
     try:
-        with torch.device("meta"), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        with torch.device("meta"), _Unfilled(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # loading into nothing does nothing
             yield
     finally:

@@ -318,7 +318,7 @@ class ImageClassification(Task):
     def sketch(self, model: Model) -> nn.Module:
         told = {**USUAL, **getattr(self.data, "declares", {})}
         if "size" in told:
-            return _tried(model(**told), (told["channels"], told["size"], told["size"]))
+            return model(**told)
         try:
             return model(**told, size=PHOTOGRAPH)
         except KdzooError:
@@ -402,18 +402,3 @@ class ImageClassification(Task):
 def _whole(validation: float) -> float:
     """1 and above are numbers of images, below a share."""
     return int(validation) if validation >= 1 else validation
-
-
-@torch.no_grad()
-def _tried(module: nn.Module, shape: tuple[int, int, int]) -> nn.Module:
-    """The module, if it takes images (C, H, W) of this shape. Raises CapabilityError."""
-    was = module.training
-    try:
-        module.eval()(torch.empty(2, *shape))
-    except (RuntimeError, ValueError, IndexError) as error:
-        if "meta" not in str(error).lower():
-            said = " ".join(str(error).split())
-            raise CapabilityError(f"the model cannot take this task's inputs (shape {(2, *shape)}): {said}") from error
-    finally:
-        module.train(was)
-    return module
