@@ -53,6 +53,11 @@ class WeakTeacherWarning(UserWarning):
     """A frozen teacher is no better than guessing."""
 
 
+def cut(text: str, most: int = 200) -> str:
+    """A text of any length as a sentence quotes it."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def no_such(place: Path | str) -> str:
     """The sentence about a file or folder that is not there, with where it was looked for."""
     return f"There is no file or folder {place}; {looked(place)}."

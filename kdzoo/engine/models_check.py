@@ -1,4 +1,4 @@
-"""Models of a recipe, built on no device before data are read and teachers trained: what none can be, and taps that none has."""
+"""Models of a recipe, built without weights before data are read and teachers trained: what none can be, and missing taps."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from torch.nn.modules.module import register_module_module_registration_hook
 from torch.overrides import TorchFunctionMode
 
 from kdzoo import registry
-from kdzoo.errors import MissingError, PluginError, RecipeError
 from kdzoo.engine.names_check import STUDENT
+from kdzoo.errors import MissingError, PluginError, RecipeError
 from kdzoo.models.tap_names import expand, resolve
 from kdzoo.protocol.blame import hook_of
 from kdzoo.protocol.method import Method
@@ -29,6 +29,8 @@ from kdzoo.recipe.values import holds_object
 
 MOST_MODULES = 20_000
 MOST_BYTES = 2**40
+DRAWN = (torch.Tensor.normal_, torch.Tensor.uniform_)
+MADE = (torch.randn, torch.rand)
 
 
 def check_models(
@@ -73,7 +75,9 @@ def _behind(task: Task, written: Mapping[str, Any], name: str, teacher: Teacher)
     if any(hook is not Method.deploy for hook in hooks):
         return None
     at = f"teachers.{name}.recipe"
-    return sketch(build("tasks", inner["task"], f"{at}.task"), inner["task"], build("models", inner[STUDENT], f"{at}.{STUDENT}"))
+    return sketch(
+        build("tasks", inner["task"], f"{at}.task"), inner["task"], build("models", inner[STUDENT], f"{at}.{STUDENT}")
+    )
 
 
 def tap_keys(label: str, role: str, model: nn.Module, spec: str) -> dict[str, str]:
@@ -122,8 +126,8 @@ def _sketched(asked: _Asked) -> nn.Module | None:
     except MissingError:
         return None
     except PluginError as error:
-        if _about_meta(error.__cause__):
-            return None
+        if "allocate" in str(error.__cause__):
+            raise RecipeError(f"{model.path} is larger than this machine's memory; make it smaller.") from error
         raise
     size = 0 if module is None else sum(p.numel() * p.element_size() for p in module.parameters())
     if size > MOST_BYTES:
@@ -132,20 +136,23 @@ def _sketched(asked: _Asked) -> nn.Module | None:
 
 
 class _Unfilled(TorchFunctionMode):
-    """No weights are drawn: where there are none, torch would load its symbolic half for it, which takes seconds."""
+    """No weights are drawn: a tensor takes no memory until somebody writes to it.
+
+    The device `meta` would be the place for it, but to compute anything there torch loads its compiler, which takes seconds.
+    """
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = dict(kwargs or {})
-        if func is torch.Tensor.normal_ or getattr(func, "__module__", "") == "torch.nn.init":
+        if func in DRAWN or getattr(func, "__module__", "") == "torch.nn.init":
             return args[0] if args else kwargs["tensor"]
-        return (torch.empty if func is torch.randn else func)(*args, **kwargs)
+        return (torch.empty if func in MADE else func)(*args, **kwargs)
 
 
 @contextmanager
 def weightless(path: str) -> Iterator[None]:
-    """Modules are made on no device in this block, and leave no trace in random generators. Endless ones are refused."""
+    """Modules made in this block have no weights, and leave no trace in random generators. Endless ones are refused."""
     made = 0
 
     def count(*_: object) -> None:
@@ -156,13 +163,8 @@ def weightless(path: str) -> Iterator[None]:
 
     handle = register_module_module_registration_hook(count)
     try:
-        with torch.device("meta"), _Unfilled(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        with _Unfilled(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # loading into nothing does nothing
             yield
     finally:
         handle.remove()
-
-
-def _about_meta(cause: BaseException | None) -> bool:
-    """Whether a constructor looked at numbers that are not there; with real ones it may well be right."""
-    return isinstance(cause, RuntimeError) and "meta" in str(cause).lower()

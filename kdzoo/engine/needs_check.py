@@ -10,6 +10,9 @@ from kdzoo.protocol.method import Method
 from kdzoo.protocol.needs import Needs
 from kdzoo.protocol.teacher import Teacher
 
+LOGITS_AND_LABELS = frozenset({"student", "teacher", "labels"})
+"""What a transform may change."""
+
 
 def merge(needs: Mapping[str, Needs]) -> Needs:
     """One `Needs` for the run: booleans by or, sets by union; a conflict is an error that names both methods."""
@@ -78,6 +81,37 @@ def check_views(needs: Mapping[str, Needs], offered: frozenset[str] | None) -> N
             )
 
 
+def check_transforms(methods: Mapping[str, Method], needs: Mapping[str, Needs]) -> None:
+    """Refuse a transform of what its method does not read."""
+    for label, method in methods.items():
+        need = needs[label]
+        read = {"student", "teacher"} if need.logits and (need.aligned or not need.teacher) else set()
+        read -= set() if need.teacher else {"teacher"}
+        for slot, parts in (("logits", read), ("targets", read | {"labels"})):
+            for number, transform in enumerate(getattr(method, slot)):
+                changes = transform.changes & ({"student", "teacher"} if slot == "logits" else LOGITS_AND_LABELS)
+                if not changes & parts or not method.kdzoo_terms:
+                    raise RecipeError(
+                        f"methods.{label}.{slot}[{number}] is read by nobody: it changes {_changed(transform.changes)}, which no "
+                        f"term of the method reads{' there' if changes != transform.changes else ''}; remove it, or put it into "
+                        "a method that does."
+                    )
+
+
+def _changed(parts: frozenset[str]) -> str:
+    return " and ".join(part if part == "labels" else f"the {part}'s logits" for part in sorted(parts, reverse=True))
+
+
+def check_heads(methods: Mapping[str, Method], offered: frozenset[str] | None) -> None:
+    """Refuse a method that reads a head which the task has not."""
+    for label, method in methods.items():
+        if method.reads and offered is not None and method.reads not in offered:
+            raise RecipeError(
+                f"methods.{label}.reads is {method.reads!r}, but there is no such head of rows; "
+                f"{did_you_mean(method.reads, offered)}"
+            )
+
+
 def check_teachers(methods: Mapping[str, Method], needs: Mapping[str, Needs], teachers: Mapping[str, Teacher]) -> None:
     """Refuse a method whose teacher is not there, is ambiguous, or cannot be moved."""
     for label, need in needs.items():
@@ -88,11 +122,6 @@ def check_teachers(methods: Mapping[str, Method], needs: Mapping[str, Needs], te
             if chosen is not None:
                 raise RecipeError(f"methods.{label}.teacher is read by nobody: the method learns from no teacher; remove it.")
             continue
-        if not need.aligned and methods[label].logits:
-            raise RecipeError(
-                f"methods.{label}.logits is read by nobody, as the method compares features and no logits; remove it, or "
-                "transform the logits of a method that reads them."
-            )
         if not teachers:
             raise CapabilityError(
                 f"methods.{label} learns from a teacher, but the recipe names none; add e.g. "

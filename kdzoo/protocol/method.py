@@ -25,9 +25,14 @@ class Transform(nn.Module):
     """A pure change of the logits or targets that one method sees. Subclasses define `forward(pair, step) -> Pair`.
 
     It may hold parameters (a learned temperature); they train with its method.
+
+    Attributes:
+        changes: what it may change: the `student`'s logits, the `teacher`'s, the `labels`. It is refused where its method
+            reads none of them.
     """
 
     kdzoo_kind: ClassVar[str] = "transforms"
+    changes: ClassVar[frozenset[str]] = frozenset({"student", "teacher", "labels"})
 
     def setup(self, run: RunContext, method: Method) -> None:
         """Build what it needs of the run, after its method's own `setup`: the models exist, the optimizers do not."""

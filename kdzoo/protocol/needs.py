@@ -52,6 +52,8 @@ class Needs:
             for methods that compare features or relations: their teacher may have other classes.
         numbers: logits may also be numbers to predict. A method that is compared row by row and does not say so takes them for
             distributions, so a task without these (`Task.distributions`) refuses it.
+        logits: terms read the logits of their rows. False for methods that compare features class by class; then, as without
+            `aligned`, transforms of logits would change nothing and are refused.
         teacher_grad: the teacher must be trainable (moved by this method).
         teacher_mode: mode in which a trainable teacher answers; a frozen one is always in eval mode.
         index: sample indices into the training split, and `run.samples`, its size.
@@ -69,6 +71,7 @@ class Needs:
     teacher: bool = False
     aligned: bool = True
     numbers: bool = False
+    logits: bool = True
     teacher_grad: bool = False
     teacher_mode: Literal["eval", "train"] | None = None
     index: bool = False

@@ -48,6 +48,7 @@ class Task:
         capabilities: what methods may ask for (`classes`, `features`, `index`, `views`, `quiz`, ...). Of a task with `labels`,
             other tasks may ask other things about the same samples, by `labels` and `build_for`.
         views_offered: names of the views that methods may ask for, where the capability `views` is there; None: `open` says.
+        heads_offered: names of the heads of rows that methods may read by `reads`; None: `forward` says.
         metric: the name of the headline metric in `Meter.result`; `higher_is_better` its direction.
         bounds: the lowest and the highest value that the metric can have; None where nobody knows.
         unit: what a sample is called where speeds are shown: `images`, `queries`.
@@ -60,6 +61,7 @@ class Task:
     kdzoo_kind: ClassVar[str] = "tasks"
     capabilities: frozenset[str] = frozenset()
     views_offered: frozenset[str] | None = None
+    heads_offered: frozenset[str] | None = None
     metric: str
     higher_is_better: bool = True
     bounds: tuple[float, float] | None = None

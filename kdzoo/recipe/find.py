@@ -8,7 +8,7 @@ from pathlib import Path
 
 import kdzoo
 from kdzoo import registry
-from kdzoo.errors import RecipeError, looked, nearest
+from kdzoo.errors import RecipeError, cut, looked, nearest
 from kdzoo.registry.source import locate
 
 OWN = "kdzoo"
@@ -46,7 +46,9 @@ def find(name: str, *, folder: Path) -> Path:
     shown = [full for full in known if not hidden(full)]
     close = nearest(name, set(shown if "/" in name else [Path(full).name for full in shown]))
     hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "`kdzoo list recipes` names all."
-    raise RecipeError(f"There is no recipe '{name}', neither as a file nor as a name; {hint} It was {looked(path)}.")
+    raise RecipeError(
+        f"There is no recipe '{cut(name)}', neither as a file nor as a name; {hint} It was {cut(looked(path), 400)}."
+    )
 
 
 def shipped_by(path: Path) -> str:

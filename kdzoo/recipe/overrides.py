@@ -10,7 +10,7 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from kdzoo.errors import RecipeError
+from kdzoo.errors import RecipeError, cut
 from kdzoo.recipe.keys import keys_quoted
 from kdzoo.recipe.layers import Layers, Origin
 
@@ -22,9 +22,9 @@ def apply(layers: Layers, overrides: Sequence[str]) -> None:
         if text.startswith("~") and path != "~" and not equals:
             layers.remove(text[1:].strip())
         elif equals and path.strip() and not text.startswith("~"):
-            layers.put(path.strip(), parsed(value, text), Origin(f"override {text}", Path.cwd()))
+            layers.put(path.strip(), parsed(value, text), Origin(f"override {cut(text)}", Path.cwd()))
         else:
-            raise RecipeError(f"The override '{text}' cannot be read: write a.b=1 to set a value, ~a.b to remove one.")
+            raise RecipeError(f"The override '{cut(text)}' cannot be read: write a.b=1 to set a value, ~a.b to remove one.")
 
 
 def parsed(value: str, text: str) -> Any:
@@ -33,4 +33,6 @@ def parsed(value: str, text: str) -> Any:
         return OmegaConf.to_container(OmegaConf.from_dotlist([f"value={keys_quoted(value)}"]), resolve=False)["value"]  # type: ignore
     except (yaml.YAMLError, OmegaConfBaseException) as error:
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise RecipeError(f"The value in the override '{text}' cannot be read ({problem}): quote it if it is text.") from None
+        raise RecipeError(
+            f"The value in the override '{cut(text)}' cannot be read ({problem}): quote it if it is text."
+        ) from None

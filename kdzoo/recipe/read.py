@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from kdzoo.errors import RecipeError
 from kdzoo.recipe.find import find, shipped_by
-from kdzoo.recipe.keys import keys_quoted
+from kdzoo.recipe.keys import Otherwise, keys_quoted
 from kdzoo.recipe.layers import Layers, Origin
 from kdzoo.recipe.values import to_plain
 
@@ -113,6 +113,8 @@ def contents(path: Path) -> dict[str, Any]:
     """What stands in a recipe file. Raises RecipeError if it cannot be read."""
     try:
         content = copy.deepcopy(_parsed(path.read_text("utf-8")))
+    except Otherwise as error:
+        raise RecipeError(f"{shown(path)}, line {_line(error)}: {error.problem}.") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f", line {mark.line + 1}" if mark else ""
@@ -122,6 +124,10 @@ def contents(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise RecipeError(f"{shown(path)} holds a list; a recipe is a mapping, with lines such as `student: resnet20`.")
     return {str(key): value for key, value in content.items()}
+
+
+def _line(error: yaml.MarkedYAMLError) -> int:
+    return error.problem_mark.line + 1 if error.problem_mark else 1
 
 
 @functools.lru_cache(maxsize=512)

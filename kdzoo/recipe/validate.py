@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from kdzoo import registry
-from kdzoo.errors import PluginError, RecipeError, did_you_mean
+from kdzoo.errors import PluginError, RecipeError, cut, did_you_mean
 from kdzoo.protocol.blame import constructing
 from kdzoo.recipe.find import OWN
 from kdzoo.recipe.layers import Layers, Origin
-from kdzoo.recipe.paths import copied, join
+from kdzoo.recipe.paths import copied, join, leaves
 from kdzoo.recipe.schema import RECIPE, REQUIRED, USE, Field, Schema, schema_for, schema_of
-from kdzoo.recipe.values import holds_object, unfit
+from kdzoo.recipe.values import holds_object, mistaken, unfit
 
 LABELED = "methods"  # their label is their name, unless they say otherwise
 EXPANDING = "teachers"  # their `expand` may turn settings into nested recipes
@@ -56,10 +56,12 @@ class Checker:
         try:
             found = field.parse(value)
         except ValueError:
-            raise RecipeError(f"{path} must be {field.expected}, got {_shown(value)}{self.layers.where(path)}.") from None
-        expected = unfit(found)
-        if expected:
-            raise RecipeError(f"{path} must be {expected}, got {_shown(value)}{self.layers.where(path)}.")
+            hint = "; on, off, yes and no are true or false: put a text into quotes" if mistaken(field.plain, value) else ""
+            raise RecipeError(f"{path} must be {field.expected}, got {_shown(value)}{self.layers.where(path)}{hint}.") from None
+        for leaf, number in leaves(found, path):
+            expected = unfit(number)
+            if expected:
+                raise RecipeError(f"{leaf} must be {expected}, got {_shown(number)}{self.layers.where(leaf)}.")
         return found
 
     def slot(self, field: Field, value: Any, path: str, key: str | None = None) -> Any:
@@ -152,6 +154,6 @@ class Checker:
 def _shown(value: Any) -> str:
     """A value as it would be written."""
     try:
-        return json.dumps(value)
+        return cut(json.dumps(value, ensure_ascii=False))
     except (TypeError, ValueError):
-        return repr(value)
+        return cut(repr(value))

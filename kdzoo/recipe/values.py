@@ -113,6 +113,8 @@ def _parsed(plain: Any, value: Any, optional: bool) -> Any:
     members = {plain, *(get_args(plain) if get_origin(plain) in UNIONS else ())}
     if bool in members and not members & {int, float} and isinstance(value, int | float) and not isinstance(value, bool):
         raise ValueError(f"{value!r} is no boolean")
+    if mistaken(plain, value):
+        raise ValueError(f"{value!r} is no text")
     if get_origin(plain) in UNIONS and float in get_args(plain) and int not in get_args(plain) and type(value) is int:
         value = float(value)
     config = structured({"value": (plain | None if optional else plain, MISSING)})
@@ -153,16 +155,23 @@ LARGEST = {int: 2**63 - 1, float: float(np.finfo(np.float32).max)}
 
 
 def unfit(value: Any) -> str:
-    """What numbers in a plain value must be, and one of them is not: finite, and no larger than tensors hold; else empty."""
-    if isinstance(value, dict | list):
-        found = (unfit(item) for item in (value.values() if isinstance(value, dict) else value))
-        return next((words for words in found if words), "")
+    """What a number must be, and this one is not: finite, and no larger than tensors hold; else empty."""
     if type(value) not in LARGEST:
         return ""
     if isinstance(value, float) and not math.isfinite(value):
         return "finite"
     largest = LARGEST[type(value)]
     return "" if -largest <= value <= largest else f"between -{largest:.3g} and {largest:.3g}"
+
+
+def mistaken(plain: Any, value: Any) -> bool:
+    """Whether a boolean stands where a text belongs, as where somebody wrote `on`, `yes` or `no` without quotes."""
+    origin, args = get_origin(plain), get_args(plain)
+    if isinstance(value, list | dict) and origin in (list, dict, tuple):
+        items = value.values() if isinstance(value, dict) else value
+        return any(mistaken(args[-1], item) for item in items)
+    members = {plain, *(args if origin in UNIONS else ())}
+    return isinstance(value, bool) and str in members and bool not in members
 
 
 def _is_word(annotation: Any) -> bool:

@@ -6,7 +6,7 @@ import functools
 import importlib
 from dataclasses import replace
 
-from kdzoo.errors import PluginError, did_you_mean
+from kdzoo.errors import PluginError, cut, did_you_mean
 from kdzoo.registry.entries import KINDS, LOCAL, Entry, normalized
 from kdzoo.registry.scan import scan
 
@@ -124,8 +124,8 @@ def _load(target: str) -> object:
 def _unknown(kind: str, name: str) -> str:
     elsewhere = [other for other in KINDS if other != kind and _called(other, name)]
     if elsewhere:
-        return f"There is no '{name}' among the {kind}, but there is among the {' and the '.join(elsewhere)}."
-    return f"There is no '{name}' among the {kind}: {did_you_mean(name, discover(kind))}"
+        return f"There is no '{cut(name)}' among the {kind}, but there is among the {' and the '.join(elsewhere)}."
+    return f"There is no '{cut(name)}' among the {kind}: {did_you_mean(name, discover(kind))}"
 
 
 def _broken(found: Entry) -> str:

@@ -67,6 +67,7 @@ class ImageClassification(Task):
     tells = frozenset({"classes", "channels", "size"})
     higher_is_better = True
     views_offered = frozenset(VIEWS)
+    heads_offered = frozenset()
     bounds = (0.0, 100.0)
     capabilities = frozenset({"classes", "features", "index", "views", "quiz", "labels"})
 

@@ -24,6 +24,8 @@ from kdzoo_knowledge.tasks.heads import rows_of
 class RuleProjection(Transform):
     """Args: strength: C >= 0; 6 in Hu et al.'s code."""
 
+    changes = frozenset({"teacher"})
+
     def __init__(self, *, strength: float = 6.0) -> None:
         super().__init__()
         at_least(0, strength=strength)

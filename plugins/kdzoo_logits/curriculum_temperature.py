@@ -38,6 +38,8 @@ def learned_temperature(theta: Tensor, *, start: float = 1.0, end: float = 20.0)
 class CurriculumTemperature(Transform):
     """Args: start, end: the temperature lies between start and start + end. loops: epochs until theta's full gradient."""
 
+    changes = frozenset({"student", "teacher"})
+
     def __init__(self, *, start: float = 1.0, end: float = 20.0, loops: int = 10) -> None:
         super().__init__()
         above(0, start=start, end=end, loops=loops)

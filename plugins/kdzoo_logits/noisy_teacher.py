@@ -34,6 +34,8 @@ def noisy(logits: Tensor, uniform: Tensor, *, alpha: float = 0.5, variance: floa
 class NoisyTeacher(Transform):
     """Args: alpha: probability that a sample gets noise, 0 to 1. variance: of the noise, >= 0."""
 
+    changes = frozenset({"teacher"})
+
     def __init__(self, *, alpha: float = 0.5, variance: float = 0.1) -> None:
         super().__init__()
         between(0, 1, alpha=alpha)

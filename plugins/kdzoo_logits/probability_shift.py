@@ -34,6 +34,8 @@ def shifted(teacher: Tensor, target: Tensor) -> Tensor:
 class ProbabilityShift(Transform):
     """The teacher's logits with the label on top."""
 
+    changes = frozenset({"teacher"})
+
     def forward(self, pair: Pair, step: Step) -> Pair:
         if pair.teacher is None or pair.student.target is None:
             return pair

@@ -32,6 +32,8 @@ def shuffled(logits: Tensor, uniform: Tensor) -> Tensor:
 class ShuffledTeacher(Transform):
     """The teacher's decision stays; the other classes change places."""
 
+    changes = frozenset({"teacher"})
+
     def forward(self, pair: Pair, step: Step) -> Pair:
         if pair.teacher is None:
             return pair

@@ -24,6 +24,8 @@ from kdzoo.ranges import between
 class Smooth(Transform):
     """Mix the targets with the uniform distribution. Args: alpha: the share of the uniform one, 0 to 1."""
 
+    changes = frozenset({"labels"})
+
     def __init__(self, *, alpha: float = 0.1) -> None:
         super().__init__()
         between(0, 1, alpha=alpha)

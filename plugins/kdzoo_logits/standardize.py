@@ -22,6 +22,8 @@ from kdzoo.ranges import above
 class Standardize(Transform):
     """Args: eps: added to the deviation; 1e-7 in the authors' code."""
 
+    changes = frozenset({"student", "teacher"})
+
     def __init__(self, *, eps: float = 1e-7) -> None:
         super().__init__()
         above(0, eps=eps)

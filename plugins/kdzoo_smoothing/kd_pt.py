@@ -44,6 +44,8 @@ def keep_label(log_q: Tensor, label: Tensor) -> Tensor:
 class KDpt(Transform):
     """The teacher's probability of the label, and nothing else of its answer."""
 
+    changes = frozenset({"teacher"})
+
     def setup(self, run: RunContext, method: Method) -> None:
         several_classes(run, f"kd_pt of methods.{method.label}")
 

@@ -38,6 +38,8 @@ def spread_by_similarity(log_q: Tensor, label: Tensor, log_similar: Tensor) -> T
 class KDptSim(Transform):
     """Args: alpha, temperature, negatives: of the similarity, as for the teacher `kd_sim`."""
 
+    changes = frozenset({"teacher"})
+
     log_similar: Tensor
 
     def __init__(self, *, alpha: float = 1.0, temperature: float = 0.2, negatives: Negatives = "signed") -> None:

@@ -50,6 +50,8 @@ def top_mask(values: Tensor, k: int) -> Tensor:
 class KDTopk(Transform):
     """Args: k: how many classes are left. share: k as a share of the classes, rounded, where k is not given; 0.25."""
 
+    changes = frozenset({"teacher"})
+
     def __init__(self, *, k: int | None = None, share: float = 0.25) -> None:
         super().__init__()
         at_least(1, k=k)

@@ -31,6 +31,8 @@ STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 class Shift(Transform):
     """A transform that nothing should mistake for the identity."""
 
+    changes = frozenset({"student"})
+
     def forward(self, pair: Any, step: Any = None, *, inner: Tensor | None = None) -> Any:
         def shifted(logits: Tensor) -> Tensor:
             return logits * torch.linspace(0.5, 2.0, logits.shape[1], dtype=logits.dtype)

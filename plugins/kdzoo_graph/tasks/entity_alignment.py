@@ -56,6 +56,7 @@ class EntityAlignment(Task):
     metric = "mrr"
     unit = "pairs"
     tells = frozenset({"classes", "entities", "relations"})
+    heads_offered = frozenset()
     higher_is_better = True
     bounds = (0.0, 1.0)
     capabilities = frozenset({"features", "index", "graph"})

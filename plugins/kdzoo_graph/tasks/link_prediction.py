@@ -52,6 +52,7 @@ class LinkPrediction(Task):
     metric = "mrr"
     unit = "queries"
     tells = frozenset({"classes", "entities", "relations"})
+    heads_offered = frozenset()
     higher_is_better = True
     bounds = (0.0, 1.0)
 

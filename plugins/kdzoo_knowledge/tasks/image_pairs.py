@@ -49,6 +49,7 @@ class ImagePairs(Task):
     tells = frozenset({"classes", "channels", "size"})
     capabilities = frozenset({"features", "index", "knowledge"})
     main = DIGIT
+    heads_offered = frozenset({DIGIT, TOTAL})
 
     def __init__(
         self,

@@ -55,6 +55,7 @@ class TextClassification(Task):
 
     unit = "texts"
     tells = frozenset({"classes", "vocabulary", "pad"})
+    heads_offered = frozenset()
     evaluation_batch = 128
     fixed_inputs = True
 
