@@ -16,6 +16,7 @@ from kdzoo.data.augment import augmentation
 from kdzoo.data.cifar_files import Version, find, read_names, read_part
 from kdzoo.data.search_paths import Availability, Search
 from kdzoo.data.sets import ImageSet, fingerprint
+from kdzoo.protocol.roles import Existing
 
 URL = "https://www.cs.toronto.edu/~kriz"
 
@@ -53,7 +54,7 @@ class CIFAR:
     kdzoo_kind = "data"
     variant: ClassVar[Variant]
 
-    def __init__(self, *, folder: str | None = None) -> None:
+    def __init__(self, *, folder: Existing | None = None) -> None:
         self.folder = folder
 
     @property

@@ -16,6 +16,7 @@ from kdzoo.data.idx import read_idx
 from kdzoo.data.search_paths import Availability, Search, all_of
 from kdzoo.data.sets import Images, ImageSet, fingerprint
 from kdzoo.errors import RecipeError
+from kdzoo.protocol.roles import Existing
 
 CLASS_NAMES = (
     "T-shirt/top",
@@ -50,7 +51,7 @@ class FashionMNIST:
     kdzoo_kind = "data"
     declares: ClassVar[Mapping[str, int]] = {"classes": len(CLASS_NAMES), "channels": 1, "size": 28}
 
-    def __init__(self, *, folder: str | None = None) -> None:
+    def __init__(self, *, folder: Existing | None = None) -> None:
         self.folder = folder
 
     def load(self, root: Path | None = None) -> ImageSet:

@@ -6,6 +6,7 @@ training part. Classes are numbered in the alphabetical order of their folders.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -52,6 +53,8 @@ class ImageFolder:
     ) -> None:
         if channels not in (1, 3):
             raise ValueError(f"channels must be 3 (color) or 1 (gray), got {channels}.")
+        if Path(folder).expanduser().is_absolute():  # others are also looked for in the shared places, when they are read
+            self._top_in([Path()], folder)
         self.folder, self.size, self.channels, self.in_memory_mb = folder, size, channels, in_memory_mb
         self.mean, self.std, self.augment = mean, std, augment
 
@@ -77,11 +80,15 @@ class ImageFolder:
         )
 
     def _top(self, root: Path | None) -> Path:
-        candidates = [place / self.folder for place in (Path(), *places(root))]  # an absolute folder stays as it is
-        top = next((place.expanduser() for place in candidates if place.expanduser().is_dir()), None)
+        return self._top_in([Path(), *places(root)], self.folder)
+
+    @staticmethod
+    def _top_in(around: Sequence[Path], folder: str) -> Path:
+        candidates = [(place / Path(folder).expanduser()) for place in around]  # an absolute folder stays as it is
+        top = next((place for place in candidates if os.path.isdir(place)), None)
         if top is None:
             raise RecipeError(
-                f"There is no folder {self.folder} ({looked(*candidates)}): set folder to the one that contains "
+                f"There is no folder {folder} ({looked(*candidates)}): set folder to the one that contains "
                 "train/<class>/<image>."
             )
         return top

@@ -18,6 +18,7 @@ from kdzoo.data.decoding import decoded_set
 from kdzoo.data.search_paths import Availability, places
 from kdzoo.data.sets import ImageSet
 from kdzoo.errors import MissingError, RecipeError, did_you_mean
+from kdzoo.protocol.roles import Existing
 
 SPLITS = {"train": ("train", "trainval"), "validation": ("val", "valid"), "test": ("test",)}
 LABELS = ("targets", "labels", "_labels", "_samples")
@@ -43,7 +44,7 @@ class TorchvisionSet:
         self,
         *,
         name: str,
-        folder: str | None = None,
+        folder: Existing | None = None,
         size: int | None = None,
         channels: int | None = None,
         in_memory_mb: int = 512,

@@ -20,6 +20,7 @@ from kdzoo.protocol.task import Task
 from kdzoo.protocol.teacher import Teacher
 from kdzoo.recipe.build import build, inside, split_reserved
 from kdzoo.recipe.schema import RECIPE
+from kdzoo.recipe.used import check_files
 from kdzoo.schedules import Schedule
 
 
@@ -65,6 +66,7 @@ def make(settings: Mapping[str, Any], provenance: Mapping[str, str] | None = Non
     for name, spec in settings["teachers"].items():
         for path, recipe in inside("teachers", spec, f"teachers.{name}", RECIPE).items():
             _make_nested(recipe, path, provenance or {})
+    check_files(settings, provenance or {})
     check_models(settings, task, methods, own, teachers, provenance)
     return made
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from kdzoo import registry
 from kdzoo.engine.names_check import STUDENT
-from kdzoo.errors import MissingError, PluginError, RecipeError
+from kdzoo.errors import KdzooError, MissingError, PluginError, RecipeError
 from kdzoo.models.tap_names import expand, resolve
 from kdzoo.protocol.blame import hook_of
 from kdzoo.protocol.method import Method
@@ -119,20 +119,32 @@ def sketch(task: Task, written: Mapping[str, Any], model: ModelBuilder) -> nn.Mo
 
 @functools.lru_cache(maxsize=256)
 def _sketched(asked: _Asked) -> nn.Module | None:
-    task, model = asked.task, asked.model
     try:
-        with weightless(model.path), hook_of(model.path, "build"):
+        return _made(asked.task, asked.model, weights=False)
+    except _TooLarge:
+        raise
+    except KdzooError:  # one that computes with its weights may be content with real ones; else it says what the run would say
+        with suppress(MissingError):  # a package, which the run asks for
+            return _made(asked.task, asked.model, weights=True)
+    return None
+
+
+def _made(task: Task, model: ModelBuilder, *, weights: bool) -> nn.Module | None:
+    try:
+        with traceless(model.path), nullcontext() if weights else _Unfilled(), hook_of(model.path, "build"):
             module = task.sketch(model)
-    except MissingError:
-        return None
     except PluginError as error:
         if "allocate" in str(error.__cause__):
-            raise RecipeError(f"{model.path} is larger than this machine's memory; make it smaller.") from error
+            raise _TooLarge(f"{model.path} is larger than this machine's memory; make it smaller.") from error
         raise
     size = 0 if module is None else sum(p.numel() * p.element_size() for p in module.parameters())
     if size > MOST_BYTES:
-        raise RecipeError(f"{model.path} would take {size / 2**30:,.0f} GiB for its parameters alone; make it smaller.")
+        raise _TooLarge(f"{model.path} would take {size / 2**30:,.0f} GiB for its parameters alone; make it smaller.")
     return module
+
+
+class _TooLarge(RecipeError):
+    """A model that nobody should try to build."""
 
 
 class _Unfilled(TorchFunctionMode):
@@ -151,20 +163,20 @@ class _Unfilled(TorchFunctionMode):
 
 
 @contextmanager
-def weightless(path: str) -> Iterator[None]:
-    """Modules made in this block have no weights, and leave no trace in random generators. Endless ones are refused."""
+def traceless(path: str) -> Iterator[None]:
+    """Modules made in this block leave no trace in random generators, and endless ones are refused."""
     made = 0
 
     def count(*_: object) -> None:
         nonlocal made
         made += 1
         if made > MOST_MODULES:
-            raise RecipeError(f"{path} would be made of more than {MOST_MODULES:,} modules; make it smaller.")
+            raise _TooLarge(f"{path} would be made of more than {MOST_MODULES:,} modules; make it smaller.")
 
     handle = register_module_module_registration_hook(count)
     try:
-        with _Unfilled(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # loading into nothing does nothing
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             yield
     finally:
         handle.remove()

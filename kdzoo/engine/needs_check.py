@@ -92,9 +92,8 @@ def check_transforms(methods: Mapping[str, Method], needs: Mapping[str, Needs]) 
                 changes = transform.changes & ({"student", "teacher"} if slot == "logits" else LOGITS_AND_LABELS)
                 if not changes & parts or not method.kdzoo_terms:
                     raise RecipeError(
-                        f"methods.{label}.{slot}[{number}] is read by nobody: it changes {_changed(transform.changes)}, which no "
-                        f"term of the method reads{' there' if changes != transform.changes else ''}; remove it, or put it into "
-                        "a method that does."
+                        f"methods.{label}.{slot}[{number}] is read by nobody: it changes {_changed(transform.changes)}, which "
+                        "no term of the method reads there; remove it, or put it where it is read."
                     )
 
 

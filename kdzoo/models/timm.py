@@ -19,13 +19,14 @@ from kdzoo.errors import MissingError, RecipeError
 from kdzoo.extras import command
 from kdzoo.models.published import take_weights, without_in_place_activations
 from kdzoo.models.tap_names import StageTaps, name_taps
+from kdzoo.protocol.roles import Existing
 from kdzoo.weights import read_weights
 
 
 def timm(
     *,
     name: str,
-    weights: str | None = None,
+    weights: Existing | None = None,
     head: Literal["file", "fresh"] = "file",
     classes: int,
     channels: int = 3,

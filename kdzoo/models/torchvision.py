@@ -19,6 +19,7 @@ from kdzoo.errors import MissingError, RecipeError, did_you_mean
 from kdzoo.models.published import take_weights, without_in_place_activations
 from kdzoo.models.tap_names import name_taps
 from kdzoo.models.torchvision_taps import CLASSIFIED_MAPS, stem_and_stages
+from kdzoo.protocol.roles import Existing
 from kdzoo.weights import read_weights
 
 # What a builder has to be told besides the number of classes: (image size, are there weights?) -> arguments.
@@ -35,7 +36,7 @@ AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 def torchvision(
     *,
     name: str,
-    weights: str | None = None,
+    weights: Existing | None = None,
     head: Literal["file", "fresh"] = "file",
     classes: int,
     channels: int = 3,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NewType, Protocol
 
 import torch
 from torch import nn
@@ -20,6 +20,7 @@ __all__ = [
     "SLOTS",
     "Analysis",
     "Data",
+    "Existing",
     "Model",
     "Optimizer",
     "RecipeRef",
@@ -33,6 +34,10 @@ __all__ = [
 
 REST = "rest"
 """The part of an optimizer's gradients that comes from the methods in none of its parts."""
+
+
+Existing = NewType("Existing", str)
+"""A setting that names a file or folder which must be there: it is looked for before anything is read or trained."""
 
 
 class Data(Protocol):

@@ -20,7 +20,7 @@ from omegaconf import MISSING, DictConfig
 from kdzoo import registry
 from kdzoo.errors import PluginError
 from kdzoo.protocol.method import Method
-from kdzoo.protocol.roles import SLOTS
+from kdzoo.protocol.roles import SLOTS, Existing
 from kdzoo.recipe import values
 from kdzoo.recipe.paths import join
 from kdzoo.recipe.sections import Reserved
@@ -40,6 +40,7 @@ class Field:
         default: a plain value, or REQUIRED.
         slot: the kind of plugin that goes here (`recipe`: a nested recipe), if any; `shape`: one, a list or a mapping of them.
         section: the dataclass whose fields are written here, if any.
+        existing: whether it names files or folders that must be there.
         plain: what OmegaConf checks a plain value against; None for a slot, a section, and what only Python can give.
     """
 
@@ -51,6 +52,7 @@ class Field:
     shape: Literal["one", "list", "map"] = "one"
     section: type | None = None
     plain: Any = None
+    existing: bool = False
 
     @property
     def one(self) -> str:
@@ -166,8 +168,8 @@ def schema_of(obj: Callable[..., Any], *, owner: str = "", hidden: frozenset[str
 def _field(name: str, annotation: Any, default: Any, owner: str) -> Field:
     bare, optional = values.split_optional(annotation)
     default = values.to_plain(default) if default is not REQUIRED else REQUIRED
-    made = Field(name, bare, optional or default is None, default)
     item, shape = values.split_container(bare)
+    made = Field(name, bare, optional or default is None, default, existing=item is Existing)
     if _kind(item):
         return dataclasses.replace(made, slot=_kind(item), shape=shape)
     if dataclasses.is_dataclass(bare) and isinstance(bare, type):

@@ -17,6 +17,8 @@ import numpy as np
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from kdzoo.protocol.roles import Existing
+
 WORDS = {bool: "true or false", int: "an integer", float: "a number", str: "text", bytes: "bytes", Any: "anything"}
 PLURALS = {bool: "booleans", int: "integers", float: "numbers", str: "texts"}
 LISTS = (list, collections.abc.Sequence, collections.abc.Iterable, collections.abc.Collection)
@@ -60,7 +62,7 @@ def plain_type(annotation: Any, *, inside: bool = False) -> Any:
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Literal or _is_word(annotation):
         return annotation
-    if annotation is Path:
+    if annotation in (Path, Existing):
         return str
     if origin in UNIONS:
         return _union(args)

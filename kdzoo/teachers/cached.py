@@ -24,7 +24,7 @@ from kdzoo.engine.files import locked, replace_file
 from kdzoo.errors import CapabilityError
 from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.outputs import MAIN, Batch, Output, Rows
-from kdzoo.protocol.roles import RecipeRef
+from kdzoo.protocol.roles import Existing, RecipeRef
 from kdzoo.protocol.task import Model
 from kdzoo.recipe.hashing import content
 from kdzoo.teachers.answer_store import Answers, Store
@@ -46,7 +46,7 @@ class Cached(Frozen):
         self,
         *,
         model: Model | None = None,
-        checkpoint: str | None = None,
+        checkpoint: Existing | None = None,
         recipe: RecipeRef | None = None,
         weights: Literal["last", "best"] = "last",
         folder: str | None = None,

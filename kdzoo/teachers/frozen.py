@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from kdzoo.protocol.context import RunContext
-from kdzoo.protocol.roles import RecipeRef
+from kdzoo.protocol.roles import Existing, RecipeRef
 from kdzoo.protocol.task import Model
 from kdzoo.protocol.teacher import Teacher
 from kdzoo.teachers.loading import built
@@ -29,7 +29,7 @@ class Frozen(Teacher):
         self,
         *,
         model: Model | None = None,
-        checkpoint: str | None = None,
+        checkpoint: Existing | None = None,
         recipe: RecipeRef | None = None,
         weights: Literal["last", "best", "initial"] = "last",
         mean: Sequence[float] | None = None,

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from kdzoo.protocol.roles import RecipeRef
+from kdzoo.protocol.roles import Existing, RecipeRef
 from kdzoo.protocol.task import Model
 from kdzoo.protocol.teacher import Teacher
 from kdzoo_logits.plans import earlier, with_teacher
@@ -39,7 +39,7 @@ class TAKD(Teacher):
         *,
         assistants: Sequence[Model],
         model: Model | None = None,
-        checkpoint: str | None = None,
+        checkpoint: Existing | None = None,
         recipe: RecipeRef | None = None,
         weights: Literal["last", "best"] = "last",
     ) -> None:

@@ -21,6 +21,7 @@ from torch import Tensor
 from kdzoo.errors import RecipeError
 from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.outputs import Batch, Output
+from kdzoo.protocol.roles import Existing
 from kdzoo.protocol.task import Model
 from kdzoo.protocol.teacher import Teacher
 from kdzoo.weights import read_weights
@@ -35,7 +36,7 @@ class RCO(Teacher):
 
     frozen = False
 
-    def __init__(self, *, model: Model, anchors: Sequence[str]) -> None:
+    def __init__(self, *, model: Model, anchors: Sequence[Existing]) -> None:
         super().__init__()
         if not anchors:
             raise ValueError("anchors must name at least one weights file")

@@ -27,7 +27,7 @@ from kdzoo.functional.labels import hard_label
 from kdzoo.models.tap_names import classifier_of
 from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.outputs import Batch, Output, Rows
-from kdzoo.protocol.roles import RecipeRef
+from kdzoo.protocol.roles import Existing, RecipeRef
 from kdzoo.protocol.task import Model
 from kdzoo.ranges import above
 from kdzoo.teachers.frozen import Frozen
@@ -49,7 +49,7 @@ class KDSim(Frozen):
         self,
         *,
         model: Model | None = None,
-        checkpoint: str | None = None,
+        checkpoint: Existing | None = None,
         recipe: RecipeRef | None = None,
         weights: Literal["last", "best"] = "last",
         alpha: float = 1.0,

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from kdzoo.data.search_paths import Availability, Search
 from kdzoo.errors import RecipeError
+from kdzoo.protocol.roles import Existing
 from kdzoo_graph.data.aligned import Aligned, aligned
 from kdzoo_graph.data.files import ARCHIVES, availability, contents, is_archive, listed
 from kdzoo_graph.data.integer_files import parse
@@ -45,7 +46,7 @@ class DBP15K:
         pair: Literal["zh_en", "ja_en", "fr_en"] = "zh_en",
         fold: str = "0_3",
         open_world: bool = False,
-        folder: str | None = None,
+        folder: Existing | None = None,
     ) -> None:
         self.pair, self.fold, self.open_world, self.folder = pair, fold, open_world, folder
 

@@ -16,6 +16,7 @@ from typing import ClassVar
 from kdzoo.data.search_paths import Availability, Search
 from kdzoo.errors import RecipeError
 from kdzoo.extras import command
+from kdzoo.protocol.roles import Existing
 from kdzoo_graph.data.files import ARCHIVES, availability, contents, is_archive, listed
 from kdzoo_graph.data.triples import Triples, numbered, parse
 
@@ -129,7 +130,7 @@ class _Published:
     kdzoo_kind = "data"
     benchmark: ClassVar[Benchmark]
 
-    def __init__(self, *, folder: str | None = None) -> None:
+    def __init__(self, *, folder: Existing | None = None) -> None:
         self.folder = folder
 
     def load(self, root: Path | None = None) -> Triples:
