@@ -60,8 +60,9 @@ def check_models(
         both = [(role, model, need.student_taps) for role, model in learners.items()]
         both += [(role, model, need.teacher_taps) for role, model in behind.items() if need.teacher and role == chosen]
         for role, module, taps in both:
-            for tap in taps if module is not None else ():
-                tap_keys(label, role, module, tap)
+            if module is not None:
+                for tap in taps:
+                    tap_keys(label, role, module, tap)
 
 
 def _behind(task: Task, written: Mapping[str, Any], name: str, teacher: Teacher) -> nn.Module | None:
@@ -132,7 +133,7 @@ def _sketched(asked: _Asked) -> nn.Module | None:
 def _made(task: Task, model: ModelBuilder, *, weights: bool) -> nn.Module | None:
     try:
         with traceless(model.path), nullcontext() if weights else _Unfilled(), hook_of(model.path, "build"):
-            module = task.sketch(model)
+            module = task.sketch(model)  # type: ignore[arg-type]
     except PluginError as error:
         if "allocate" in str(error.__cause__):
             raise _TooLarge(f"{model.path} is larger than this machine's memory; make it smaller.") from error

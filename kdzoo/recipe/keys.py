@@ -17,7 +17,7 @@ OTHERWISE = re.compile(r"[-+]?(0[0-9_]+|[0-9][0-9_.]*(:[0-9_.]+)+)")
 """Numbers to the base of 8, those of hours and minutes, and identifiers such as `0_3`."""
 
 
-class Otherwise(yaml.MarkedYAMLError):
+class Otherwise(yaml.MarkedYAMLError):  # type: ignore[misc]
     """A value that YAML reads as something else than is written, with its place."""
 
 

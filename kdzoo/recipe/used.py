@@ -40,12 +40,16 @@ def check_files(settings: Mapping[str, Any], provenance: Mapping[str, str]) -> N
 def _existing(schema: Schema, settings: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
     """Path -> what is written there, of all settings that name files or folders."""
     inner: list[tuple[str, str, Any]] = []
+
+    def keep(kind: str, item: Any, place: str, *_: object) -> None:
+        inner.append((place, kind, item))
+
     for name, field in schema.fields.items():
         value, at = settings.get(name), join(path, name)
         if field.existing and value is not None:
             yield from leaves(value, at)
         elif field.slot and field.slot != RECIPE and value is not None and field.fits(value):
-            field.each(value, at, lambda item, place, _, kind=field.slot: inner.append((place, kind, item)))
+            field.each(value, at, partial(keep, field.slot))
         elif field.section and isinstance(value, Mapping):
             yield from _existing(schema_of(field.section), value, at)
     for place, kind, item in inner:

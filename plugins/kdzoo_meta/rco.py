@@ -45,6 +45,7 @@ class RCO(Teacher):
         self.current = -1
 
     def build(self, run: RunContext) -> None:
+        assert self.spec is not None  # as the constructor has it
         self.model = run.task.build(self.spec)
         for number, path in enumerate(self.anchors):
             self.states.append(self._read(Path(path).expanduser(), f"teachers.{self.name}.anchors[{number}]"))
