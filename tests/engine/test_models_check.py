@@ -15,6 +15,7 @@ from kdzoo.errors import KdzooError, MissingError, RecipeError
 from kdzoo.recipe.load import load
 from kdzoo.testing.tiny import TEACHER, tiny_recipe
 
+GIVEN = "(from the given mapping)"
 DEEP = {"use": "resnet", "depth": 21}
 NESTED = {
     "task": {"use": "image_classification", "data": "digits"},
@@ -22,23 +23,23 @@ NESTED = {
     "methods": {"hard_label": {}},
 }
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
-    "a depth": ({"student": DEEP}, "student (from the given mapping): a resnet of depth 21 does not exist"),
+    "a depth": ({"student": DEEP}, f"student {GIVEN}: a resnet of depth 21 does not exist"),
     "a width": ({"student": {"use": "resnet", "widths": [16, 16, -3, 4]}}, "student.widths must be at least 1, got -3"),
-    "a depth of a learner": ({"learners": {"second": DEEP}}, "learners.second (from the given mapping): a resnet of depth 21"),
+    "a depth of a learner": ({"learners": {"second": DEEP}}, f"learners.second {GIVEN}: a resnet of depth 21"),
     "a depth inside": (
         {"student": {"use": "separate_heads", "body": DEEP}},
-        "student.body (from the given mapping): a resnet of depth 21",
+        f"student.body {GIVEN}: a resnet of depth 21",
     ),
     "a depth of a teacher": (
         {"teacher": {"use": "frozen", "model": DEEP}},
-        "teachers.teacher.model (from the given mapping): a resnet of depth 21",
+        f"teachers.teacher.model {GIVEN}: a resnet of depth 21",
     ),
     "a size that the data declare": ({"student": "lenet5"}, "student.size must be at least 12"),
     "too many modules": ({"student": {"use": "resnet", "depth": 6 * 10**8 + 2}}, "student would be made of more than"),
     "too many numbers": ({"student": {"use": "mlp", "hidden": [10**9, 10**9]}}, "student "),
     "a teacher's recipe": (
         {"teacher": {"use": "frozen", "recipe": {**NESTED, "student": DEEP}}},
-        "teachers.teacher.recipe: student (from the given mapping): a resnet of depth 21",
+        f"teachers.teacher.recipe: student {GIVEN}: a resnet of depth 21",
     ),
     "a term in a teacher's recipe": (
         {"teacher": {"use": "frozen", "recipe": {**NESTED, "methods": {"hard_label": {"weights": {"no": 1}}}}}},
