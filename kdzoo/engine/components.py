@@ -8,7 +8,7 @@ from typing import Any
 
 from torch.nn import ModuleList
 
-from kdzoo.engine.names_check import check_names
+from kdzoo.engine.names_check import STUDENT, check_names
 from kdzoo.engine.needs_check import check, check_rows, check_teachers, check_views, merge
 from kdzoo.errors import PluginError, RecipeError, did_you_mean
 from kdzoo.protocol.blame import hook_of, returned
@@ -48,6 +48,8 @@ def make(settings: Mapping[str, Any], provenance: Mapping[str, str] | None = Non
     methods = {label: method_of(label, spec, provenance) for label, spec in settings["methods"].items()}
     own = {label: needs_of(label, method) for label, method in methods.items()}
     needs = merge(own)
+    for path, spec in learners_in(settings).items():
+        build("models", spec, path, provenance=provenance)
     task: Task = build("tasks", settings["task"], "task", provenance=provenance)
     check(own, task.capabilities, task=settings["task"]["use"], accumulate=settings["train"]["accumulate"])
     check_rows(own, distributions=task.distributions)
@@ -58,6 +60,11 @@ def make(settings: Mapping[str, Any], provenance: Mapping[str, str] | None = Non
     check_teachers(methods, own, teachers)
     check_names(settings, methods, teachers, learners=needs.learners)
     return Made(methods, own, needs, task, teachers, named("optimizers"), named("schedules"))
+
+
+def learners_in(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What a recipe says of the student and the other learners, by where it stands."""
+    return {STUDENT: settings["student"], **{f"learners.{name}": spec for name, spec in settings["learners"].items()}}
 
 
 def needs_of(label: str, method: Method) -> Needs:

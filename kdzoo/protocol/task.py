@@ -51,7 +51,8 @@ class Task:
         metric: the name of the headline metric in `Meter.result`; `higher_is_better` its direction.
         bounds: the lowest and the highest value that the metric can have; None where nobody knows.
         unit: what a sample is called where speeds are shown: `images`, `queries`.
-        tells: names of the numbers that models are told by `build`; a model's parameters of these names are no settings.
+        tells: the numbers that models are told by `build`, each with a usual value, by which a model's settings are tried
+            before the data are there; a model's parameters of these names are no settings.
         evaluation_batch: samples of an evaluation batch, which keeps no graph.
         distributions: whether a row of logits stands for a distribution (over classes, entities), not for numbers to predict.
         fixed_inputs: whether a sample's inputs are the same in every epoch, so that a teacher's answers may be kept.
@@ -64,7 +65,7 @@ class Task:
     higher_is_better: bool = True
     bounds: tuple[float, float] | None = None
     unit: ClassVar[str] = "samples"
-    tells: ClassVar[frozenset[str]] = frozenset()
+    tells: ClassVar[Mapping[str, Any]] = {}
     evaluation_batch: int = 512
     distributions: bool = True
     fixed_inputs: bool = False

@@ -17,6 +17,7 @@ from kdzoo.recipe.load import Recipe
 from kdzoo.recipe.paths import copied, join
 from kdzoo.recipe.schema import RECIPE, USE, Field, schema_for, schema_of, told_by_tasks
 from kdzoo.recipe.sections import Reserved
+from kdzoo.recipe.trial import try_settings
 
 Provenance = Mapping[str, str]
 
@@ -83,7 +84,9 @@ def build(kind: str, spec: Any, path: str, *, provenance: Provenance | None = No
     }
     constructor: Any = registry.get(kind, use)
     if kind == "models":
-        return ModelBuilder(use, arguments, constructor, path, provenance)
+        model = ModelBuilder(use, arguments, constructor, path, provenance)
+        try_settings(model, told_by_tasks())
+        return model
     return _called(constructor, arguments, path, provenance)
 
 

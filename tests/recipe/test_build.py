@@ -90,10 +90,9 @@ def test_a_range_is_reported_in_recipe_words() -> None:
     assert str(error.value) == ("methods.soft.temperature must be > 0, got -1.0 (from override methods.soft.temperature=-1).")
 
 
-def test_a_model_reports_its_ranges_when_it_is_built() -> None:
-    builder = build("models", {"use": "net", "widths": [0]}, "student")
+def test_a_model_reports_its_ranges_before_it_is_built_for_data() -> None:
     with pytest.raises(RecipeError, match=r"student\.widths must be positive, got \[0\]\."):
-        builder(**SHAPE)
+        build("models", {"use": "net", "widths": [0]}, "student")
 
 
 def test_a_complaint_about_no_setting_keeps_the_path() -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -48,7 +48,7 @@ class Concepts(Task):
 
     metric = "accuracy"
     bounds = (0.0, 100.0)
-    tells = frozenset({"head_widths"})
+    tells: ClassVar[Mapping[str, Any]] = {"head_widths": (2, 3)}
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -46,7 +46,7 @@ class ImagePairs(Task):
     metric = "accuracy"
     unit = "pairs"
     bounds = (0.0, 100.0)
-    tells = frozenset({"classes", "channels", "size"})
+    tells: ClassVar[Mapping[str, Any]] = {"classes": 10, "channels": 3, "size": 32}
     capabilities = frozenset({"features", "index", "knowledge"})
     main = DIGIT
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -54,7 +54,7 @@ class TextClassification(Task):
     """
 
     unit = "texts"
-    tells = frozenset({"classes", "vocabulary", "pad"})
+    tells: ClassVar[Mapping[str, Any]] = {"classes": 10, "vocabulary": 100, "pad": 0}
     evaluation_batch = 128
     fixed_inputs = True
 
