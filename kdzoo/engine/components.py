@@ -9,7 +9,7 @@ from typing import Any
 from torch.nn import ModuleList
 
 from kdzoo.engine.names_check import STUDENT, check_names
-from kdzoo.engine.needs_check import check, check_rows, check_teachers, check_views, merge
+from kdzoo.engine.needs_check import check, check_reading, check_rows, check_teachers, check_views, merge
 from kdzoo.errors import PluginError, RecipeError, did_you_mean
 from kdzoo.protocol.blame import hook_of, returned
 from kdzoo.protocol.method import Method
@@ -53,6 +53,7 @@ def make(settings: Mapping[str, Any], provenance: Mapping[str, str] | None = Non
     task: Task = build("tasks", settings["task"], "task", provenance=provenance)
     check(own, task.capabilities, task=settings["task"]["use"], accumulate=settings["train"]["accumulate"])
     check_rows(own, distributions=task.distributions)
+    check_reading(methods, own, heads=task.heads)
     check_views(own, task.views_offered)
     teachers: dict[str, Teacher] = named("teachers")
     for name, teacher in teachers.items():

@@ -68,6 +68,21 @@ def check_rows(needs: Mapping[str, Needs], *, distributions: bool) -> None:
             )
 
 
+def check_reading(methods: Mapping[str, Method], needs: Mapping[str, Needs], *, heads: frozenset[str] | None) -> None:
+    """Refuse settings of rows that no term of the method reads, and a head that the task, by its `heads`, has not."""
+    for label, method in methods.items():
+        written = [name for name in ("reads", "logits", "targets") if getattr(method, name)]
+        if written and not (needs[label].reads_rows and method.kdzoo_terms):
+            raise RecipeError(
+                f"methods.{label}.{written[0]} is read by nobody, as no term of the method looks at logits; remove it, or "
+                "write it at a method whose terms do."
+            )
+        if method.reads and heads is not None and method.reads not in heads:
+            raise RecipeError(
+                f"methods.{label}.reads: the task has no head {method.reads!r}; {did_you_mean(method.reads, heads)}"
+            )
+
+
 def check_views(needs: Mapping[str, Needs], offered: frozenset[str] | None) -> None:
     """Refuse a method that asks for a view that the task has not."""
     for label, need in needs.items():
@@ -88,11 +103,6 @@ def check_teachers(methods: Mapping[str, Method], needs: Mapping[str, Needs], te
             if chosen is not None:
                 raise RecipeError(f"methods.{label}.teacher is read by nobody: the method learns from no teacher; remove it.")
             continue
-        if not need.aligned and methods[label].logits:
-            raise RecipeError(
-                f"methods.{label}.logits is read by nobody, as the method compares features and no logits; remove it, or "
-                "transform the logits of a method that reads them."
-            )
         if not teachers:
             raise CapabilityError(
                 f"methods.{label} learns from a teacher, but the recipe names none; add e.g. "

@@ -53,6 +53,7 @@ class Task:
         unit: what a sample is called where speeds are shown: `images`, `queries`.
         tells: the numbers that models are told by `build`, each with a usual value, by which a model's settings are tried
             before the data are there; a model's parameters of these names are no settings.
+        heads: names of the heads of rows that a method's `reads` may name; None: only an output says.
         evaluation_batch: samples of an evaluation batch, which keeps no graph.
         distributions: whether a row of logits stands for a distribution (over classes, entities), not for numbers to predict.
         fixed_inputs: whether a sample's inputs are the same in every epoch, so that a teacher's answers may be kept.
@@ -66,6 +67,7 @@ class Task:
     bounds: tuple[float, float] | None = None
     unit: ClassVar[str] = "samples"
     tells: ClassVar[Mapping[str, Any]] = {}
+    heads: frozenset[str] | None = None
     evaluation_batch: int = 512
     distributions: bool = True
     fixed_inputs: bool = False

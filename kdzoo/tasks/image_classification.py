@@ -62,6 +62,7 @@ class ImageClassification(Task):
     metric = "top1"
     unit = "images"
     tells: ClassVar[Mapping[str, Any]] = {"classes": 10, "channels": 3, "size": 32}
+    heads = frozenset[str]()
     higher_is_better = True
     views_offered = frozenset(VIEWS)
     bounds = (0.0, 100.0)

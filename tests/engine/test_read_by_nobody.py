@@ -36,6 +36,15 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
         {},
         "methods.rkd.logits is read by nobody",
     ),
+    "targets of one": ("rkd", {"targets": ["smooth"]}, {}, "methods.rkd.targets is read by nobody"),
+    "logits of a method without terms": (
+        "quiz_holdout",
+        {"logits": ["standardize"]},
+        {},
+        "quiz_holdout.logits is read by nobody",
+    ),
+    "a head of one that compares features": ("rkd", {"reads": "fine"}, {}, "methods.rkd.reads is read by nobody"),
+    "a head that the task has not": ("kd", {"reads": "fine"}, {}, "methods.kd.reads: the task has no head 'fine'"),
     "the best epoch of a file": ("kd", {}, {"teacher": {**FROZEN, "weights": "best"}}, "teachers.teacher.weights best is of"),
     "a momentum that forgets nothing": (
         "hard_label",

@@ -56,6 +56,7 @@ class EntityAlignment(Task):
     metric = "mrr"
     unit = "pairs"
     tells: ClassVar[Mapping[str, Any]] = {"classes": 10, "entities": 10, "relations": 4}
+    heads = frozenset[str]()
     higher_is_better = True
     bounds = (0.0, 1.0)
     capabilities = frozenset({"features", "index", "graph"})

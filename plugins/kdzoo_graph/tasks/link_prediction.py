@@ -52,6 +52,7 @@ class LinkPrediction(Task):
     metric = "mrr"
     unit = "queries"
     tells: ClassVar[Mapping[str, Any]] = {"classes": 10, "entities": 10, "relations": 4}
+    heads = frozenset[str]()
     higher_is_better = True
     bounds = (0.0, 1.0)
 

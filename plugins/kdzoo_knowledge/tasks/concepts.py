@@ -74,6 +74,7 @@ class Concepts(Task):
         self.section, self.labeled, self.labeled_share, self.subset_seed = knowledge, labeled, labeled_share, subset_seed
         self.inference, self.time_limit, self.samples = inference, time_limit, samples
         self.capabilities = samples.capabilities - {"quiz", "labels"} | {CAPABILITY}
+        self.heads = frozenset(knowledge.heads)
         self.views_offered, self.evaluation_batch = samples.views_offered, samples.evaluation_batch
 
     # -- data --------------------------------------------------------------------------------------------------------

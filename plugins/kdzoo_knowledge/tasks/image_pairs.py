@@ -48,6 +48,7 @@ class ImagePairs(Task):
     bounds = (0.0, 100.0)
     tells: ClassVar[Mapping[str, Any]] = {"classes": 10, "channels": 3, "size": 32}
     capabilities = frozenset({"features", "index", "knowledge"})
+    heads = frozenset({DIGIT, TOTAL})
     main = DIGIT
 
     def __init__(

@@ -55,6 +55,7 @@ class TextClassification(Task):
 
     unit = "texts"
     tells: ClassVar[Mapping[str, Any]] = {"classes": 10, "vocabulary": 100, "pad": 0}
+    heads = frozenset[str]()
     evaluation_batch = 128
     fixed_inputs = True
 
