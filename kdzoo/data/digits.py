@@ -29,6 +29,7 @@ class Digits:
     """scikit-learn's digits; the 17 gray levels 0..16 are spread over 0..255."""
 
     kdzoo_kind = "data"
+    class_names = tuple(str(digit) for digit in range(10))
 
     def load(self, root: Path | None = None) -> ImageSet:
         """Read them from the installed package; `root` is not needed."""
@@ -46,7 +47,7 @@ class Digits:
             train=train,
             test=test,
             classes=10,
-            class_names=tuple(str(digit) for digit in range(10)),
+            class_names=self.class_names,
             mean=mean,
             std=std,
             augment=augmentation(crop=1),

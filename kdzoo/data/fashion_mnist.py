@@ -46,6 +46,7 @@ class FashionMNIST:
     """
 
     kdzoo_kind = "data"
+    class_names = CLASS_NAMES
 
     def __init__(self, *, folder: str | None = None) -> None:
         self.folder = folder

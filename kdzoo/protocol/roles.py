@@ -40,6 +40,9 @@ class Data(Protocol):
 
     A source of Python objects, for `kdzoo.run(data=...)`, has a static method `from_python(given)`: the settings of the
     task, or None for objects that are not its own. The first line of its docstring says what it takes.
+
+    One whose classes are known before anything is loaded has their names as `class_names`, so that what a recipe says of them
+    is checked early.
     """
 
     def load(self, root: Path | None = None) -> Any: ...

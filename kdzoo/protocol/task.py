@@ -189,7 +189,7 @@ class Task:
         return ""
 
     def class_names(self) -> Sequence[str] | None:
-        """Names of the classes, for reports and exports; None where there are none."""
+        """Names of the classes, for reports and exports; None where there are none, or before `open` only the data know."""
         return None
 
     def remarks(self) -> Sequence[str]:

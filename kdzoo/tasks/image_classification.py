@@ -380,7 +380,8 @@ class ImageClassification(Task):
         return image_reader(self.set)
 
     def class_names(self) -> Sequence[str] | None:
-        return self.set.class_names
+        opened = hasattr(self, "root")
+        return self.set.class_names if opened else getattr(self.data, "class_names", None)
 
     def chance(self) -> float:
         """The headline metric of guessing: the share of the most frequent class, in percent."""

@@ -75,6 +75,8 @@ class Concepts(Task):
         self.inference, self.time_limit, self.samples = inference, time_limit, samples
         self.capabilities = samples.capabilities - {"quiz", "labels"} | {CAPABILITY}
         self.heads = frozenset(knowledge.heads)
+        if samples.class_names() or not knowledge.names_data:
+            declared(knowledge, samples.class_names())  # what contradicts itself is told before data are read
         self.views_offered, self.evaluation_batch = samples.views_offered, samples.evaluation_batch
 
     # -- data --------------------------------------------------------------------------------------------------------

@@ -295,7 +295,8 @@ class TextClassification(Task):
         return {1: "length"}
 
     def class_names(self) -> Sequence[str] | None:
-        return self.set.class_names or None
+        opened = hasattr(self, "root")
+        return (self.set.class_names if opened else getattr(self.data, "class_names", None)) or None
 
     def chance(self) -> float | None:
         """The accuracy of always guessing the most frequent class, in percent."""
