@@ -8,10 +8,13 @@ from __future__ import annotations
 import argparse
 import difflib
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 from kdzoo import registry
 from kdzoo.errors import RecipeError
+
+MOST = 10_000
 
 
 class Parser(argparse.ArgumentParser):
@@ -57,15 +60,26 @@ def add_rows(parser: argparse.ArgumentParser) -> None:
     """A recipe of a bench, which of its rows, and how and where they are trained."""
     add_recipe(parser)
     parser.add_argument("--methods", type=names, metavar="A,B", help="only these rows (and the baseline)")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes; default one a core, or one a GPU")
+    parser.add_argument("--workers", type=count, metavar="N", help="processes; default one a core, or one a GPU")
     parser.add_argument("--out", metavar="DIR", help="where the bench's folder goes; default runtime.out")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     add_json(parser)
 
 
 def names(text: str) -> list[str]:
-    """Labels from `A,B`."""
-    return [name.strip() for name in text.split(",") if name.strip()]
+    """Labels from `A,B`, at least one."""
+    found = [name.strip() for name in text.split(",") if name.strip()]
+    if not found:
+        raise argparse.ArgumentTypeError(f"expected one name or more, as in A,B, got {text!r}")
+    return found
+
+
+def count(text: str) -> int:
+    """How many of something there shall be: 1 to 10,000."""
+    with suppress(ValueError):
+        if 1 <= int(text) <= MOST:
+            return int(text)
+    raise argparse.ArgumentTypeError(f"expected a whole number from 1 to {MOST}, got {text!r}")
 
 
 def load_plugins(args: argparse.Namespace) -> None:

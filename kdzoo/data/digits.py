@@ -32,6 +32,7 @@ class Digits:
 
     kdzoo_kind = "data"
     declares: ClassVar[Mapping[str, int]] = {"classes": 10, "channels": 1, "size": 8}
+    class_names = tuple(str(digit) for digit in range(10))
 
     def load(self, root: Path | None = None) -> ImageSet:
         """Read them from the installed package; `root` is not needed."""
@@ -49,7 +50,7 @@ class Digits:
             train=train,
             test=test,
             classes=10,
-            class_names=tuple(str(digit) for digit in range(10)),
+            class_names=self.class_names,
             mean=mean,
             std=std,
             augment=augmentation(crop=1),

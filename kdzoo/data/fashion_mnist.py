@@ -50,6 +50,7 @@ class FashionMNIST:
 
     kdzoo_kind = "data"
     declares: ClassVar[Mapping[str, int]] = {"classes": len(CLASS_NAMES), "channels": 1, "size": 28}
+    class_names = CLASS_NAMES
 
     def __init__(self, *, folder: Existing | None = None) -> None:
         self.folder = folder

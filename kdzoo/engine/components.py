@@ -10,7 +10,7 @@ from torch.nn import ModuleList
 
 from kdzoo.engine.models_check import check_models
 from kdzoo.engine.names_check import check_names
-from kdzoo.engine.needs_check import check, check_heads, check_rows, check_teachers, check_transforms, check_views, merge
+from kdzoo.engine.needs_check import check, check_reading, check_rows, check_teachers, check_transforms, check_views, merge
 from kdzoo.errors import KdzooError, PluginError, RecipeError, did_you_mean
 from kdzoo.protocol.blame import hook_of, returned
 from kdzoo.protocol.method import Method
@@ -54,13 +54,13 @@ def make(settings: Mapping[str, Any], provenance: Mapping[str, str] | None = Non
     task: Task = build("tasks", settings["task"], "task", provenance=provenance)
     check(own, task.capabilities, task=settings["task"]["use"], accumulate=settings["train"]["accumulate"])
     check_rows(own, distributions=task.distributions)
+    check_reading(methods, own, heads=task.heads)
     check_views(own, task.views_offered)
     teachers: dict[str, Teacher] = named("teachers")
     for name, teacher in teachers.items():
         teacher.name = name
     check_teachers(methods, own, teachers)
     check_transforms(methods, own)
-    check_heads(methods, task.heads_offered)
     check_names(settings, methods, teachers, learners=needs.learners)
     made = Made(methods, own, needs, task, teachers, named("optimizers"), named("schedules"))
     for name, spec in settings["teachers"].items():

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.modules.module import register_module_module_registration_hook
+from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
 from kdzoo import registry
@@ -138,7 +139,7 @@ def _made(task: Task, model: ModelBuilder, *, weights: bool) -> nn.Module | None
         if "allocate" in str(error.__cause__):
             raise _TooLarge(f"{model.path} is larger than this machine's memory; make it smaller.") from error
         raise
-    size = 0 if module is None else sum(p.numel() * p.element_size() for p in module.parameters())
+    size = 0 if module is None else sum(p.numel() * p.element_size() for p in module.parameters() if not is_lazy(p))
     if size > MOST_BYTES:
         raise _TooLarge(f"{model.path} would take {size / 2**30:,.0f} GiB for its parameters alone; make it smaller.")
     return module

@@ -71,6 +71,21 @@ def check_rows(needs: Mapping[str, Needs], *, distributions: bool) -> None:
             )
 
 
+def check_reading(methods: Mapping[str, Method], needs: Mapping[str, Needs], *, heads: frozenset[str] | None) -> None:
+    """Refuse settings of rows that no term of the method reads, and a head that the task, by its `heads`, has not."""
+    for label, method in methods.items():
+        written = [name for name in ("reads", "logits", "targets") if getattr(method, name)]
+        if written and not (needs[label].reads_rows and method.kdzoo_terms):
+            raise RecipeError(
+                f"methods.{label}.{written[0]} is read by nobody, as no term of the method looks at logits; remove it, or "
+                "write it at a method whose terms do."
+            )
+        if method.reads and heads is not None and method.reads not in heads:
+            raise RecipeError(
+                f"methods.{label}.reads: the task has no head {method.reads!r}; {did_you_mean(method.reads, heads)}"
+            )
+
+
 def check_views(needs: Mapping[str, Needs], offered: frozenset[str] | None) -> None:
     """Refuse a method that asks for a view that the task has not."""
     for label, need in needs.items():
@@ -85,7 +100,7 @@ def check_transforms(methods: Mapping[str, Method], needs: Mapping[str, Needs]) 
     """Refuse a transform of what its method does not read."""
     for label, method in methods.items():
         need = needs[label]
-        read = {"student", "teacher"} if need.logits and (need.aligned or not need.teacher) else set()
+        read = {"student", "teacher"} if need.reads_rows else set()
         read -= set() if need.teacher else {"teacher"}
         for slot, parts in (("logits", read), ("targets", read | {"labels"})):
             for number, transform in enumerate(getattr(method, slot)):
@@ -99,16 +114,6 @@ def check_transforms(methods: Mapping[str, Method], needs: Mapping[str, Needs]) 
 
 def _changed(parts: frozenset[str]) -> str:
     return " and ".join(part if part == "labels" else f"the {part}'s logits" for part in sorted(parts, reverse=True))
-
-
-def check_heads(methods: Mapping[str, Method], offered: frozenset[str] | None) -> None:
-    """Refuse a method that reads a head which the task has not."""
-    for label, method in methods.items():
-        if method.reads and offered is not None and method.reads not in offered:
-            raise RecipeError(
-                f"methods.{label}.reads is {method.reads!r}, but there is no such head of rows; "
-                f"{did_you_mean(method.reads, offered)}"
-            )
 
 
 def check_teachers(methods: Mapping[str, Method], needs: Mapping[str, Needs], teachers: Mapping[str, Teacher]) -> None:

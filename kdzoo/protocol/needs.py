@@ -50,10 +50,10 @@ class Needs:
         teacher: a teacher's answers.
         aligned: the teacher is compared class by class (or row by row) with the student, so `Task.align` must accept it. False
             for methods that compare features or relations: their teacher may have other classes.
+        rows: terms read logits, the student's or the teacher's, as `reads`, `logits` and `targets` of a recipe change them;
+            without that these are refused. None: a method does that compares its teacher (`aligned`), or has none.
         numbers: logits may also be numbers to predict. A method that is compared row by row and does not say so takes them for
             distributions, so a task without these (`Task.distributions`) refuses it.
-        logits: terms read the logits of their rows. False for methods that compare features class by class; then, as without
-            `aligned`, transforms of logits would change nothing and are refused.
         teacher_grad: the teacher must be trainable (moved by this method).
         teacher_mode: mode in which a trainable teacher answers; a frozen one is always in eval mode.
         index: sample indices into the training split, and `run.samples`, its size.
@@ -70,8 +70,8 @@ class Needs:
     teacher_taps: Sequence[str] = ()
     teacher: bool = False
     aligned: bool = True
+    rows: bool | None = None
     numbers: bool = False
-    logits: bool = True
     teacher_grad: bool = False
     teacher_mode: Literal["eval", "train"] | None = None
     index: bool = False
@@ -82,6 +82,11 @@ class Needs:
     turns: Literal["together", "in_turn"] | None = None
     whole_batch: bool = False
     capabilities: frozenset[str] = frozenset()
+
+    @property
+    def reads_rows(self) -> bool:
+        """What `rows` says, or stands for."""
+        return (self.aligned or not self.teacher) if self.rows is None else self.rows
 
 
 @dataclass(frozen=True)

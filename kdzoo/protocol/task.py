@@ -48,11 +48,12 @@ class Task:
         capabilities: what methods may ask for (`classes`, `features`, `index`, `views`, `quiz`, ...). Of a task with `labels`,
             other tasks may ask other things about the same samples, by `labels` and `build_for`.
         views_offered: names of the views that methods may ask for, where the capability `views` is there; None: `open` says.
-        heads_offered: names of the heads of rows that methods may read by `reads`; None: `forward` says.
-        metric: the name of the headline metric in `Meter.result`; `higher_is_better` its direction.
+            metric: the name of the headline metric in `Meter.result`; `higher_is_better` its direction.
         bounds: the lowest and the highest value that the metric can have; None where nobody knows.
         unit: what a sample is called where speeds are shown: `images`, `queries`.
-        tells: names of the numbers that models are told by `build`; a model's parameters of these names are no settings.
+        tells: the numbers that models are told by `build`, each with a usual value, by which a model's settings are tried
+            before the data are there; a model's parameters of these names are no settings.
+        heads: names of the heads of rows that a method's `reads` may name; None: only an output says.
         evaluation_batch: samples of an evaluation batch, which keeps no graph.
         distributions: whether a row of logits stands for a distribution (over classes, entities), not for numbers to predict.
         fixed_inputs: whether a sample's inputs are the same in every epoch, so that a teacher's answers may be kept.
@@ -61,12 +62,12 @@ class Task:
     kdzoo_kind: ClassVar[str] = "tasks"
     capabilities: frozenset[str] = frozenset()
     views_offered: frozenset[str] | None = None
-    heads_offered: frozenset[str] | None = None
     metric: str
     higher_is_better: bool = True
     bounds: tuple[float, float] | None = None
     unit: ClassVar[str] = "samples"
-    tells: ClassVar[frozenset[str]] = frozenset()
+    tells: ClassVar[Mapping[str, Any]] = {}
+    heads: frozenset[str] | None = None
     evaluation_batch: int = 512
     distributions: bool = True
     fixed_inputs: bool = False
@@ -196,7 +197,7 @@ class Task:
         return ""
 
     def class_names(self) -> Sequence[str] | None:
-        """Names of the classes, for reports and exports; None where there are none."""
+        """Names of the classes, for reports and exports; None where there are none, or before `open` only the data know."""
         return None
 
     def remarks(self) -> Sequence[str]:

@@ -122,19 +122,19 @@ def schema_for(kind: str, name: str) -> Schema:
     entry = registry.entry(kind, name)
     owner = f"{entry.name} ({f'{entry.distribution} {entry.version}'.strip()})"
     constructor: Any = registry.get(kind, name)
-    schema = schema_of(constructor, owner=owner, hidden=told_by_tasks() if kind == "models" else frozenset())
+    schema = schema_of(constructor, owner=owner, hidden=frozenset(told_by_tasks()) if kind == "models" else frozenset())
     taken = {USE} | (schema_of(Reserved).fields.keys() if kind == "methods" else set())
     for clash in sorted(taken & schema.fields.keys()):
         raise PluginError(f"The parameter '{clash}' of {owner} has a name that recipes reserve for all {kind}: rename it.")
     return dataclasses.replace(schema, fields={**schema.fields, **schema_of(Reserved).fields}) if kind == "methods" else schema
 
 
-def told_by_tasks() -> frozenset[str]:
-    """What installed tasks tell models of their data (`Task.tells`), each task those that it has; no settings."""
-    told: frozenset[str] = frozenset()
+def told_by_tasks() -> dict[str, Any]:
+    """What installed tasks tell models of their data, each task those that it has, with a usual value (`Task.tells`)."""
+    told: dict[str, Any] = {}
     for name in registry.discover("tasks"):
         with contextlib.suppress(PluginError):  # a broken task is another recipe's problem
-            told |= getattr(registry.get("tasks", name), "tells", frozenset())
+            told |= getattr(registry.get("tasks", name), "tells", {})
     return told
 
 

@@ -5,11 +5,12 @@ Augmentation depends on (seed, epoch, sample) alone, so every method sees the sa
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -36,9 +37,6 @@ from kdzoo.tasks.meters import ClassificationMeter, faithfulness
 from kdzoo.teachers.normalization import words
 
 SAME_CLASS = "same_class"
-USUAL = {"classes": 10, "channels": 3}
-PHOTOGRAPH, THUMBNAIL = 224, 32
-"""What is taken of images that declare nothing, to find out whether a model can be built: one that can be for either may."""
 VIEWS = ("second", "strong", SAME_CLASS)
 """Further views of a sample: `second` is another draw of the same augmentation, `strong` a stronger one, `same_class` another
 training image of its class, drawn anew each epoch (the sample itself if it is the only one)."""
@@ -64,10 +62,10 @@ class ImageClassification(Task):
 
     metric = "top1"
     unit = "images"
-    tells = frozenset({"classes", "channels", "size"})
+    tells: ClassVar[Mapping[str, Any]] = {"classes": 10, "channels": 3, "size": 32}
+    heads = frozenset[str]()
     higher_is_better = True
     views_offered = frozenset(VIEWS)
-    heads_offered = frozenset()
     bounds = (0.0, 100.0)
     capabilities = frozenset({"classes", "features", "index", "views", "quiz", "labels"})
 
@@ -316,14 +314,15 @@ class ImageClassification(Task):
     def build(self, model: Model) -> nn.Module:
         return self._built(model, self.set.classes)
 
-    def sketch(self, model: Model) -> nn.Module:
-        told = {**USUAL, **getattr(self.data, "declares", {})}
-        if "size" in told:
-            return model(**told)
+    def sketch(self, model: Model) -> nn.Module | None:
+        declared = getattr(self.data, "declares", {})
         try:
-            return model(**told, size=PHOTOGRAPH)
-        except KdzooError:
-            return model(**told, size=THUMBNAIL)
+            return model(**{**self.tells, **declared})
+        except KdzooError as error:
+            said = set(re.findall(r"\w+", f"{error} {error.__cause__}"))
+            if said & (self.tells.keys() - declared.keys()):
+                return None  # the complaint is about what only the data know
+            raise
 
     def build_for(self, model: Model, answers: Sequence[str]) -> nn.Module:
         return self._built(model, len(answers))
@@ -392,7 +391,8 @@ class ImageClassification(Task):
         return image_reader(self.set)
 
     def class_names(self) -> Sequence[str] | None:
-        return self.set.class_names
+        opened = hasattr(self, "root")
+        return self.set.class_names if opened else getattr(self.data, "class_names", None)
 
     def chance(self) -> float:
         """The headline metric of guessing: the share of the most frequent class, in percent."""

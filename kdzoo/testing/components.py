@@ -160,6 +160,11 @@ class DataContract:
         assert fingerprint
         assert self.loaded().fingerprint == fingerprint
 
+    def test_the_classes_that_it_names_beforehand_are_those_that_it_loads(self) -> None:
+        source: Any = build("data", {"use": self.data, **self.settings}, "data")
+        names = getattr(source, "class_names", None)
+        assert names is None or tuple(names) == tuple(source.load(self.root).class_names)
+
     def test_it_is_registered(self) -> None:
         assert registry.get("data", self.data)
 

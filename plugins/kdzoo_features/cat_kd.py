@@ -88,7 +88,7 @@ class CATKD(Method):
         self.resolution, self.teacher_tap = resolution, teacher_tap
 
     def needs(self) -> Needs:
-        return Needs(teacher=True, logits=False, student_taps=("class_maps",), teacher_taps=(self.teacher_tap,))
+        return Needs(teacher=True, rows=False, student_taps=("class_maps",), teacher_taps=(self.teacher_tap,))
 
     def setup(self, run: RunContext) -> None:
         (_, teacher), *_ = map_pairs(self, run)

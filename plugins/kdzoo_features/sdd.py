@@ -72,7 +72,7 @@ class SDD(Method):
         self.temperature, self.scales, self.teacher_tap = temperature, tuple(scales), teacher_tap
 
     def needs(self) -> Needs:
-        return Needs(teacher=True, logits=False, student_taps=("class_maps",), teacher_taps=(self.teacher_tap,))
+        return Needs(teacher=True, rows=False, student_taps=("class_maps",), teacher_taps=(self.teacher_tap,))
 
     def setup(self, run: RunContext) -> None:
         (_, teacher), *_ = map_pairs(self, run)

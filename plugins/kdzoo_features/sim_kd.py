@@ -49,7 +49,7 @@ class SimKD(Method):
         self.factor, self.student_tap, self.teacher_tap = factor, student_tap, teacher_tap
 
     def needs(self) -> Needs:
-        return Needs(teacher=True, logits=False, student_taps=(self.student_tap,), teacher_taps=(self.teacher_tap,))
+        return Needs(teacher=True, rows=False, student_taps=(self.student_tap,), teacher_taps=(self.teacher_tap,))
 
     def setup(self, run: RunContext) -> None:
         (student, teacher), *_ = map_pairs(self, run)

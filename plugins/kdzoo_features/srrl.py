@@ -34,7 +34,7 @@ class SRRL(Method):
         self.student_tap, self.teacher_tap = student_tap, teacher_tap
 
     def needs(self) -> Needs:
-        return Needs(teacher=True, aligned=False, student_taps=(self.student_tap,), teacher_taps=(self.teacher_tap,))
+        return Needs(teacher=True, aligned=False, rows=True, student_taps=(self.student_tap,), teacher_taps=(self.teacher_tap,))
 
     def setup(self, run: RunContext) -> None:
         (student, teacher), *_ = map_pairs(self, run)

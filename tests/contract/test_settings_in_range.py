@@ -68,7 +68,7 @@ def test_rates_momenta_decays_and_temperatures_are_refused_by_the_constructor(
     kind: str, name: str, path: str, value: float
 ) -> None:
     constructor = registry.get(kind, name)
-    context = dict.fromkeys(told_by_tasks() & inspect.signature(constructor).parameters.keys(), 3)
+    context = dict.fromkeys(told_by_tasks().keys() & inspect.signature(constructor).parameters.keys(), 3)
     with pytest.raises(ValueError, match=rf"^{path} must be "):
         constructor(**context, **REQUIRED.get((kind, name), {}), **{path: value})
 

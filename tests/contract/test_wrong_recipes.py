@@ -26,10 +26,9 @@ from kdzoo.engine.observers import Observers
 from kdzoo.engine.position import Position
 from kdzoo.engine.stages import StagePlan
 from kdzoo.errors import KdzooError, PluginError
-from kdzoo.recipe.build import build
 from kdzoo.recipe.load import Recipe, load
 from kdzoo.recipe.paths import join
-from kdzoo.recipe.schema import Field, schema_for, schema_of, told_by_tasks
+from kdzoo.recipe.schema import Field, schema_for, schema_of
 from kdzoo.recipe.sections import Layout, Reserved
 from kdzoo.testing.tiny import STUDENT, TEACHER, registered
 
@@ -199,10 +198,9 @@ def test_a_value_out_of_range_is_refused_by_the_check(place: Place) -> None:
 
 
 def check(written: dict[str, Any]) -> None:
-    """What `kdzoo check` does with a recipe of one run; models are built where the data say how many classes there are."""
+    """What `kdzoo check` does with a recipe of one run."""
     loaded = load(written)
     make(loaded.settings, loaded.provenance)
-    build("models", loaded.settings["student"], "student")(**dict.fromkeys(told_by_tasks(), 32))
 
 
 def test_a_sample_of_wrong_recipes_ends_in_sentences(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import pytest
 from torch import nn
@@ -19,7 +19,7 @@ from kdzoo.registry.entries import LOCAL
 
 
 class Task:
-    tells = frozenset({"classes", "channels", "size", "entities", "relations"})
+    tells: ClassVar[Mapping[str, Any]] = {"classes": 10, "channels": 3, "size": 32, "entities": 10, "relations": 4}
 
     def __init__(self, *, data: Data | None = None, folds: int = 1) -> None:
         self.data, self.folds = data, folds

@@ -46,7 +46,7 @@ def leaderboard_of(folders: Sequence[str | Path], out: str | Path, *, baseline: 
 def named(folder: str | Path) -> tuple[str | None, Path]:
     """The name of a pair, and the folder; a folder that is there is no NAME=FOLDER, whatever it is called."""
     name, sign, place = str(folder).partition("=")
-    return (name, Path(place)) if sign and name and not Path(folder).exists() else (None, Path(folder))
+    return (name, Path(place)) if sign and name.strip() and not Path(folder).exists() else (None, Path(folder))
 
 
 def _of_pair(records: Records, name: str | None) -> Records:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kdzoo import registry
-from kdzoo.cli.arguments import add_json, add_plugins, load_plugins
+from kdzoo.cli.arguments import add_json, add_plugins, load_plugins, names
 from kdzoo.cli.commands.check import is_override
 from kdzoo.errors import RecipeError
 from kdzoo.terminal.console import loading, say, show, show_json, show_table
@@ -18,11 +18,15 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("names", metavar="NAME[,NAME]", help="analyses (see `kdzoo list analyses`); each run is measured once")
+    parser.add_argument(
+        "names", type=names, metavar="NAME[,NAME]", help="analyses (see `kdzoo list analyses`); each run is measured once"
+    )
     parser.add_argument(
         "words", nargs="*", metavar="RUN | key=value", help="run folders, or that of a bench; settings of the analyses"
     )
-    parser.add_argument("--labels", default="", metavar="A,B", help="what the runs are called; default their recipes' names")
+    parser.add_argument(
+        "--labels", type=names, default=[], metavar="A,B", help="what the runs are called; default their recipes' names"
+    )
     parser.add_argument("--weights", choices=("last", "best"), default="last", help="of which epoch; best on validation")
     parser.add_argument("--device", help="auto, cpu or cuda; default what the recipe says")
     parser.add_argument("--out", metavar="DIR", help="where to; default `analyses` in the run folder")
@@ -31,9 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    loading(f"torch and {args.names}")
+    loading(f"torch and {', '.join(args.names)}")
     load_plugins(args)
-    names = [name for name in args.names.split(",") if name]
     folders = [word for word in args.words if not is_override(word)]
     if not folders:
         known = ", ".join(registry.discover("analyses")) or "none is installed"
@@ -41,10 +44,10 @@ def run(args: argparse.Namespace) -> int:
     from kdzoo.analysis.analyses import analyze, target_of
 
     found = analyze(
-        names,
+        args.names,
         folders,
         overrides=[word for word in args.words if is_override(word)],
-        labels=[label for label in args.labels.split(",") if label],
+        labels=args.labels,
         weights=args.weights,
         device=args.device,
         out=args.out,

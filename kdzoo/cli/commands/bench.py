@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kdzoo.cli.arguments import add_rows, names
+from kdzoo.cli.arguments import add_rows, count, names
 from kdzoo.terminal.bench_progress import watching
 from kdzoo.terminal.console import loading, say, show_json, show_table
 
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_rows(parser)
     parser.add_argument("--seeds", type=_seeds, metavar="N|A,B", help="a number of seeds, or the seeds themselves")
-    parser.add_argument("--cohort", type=int, metavar="N", help="most runs on one pass over the data; 1 trains each by itself")
+    parser.add_argument(
+        "--cohort", type=count, metavar="N", help="most runs on one pass over the data; 1 trains each by itself"
+    )
     parser.add_argument("--executor", choices=["pool", "ray"], default="pool", help="processes here, or a Ray cluster")
     parser.add_argument("--address", metavar="HOST:PORT", help="the Ray cluster; default one on this machine")
     parser.add_argument("--force", action="store_true", help="train everything again")
@@ -69,6 +71,6 @@ def show_board(board: Leaderboard, *, as_json: bool) -> None:
 def _seeds(text: str) -> list[int]:
     """`3` are the seeds 0, 1, 2; `0,5` are themselves, and so is `5,`."""
     try:
-        return [int(seed) for seed in names(text)] if "," in text else list(range(int(text)))
-    except ValueError:
+        return [int(seed) for seed in names(text)] if "," in text else list(range(count(text)))
+    except (ValueError, argparse.ArgumentTypeError):
         raise argparse.ArgumentTypeError(f"expected how many (3) or which ones (0,1,2), got '{text}'") from None

@@ -28,6 +28,8 @@ def run(args: argparse.Namespace) -> int:
     table = [
         (r["teacher"], f"{r['samples']:,}", ", ".join(r["answers"]), f"{r['bytes'] / 1e6:.1f} MB", r["folder"]) for r in rows
     ]
+    if not table:
+        say(f"No teacher's answers are kept in {args.out}.")
     show_table(("teacher", "samples", "answers", "size", "folder"), table)
     return 0
 

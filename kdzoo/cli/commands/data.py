@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from kdzoo.cli.arguments import add_json
-from kdzoo.errors import RecipeError
+from kdzoo.errors import MissingError, RecipeError, looked
 from kdzoo.terminal.console import loading, say, show_json, show_table
 
 FOUND = {True: "found", False: "missing", None: "you name the folder"}
@@ -23,7 +24,11 @@ def run(args: argparse.Namespace) -> int:
     loading("the list of data sets")
     from kdzoo.data.status import status
 
-    root = Path(args.root) if args.root else None
+    root = Path(args.root) if args.root is not None else None
+    if root is not None and not os.path.isdir(root):
+        raise MissingError(
+            f"--root {args.root}: there is no such folder ({looked(root)}); name the one that holds your data sets."
+        )
     if args.fetch:
         return _fetch(args.fetch, root, as_json=args.json)
     sets = status(root)

@@ -16,7 +16,7 @@ from kdzoo.engine.assemble import assemble
 from kdzoo.engine.run import Run
 from kdzoo.engine.stages import StagePlan
 from kdzoo.errors import KdzooError
-from kdzoo.protocol.outputs import ENGINE, MAIN, Batch, Step
+from kdzoo.protocol.outputs import ENGINE, MAIN, Batch, Output, Step
 from kdzoo.recipe.load import Recipe
 from kdzoo.testing.laws.helpers import train_run
 from kdzoo.testing.tiny import first_window, tiny_recipe, tiny_run
@@ -105,6 +105,19 @@ class Laws:
         own = {self.method: run.weights_now[self.method]}
         total = run.total(changed, own, commit=False)
         return total.requires_grad and torch.autograd.grad(total, logits, allow_unused=True)[0] is not None
+
+    def reads_rows(self, run: Run, step: Step) -> bool:
+        """Whether the method's own terms are other numbers once the student's, and the teachers', logits are."""
+
+        def moved(output: Output) -> Output:
+            logits = output.rows.logits.detach()
+            noise = torch.rand(logits.shape, generator=torch.Generator().manual_seed(0)).to(logits)
+            return replace(output, rows=replace(output.rows, scores=logits + noise))
+
+        changed = replace(step, student=moved(step.student), stash={}, _cache={})
+        changed = replace(changed, teachers={name: moved(output) for name, output in step.teachers.items()})
+        own = {self.method: run.weights_now[self.method]}
+        return bool(self.terms(run, changed, own) != self.terms(run, step, own))
 
     def floats(self) -> Iterator[tuple[str, float]]:
         """Every float hyper-parameter with another admissible value."""

@@ -48,23 +48,21 @@ class TermLaws(Laws):
     def test_a_transform_reaches_its_method_and_no_other(self) -> None:
         """A method that looks at logits sees the transformed ones; hard labels next to it do not.
 
-        One that needs a teacher which is not aligned looks at none, nor does one without `Needs.logits`: theirs are refused.
+        Transforms of one that reads no rows (`Needs.rows`) are refused.
         """
         registry.register("transforms", "kdzoo_testing_shift", Shift)
         with tiny_run(self.make()) as run:
             step, needs = run.step(first_window(run)[0]), run.own_needs[self.method]
             values = self.terms(run, step)
-            features = (needs.teacher and not needs.aligned) or not needs.logits or not run.methods[self.method].kdzoo_terms
-            reads = self.uses_logits(run, step)
-            assert not (features and reads), "the method reads logits, so Needs.aligned and Needs.logits must be True"
+            compared = needs.aligned or not needs.teacher
+            assert compared or not self.uses_logits(run, step), "the method reads logits, so Needs.aligned must be True"
+            reads = needs.reads_rows and bool(run.methods[self.method].kdzoo_terms)
+            assert reads or not self.reads_rows(run, step), "the method reads logits, so Needs.rows must not be False"
         own = {**self.settings, "logits": ["kdzoo_testing_shift"]}
-        if features:
+        if not reads:
             with pytest.raises(RecipeError, match="read by nobody"):
                 make(tiny_recipe(self.method, own, recipe=self.recipe).settings)
             return
-        if not reads:  # not now, so perhaps later, or without a gradient
-            both = self.losses(self.make()), self.losses(tiny_recipe(self.method, own, recipe=self.recipe))
-            assert both[0] != both[1], "the method reads no logits: say so by Needs(logits=False)"
         with tiny_run(tiny_recipe(self.method, own, recipe=self.recipe)) as run:
             step = run.step(first_window(run)[0])
             shifted = self.terms(run, step)

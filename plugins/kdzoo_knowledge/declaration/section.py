@@ -62,6 +62,11 @@ class KnowledgeSection:
         for name, spec in self.rules.items():
             check_form(_settings(name, spec)["holds"], f"{WHERE}.rules.{name}")
 
+    @property
+    def names_data(self) -> bool:
+        """Whether a head has the classes of the data."""
+        return any(DATA in (spec, spec.get("binary") if isinstance(spec, Mapping) else None) for spec in self.heads.values())
+
 
 @dataclass(frozen=True)
 class Declared:
@@ -73,7 +78,7 @@ class Declared:
 
 def declared(
     section: KnowledgeSection,
-    data_classes: Sequence[str],
+    data_classes: Sequence[str] | None,
     *,
     further: Mapping[str, Head] | None = None,
     relations: Mapping[str, Mapping[str, str]] | None = None,
@@ -82,7 +87,7 @@ def declared(
     """Read a section.
 
     Args:
-        data_classes: names of the data's labels.
+        data_classes: names of the data's labels; None while they are not known, and what a class covers is not looked at then.
         further: heads that the task has beside those declared. relations: its relations.
         of: the kind of thing that the declared heads are heads of.
 
@@ -90,9 +95,10 @@ def declared(
         RecipeError: with the place in the section.
     """
     labels: dict[str, int] = {}
-    for number, name in enumerate(data_classes):
+    names = data_classes or ()
+    for number, name in enumerate(names):
         if labels.setdefault(slug(name), number) != number:
-            first = data_classes[labels[slug(name)]]
+            first = names[labels[slug(name)]]
             raise RecipeError(
                 f"{WHERE}: the data's classes {first!r} and {name!r} would both be called `{slug(name)}` in rules, which have "
                 "letters, digits and _ alone; rename one in the data."
@@ -101,21 +107,25 @@ def declared(
     for name, spec in section.heads.items():
         where = f"{WHERE}.heads.{name}"
         binary = isinstance(spec, Mapping) and set(spec) == {"binary"}
-        classes = _classes(spec["binary"] if binary else spec, labels, where)
+        classes = _classes(spec["binary"] if binary else spec, None if data_classes is None else labels, where)
         heads[name] = Head(name, tuple(classes), binary=binary, of=of)
         covered[name] = [tuple(own) for own in classes.values()]
         if not binary:
             _check_apart(heads[name], covered[name], where)
     if not heads:
         raise RecipeError(f"{WHERE}.heads is empty; name at least one, as in `heads: {{fine: data}}`.")
+    if data_classes is None:
+        covered.clear()
     vocabulary = Vocabulary({**heads, **(further or {})}, relations or {})
     rules = [*_hierarchy(section, vocabulary, covered), *_exclusive(section, vocabulary)]
     rules += [*_sums(section, vocabulary), *_rules(section, vocabulary)]
     return Declared(Knowledge(vocabulary, tuple(rules)), covered)
 
 
-def _classes(spec: Any, labels: Mapping[str, int], where: str) -> dict[str, list[int]]:
-    """Class -> labels."""
+def _classes(spec: Any, labels: Mapping[str, int] | None, where: str) -> dict[str, list[int]]:
+    """Class -> labels; without labels where the data's are not known."""
+    if labels is None:
+        spec, labels = list(spec) if isinstance(spec, Mapping) else spec, {}
     if spec == DATA:
         return {name: [number] for name, number in labels.items()}
     if isinstance(spec, Mapping):
@@ -181,6 +191,8 @@ def _hierarchy(section: KnowledgeSection, vocabulary: Vocabulary, covered: Cover
 def _is_a(child: str, parent: str, vocabulary: Vocabulary, covered: Covered, where: str) -> Iterator[Rule]:
     if child not in vocabulary.heads or parent not in vocabulary.heads:
         yield is_a(_atom(child, vocabulary, where), _atom(parent, vocabulary, where))
+        return
+    if not covered:  # the data's labels are not known yet
         return
     for label, own in zip(vocabulary.heads[child].classes, covered[child], strict=True):
         above = [name for name, its in zip(vocabulary.heads[parent].classes, covered[parent], strict=True) if {*own} <= {*its}]

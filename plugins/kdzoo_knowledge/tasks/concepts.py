@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -48,7 +48,7 @@ class Concepts(Task):
 
     metric = "accuracy"
     bounds = (0.0, 100.0)
-    tells = frozenset({"head_widths"})
+    tells: ClassVar[Mapping[str, Any]] = {"head_widths": (2, 3)}
 
     def __init__(
         self,
@@ -74,7 +74,9 @@ class Concepts(Task):
         self.section, self.labeled, self.labeled_share, self.subset_seed = knowledge, labeled, labeled_share, subset_seed
         self.inference, self.time_limit, self.samples = inference, time_limit, samples
         self.capabilities = samples.capabilities - {"quiz", "labels"} | {CAPABILITY}
-        self.heads_offered = frozenset(knowledge.heads)
+        self.heads = frozenset(knowledge.heads)
+        if samples.class_names() or not knowledge.names_data:
+            declared(knowledge, samples.class_names())  # what contradicts itself is told before data are read
         self.views_offered, self.evaluation_batch = samples.views_offered, samples.evaluation_batch
 
     # -- data --------------------------------------------------------------------------------------------------------

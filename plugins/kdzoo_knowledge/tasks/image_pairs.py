@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -46,10 +46,10 @@ class ImagePairs(Task):
     metric = "accuracy"
     unit = "pairs"
     bounds = (0.0, 100.0)
-    tells = frozenset({"classes", "channels", "size"})
+    tells: ClassVar[Mapping[str, Any]] = {"classes": 10, "channels": 3, "size": 32}
     capabilities = frozenset({"features", "index", "knowledge"})
+    heads = frozenset({DIGIT, TOTAL})
     main = DIGIT
-    heads_offered = frozenset({DIGIT, TOTAL})
 
     def __init__(
         self,
@@ -61,6 +61,9 @@ class ImagePairs(Task):
     ) -> None:
         self.further = dict(rules or {})
         self.images = ImageClassification(data=data, train_size=train_size, validation=validation, crop=0, flip=False)
+        names = self.images.class_names()
+        if names is not None:
+            self._declared(len(names))  # what contradicts itself is told before data are read
 
     # -- data --------------------------------------------------------------------------------------------------------
 
@@ -71,13 +74,17 @@ class ImagePairs(Task):
         self.device = device
         self.images.open(needs=needs, streams=streams, device=device, root=root)
         self.classes = self.images.set.classes
-        names = [str(number) for number in range(self.classes)]
-        total = Head(TOTAL, tuple(str(number) for number in range(2 * self.classes - 1)), of=PAIR, given=True)
+        self.knowledge = self._declared(self.classes)
+        self.pairs = {split: self._paired(split).to(device) for split in ("train", "validation", "test")}
+
+    def _declared(self, classes: int) -> Knowledge:
+        """The sum of so many classes, and the further rules."""
+        names = [str(number) for number in range(classes)]
+        total = Head(TOTAL, tuple(str(number) for number in range(2 * classes - 1)), of=PAIR, given=True)
         sums = [{TOTAL: [f"first.{DIGIT}", f"second.{DIGIT}"]}]
         section = KnowledgeSection(heads={DIGIT: "data"}, sums=sums, rules=self.further)
         relations = {PAIR: {"first": IMAGE, "second": IMAGE}}
-        self.knowledge: Knowledge = declared(section, names, further={TOTAL: total}, relations=relations, of=IMAGE).knowledge
-        self.pairs = {split: self._paired(split).to(device) for split in ("train", "validation", "test")}
+        return declared(section, names, further={TOTAL: total}, relations=relations, of=IMAGE).knowledge
 
     def _paired(self, split: str) -> Tensor:
         """(P, 2) places of the images of a split, each in one pair; the same ones whatever the seed of the run."""

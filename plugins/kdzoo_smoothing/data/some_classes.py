@@ -38,6 +38,12 @@ class SomeClasses:
         """What the data inside declare, with the classes that are kept."""
         return {**getattr(self.data, "declares", {}), "classes": self.count}
 
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """The first ones of the source's, where these are known."""
+        names = getattr(self.data, "class_names", None)
+        return None if names is None else tuple(names[: self.count])
+
     def load(self, root: Path | None = None) -> ImageSet:
         """Load the source and leave the other classes out. Raises RecipeError if it has fewer."""
         source = loaded(self.data, root, ImageSet, "task.data.data")

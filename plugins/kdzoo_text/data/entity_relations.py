@@ -25,6 +25,10 @@ KINDS = {
     "located_in": ("place", "place"),
 }
 NONE = "none"
+NAMED = ("organization", "person", "place")
+LABELS = tuple(
+    sorted([f"{relation} {a} {b}" for relation, (a, b) in KINDS.items()] + [f"{NONE} {a} {b}" for a in NAMED for b in NAMED])
+)
 OWN = {
     "works_for": ("{s} works for {o}", "{o} hired {s} last year", "{s} is paid by {o}", "the staff of {o} met {s}"),
     "lives_in": ("{s} lives in {o}", "{s} has a house in {o}", "{s} moved to {o}", "{o} is home to {s}"),
@@ -61,6 +65,7 @@ class EntityRelations:
     """
 
     kdzoo_kind = "data"
+    class_names = LABELS
 
     def __init__(self, *, train: int = 2000, validation: int = 300, test: int = 1000, seed: int = 0) -> None:
         at_least(1, validation=validation, test=test)
@@ -89,8 +94,7 @@ def _stems(draw: Random) -> list[str]:
 def _sentence(draw: Random, stems: Sequence[str]) -> tuple[str, None, str]:
     """(sentence, no second text, label)."""
     relation = draw.choice([*KINDS, NONE])
-    kinds = sorted({kind for pair in KINDS.values() for kind in pair})
-    subject, object_ = KINDS.get(relation) or (draw.choice(kinds), draw.choice(kinds))
+    subject, object_ = KINDS.get(relation) or (draw.choice(NAMED), draw.choice(NAMED))
     wordings = UNRELATED if relation == NONE else SHARED if draw.random() < 1 / 3 else OWN[relation]
     first, second = draw.sample(stems, 2)
     text = draw.choice(wordings).format(s=f"* {_name(draw, subject, first)} *", o=f"# {_name(draw, object_, second)} #")

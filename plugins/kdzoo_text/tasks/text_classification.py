@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -54,8 +54,8 @@ class TextClassification(Task):
     """
 
     unit = "texts"
-    tells = frozenset({"classes", "vocabulary", "pad"})
-    heads_offered = frozenset()
+    tells: ClassVar[Mapping[str, Any]] = {"classes": 10, "vocabulary": 100, "pad": 0}
+    heads = frozenset[str]()
     evaluation_batch = 128
     fixed_inputs = True
 
@@ -298,7 +298,8 @@ class TextClassification(Task):
         return {1: "length"}
 
     def class_names(self) -> Sequence[str] | None:
-        return self.set.class_names or None
+        opened = hasattr(self, "root")
+        return (self.set.class_names if opened else getattr(self.data, "class_names", None)) or None
 
     def chance(self) -> float | None:
         """The accuracy of always guessing the most frequent class, in percent."""
