@@ -30,8 +30,7 @@ from kdzoo.recipe.values import holds_object
 
 MOST_MODULES = 20_000
 MOST_BYTES = 2**40
-DRAWN = (torch.Tensor.normal_, torch.Tensor.uniform_)
-MADE = (torch.randn, torch.rand)
+FILLED, MADE = ("normal_", "uniform_"), ("randn", "rand")
 
 
 def check_models(
@@ -159,9 +158,10 @@ class _Unfilled(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = dict(kwargs or {})
-        if func in DRAWN or getattr(func, "__module__", "") == "torch.nn.init":
+        name = getattr(func, "__name__", "")
+        if name in FILLED or getattr(func, "__module__", "") == "torch.nn.init":
             return args[0] if args else kwargs["tensor"]
-        return (torch.empty if func in MADE else func)(*args, **kwargs)
+        return (torch.empty if name in MADE else func)(*args, **kwargs)
 
 
 @contextmanager
