@@ -126,7 +126,7 @@ class ImagePairs(Task):
         channels, height, width = self.images.set.shape
         return model(classes=self.classes, channels=channels, size=max(height, width))
 
-    def sketch(self, model: Model) -> nn.Module:
+    def sketch(self, model: Model) -> nn.Module | None:
         return self.images.sketch(model)
 
     def forward(self, model: Callable[..., Any], batch: Batch, view: str) -> Output:
