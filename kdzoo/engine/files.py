@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import glob
 import json
 import os
 import platform
@@ -119,7 +120,7 @@ def clear_leftovers(folder: Path) -> None:
     """Remove what killed processes left of `replace_file` and the like; for whoever has locked the folder."""
     for entry in folder.iterdir() if folder.is_dir() else ():
         if LEFTOVER.fullmatch(entry.name):
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            _remove(entry)
 
 
 @contextmanager
@@ -153,8 +154,27 @@ def _this_command() -> str:
 
 
 def _beside(path: Path) -> Path:
-    """A name of this process's own beside `path`."""
+    """A name of this process's own beside `path`; what processes that ended have left under such names is removed."""
+    for entry in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        process = entry.name.rpartition(".")[2]
+        if process.isdigit() and not _lives(int(process)):
+            _remove(entry)
     return path.with_name(f".{path.name}.{os.getpid()}")
+
+
+def _lives(process: int) -> bool:
+    """Whether a process of this number is running here."""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _remove(entry: Path) -> None:
+    shutil.rmtree(entry, ignore_errors=True) if entry.is_dir() else entry.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

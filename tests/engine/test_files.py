@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kdzoo.engine.files import LEFTOVER, clear_leftovers, locked, replace_file, replace_folder
+from kdzoo.engine.files import LEFTOVER, clear_leftovers, locked, replace_file, replace_folder, write_json
 from kdzoo.engine.launch import launch
 from kdzoo.errors import RecipeError
 from kdzoo.recipe.load import Recipe
@@ -77,6 +78,16 @@ def test_what_killed_processes_left_goes_and_nothing_else(tmp_path: Path) -> Non
         (tmp_path / name).write_text("")
     clear_leftovers(tmp_path)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == [".lock", ".mine.txt", ".notes", "recipe.yaml"]
+
+
+def test_a_write_removes_what_a_killed_one_left_of_the_same_file(tmp_path: Path) -> None:
+    child = subprocess.Popen(["true"])
+    child.wait()
+    for name in (f".a.json.{child.pid}", f".a.json.{os.getppid()}", f".b.json.{child.pid}", ".a.json.x"):
+        (tmp_path / name).touch()
+    write_json(tmp_path / "a.json", {})
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"a.json", f".a.json.{os.getppid()}", f".b.json.{child.pid}", ".a.json.x"}
 
 
 @pytest.mark.parametrize("keep", [1, 2])

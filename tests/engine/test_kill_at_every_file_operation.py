@@ -19,10 +19,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from kdzoo import digests
+from kdzoo.analysis.analyses import analyze
 from kdzoo.benchmark.execute.runner import bench
+from kdzoo.benchmark.report.merge import leaderboard_of
+from kdzoo.benchmark.tune.search import tune
+from kdzoo.cli import main
 from kdzoo.engine.launch import launch
+from kdzoo.export import deployed, export
 from kdzoo.recipe.load import Recipe
 from kdzoo.testing import tiny_recipe
 from kdzoo.testing.laws.helpers import Killed, Killer
@@ -94,6 +100,54 @@ def compare(out: Path) -> None:
     bench({**recipe, "train": SHORT, "bench": rows, "runtime": runtime}, out=out, workers=1)
 
 
+def ask_ahead(out: Path) -> None:
+    """What `kdzoo cache` does."""
+    student = {"use": "tiny_cnn", "widths": [4, 8]}
+    recipe = {
+        "name": "cached",
+        "task": {**DATA, "crop": 0, "flip": False},
+        "student": student,
+        "teacher": {"use": "cached", "model": student},
+        "methods": {"kd": {}},
+        "train": SHORT,
+        "runtime": {"device": "cpu", "out": str(out)},
+    }
+    file = out.parent / "cached.yaml"
+    file.write_text(json.dumps(recipe))
+    assert main(["cache", str(file)]) == 0
+
+
+def search(out: Path) -> None:
+    recipe = {
+        "name": "two",
+        "task": {**DATA, "validation": 100},
+        "student": {"use": "tiny_cnn", "widths": [4, 8]},
+        "methods": {"hard_label": {}},
+        "train": SHORT,
+        "runtime": {"device": "cpu"},
+        "bench": {
+            "tune": {"trials": 2, "space": {"all": {"optimizers.student.lr": [0.01, 0.1]}}},
+            "methods": {"smooth": {"methods": {"hard_label": {"targets": ["smooth"]}}}},
+            "seeds": [0],
+        },
+    }
+    tune(recipe, out=out, workers=1)
+
+
+def analyze_run(out: Path) -> None:
+    (run,) = {path.parent for path in out.rglob("result.json")}
+    analyze("calibration", [run])
+
+
+def export_run(out: Path) -> None:
+    (run,) = {path.parent for path in out.rglob("result.json")}
+    export(deployed(run), out / "exported", force=True)
+
+
+def merge(out: Path) -> None:
+    leaderboard_of([out / "two"], out / "board")
+
+
 def nothing(out: Path) -> None:
     out.mkdir()
 
@@ -113,6 +167,11 @@ KINDS = {
     "force": Kind(train, train_anew, train),
     "teacher": Kind(nothing, with_teacher, with_teacher),
     "bench": Kind(nothing, compare, compare),
+    "tune": Kind(nothing, search, search),
+    "cache": Kind(nothing, ask_ahead, ask_ahead),
+    "analyze": Kind(train, analyze_run, analyze_run),
+    "export": Kind(train, export_run, export_run),
+    "leaderboard": Kind(compare, merge, merge),
 }
 
 
@@ -188,7 +247,7 @@ def sweep(kind: Kind, folder: Path, sample: int | None) -> None:
     shutil.copytree(start, whole)
     status, operations = forked(kind.killed, whole)
     assert status == 0
-    assert operations > 20, "the hook saw no work"
+    assert operations > 3, "the hook saw no work"
     kind.again(whole)
     expected = left(whole)
     for number in moments(operations, sample):
@@ -196,7 +255,9 @@ def sweep(kind: Kind, folder: Path, sample: int | None) -> None:
         status, _ = forked(kind.killed, broken, kill_before=number)
         assert os.WIFSIGNALED(status), f"the child ended by itself before operation {number} of {operations}"
         kind.again(broken)
-        assert left(broken) == expected, f"killed before operation {number} of {operations}"
+        now = left(broken)
+        other = sorted(name for name in now.keys() | expected.keys() if now.get(name) != expected.get(name))
+        assert not other, f"killed before operation {number} of {operations}: {', '.join(other)}"
         shutil.rmtree(broken)
 
 
@@ -219,4 +280,5 @@ def swept(kind: str, folder: Path, sample: int | None) -> None:
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)  # a forked child has none of its parent's threads, and would wait for them
     sweep(KINDS[sys.argv[1]], Path(sys.argv[2]), int(sys.argv[3]) if sys.argv[3] else None)
