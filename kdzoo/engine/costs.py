@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import resource
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -20,6 +19,7 @@ from typing import Any
 import torch
 
 from kdzoo.engine.allocator import give_back_freed_memory
+from kdzoo.engine.apart import cpu_time, is_apart
 from kdzoo.engine.flops import FlopCounter
 
 STATUS, REFERENCES = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -66,8 +66,9 @@ class Costs:
 
     def ask(self, role: str, samples: int) -> None:
         """A model is asked about some samples."""
-        self.calls[role] += 1
-        self.asked[role] += samples
+        if not is_apart():
+            self.calls[role] += 1
+            self.asked[role] += samples
 
     def paid(self, answer: Answer) -> None:
         """An answer that a teacher gave to this run itself."""
@@ -87,11 +88,11 @@ class Costs:
     @contextmanager
     def part(self, name: str, samples: int) -> Iterator[None]:
         """A step, or what comes before it: `name` says of which stage. Counted where its kind is likely to be a new one."""
-        before, started, borrowed = dict(self.calls), time.process_time(), self._borrowed
+        before, started, borrowed = dict(self.calls), cpu_time(), self._borrowed
         counter = FlopCounter() if self.count and self._last.get(name) not in self._flops else None
         with counter or nullcontext():
             yield
-        self.cpu_seconds += time.process_time() - started
+        self.cpu_seconds += cpu_time() - started
         asked = [(role, calls - before.get(role, 0)) for role, calls in sorted(self.calls.items())]
         kind = f"{name}: {[(role, more) for role, more in asked if more]}"
         if counter is not None:

@@ -12,6 +12,8 @@ from typing import Any
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from kdzoo.engine.apart import is_apart
+
 
 class FlopCounter(TorchDispatchMode):
     """Counts what is computed inside `with FlopCounter() as counter:`; `counter.total`.
@@ -29,6 +31,6 @@ class FlopCounter(TorchDispatchMode):
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
         formula: Callable[..., int] | None = flop_registry.get(func._overloadpacket)
-        if formula is not None:
+        if formula is not None and not is_apart():
             self.total += int(formula(*args, **kwargs, out_val=out))
         return out

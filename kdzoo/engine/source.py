@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from kdzoo.engine.apart import cpu_time
 from kdzoo.engine.costs import Costs, Price
 from kdzoo.engine.distributed import ProcessGroup
 from kdzoo.engine.evaluate import Evaluation
@@ -94,12 +95,12 @@ class Source:
             yield
             return
         price = self.prices.setdefault((teacher, view), Price())
-        before, started = costs.asked[teacher], time.process_time()
+        before, started = costs.asked[teacher], cpu_time()
         counter = FlopCounter() if costs.count and price.flops is None else None
         with self.common(), counter or nullcontext():
             yield
         samples = max(batch.size, 1)
-        price.asked, price.cpu_seconds = (costs.asked[teacher] - before) / samples, (time.process_time() - started) / samples
+        price.asked, price.cpu_seconds = (costs.asked[teacher] - before) / samples, (cpu_time() - started) / samples
         if counter is not None:
             price.flops = counter.total / samples
 

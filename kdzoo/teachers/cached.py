@@ -19,6 +19,7 @@ from typing import Literal, TypeVar, cast
 import torch
 
 from kdzoo import digests
+from kdzoo.engine.apart import apart
 from kdzoo.engine.evaluate import Evaluation
 from kdzoo.engine.files import locked, replace_file
 from kdzoo.errors import CapabilityError
@@ -80,6 +81,7 @@ class Cached(Frozen):
         found = {kind: own.of(numbers, positions, run.device) for kind, own in self.answers.items()}
         return Output(Rows(found.pop(LOGITS), batch.target), found)
 
+    @apart()
     def fill(self, run: RunContext) -> dict[str, Answers]:
         """Ask the teacher about all training samples that it has not been asked about; its answers by kind."""
         store = self.store(run)

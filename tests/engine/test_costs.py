@@ -1,6 +1,7 @@
 """What a training costs, counted."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,14 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from kdzoo.engine.cohort import Cohort, Member
 from kdzoo.engine.costs import Costs
 from kdzoo.engine.flops import FlopCounter
 from kdzoo.engine.launch import launch
+from kdzoo.engine.results import Result
 from kdzoo.models.resnet import resnet8
 from kdzoo.tasks.meters import faithfulness
-from kdzoo.testing.tiny import tiny_recipe
+from kdzoo.testing.tiny import TEACHER, tiny_recipe
 
 LINEAR: dict[str, Any] = {"student": "linear", "train": {"epochs": 2, "batch_size": 20}}
 
@@ -60,6 +63,22 @@ def test_a_teachers_forwards_are_counted_and_cost_operations(tmp_path: Path) -> 
     assert taught["teacher_forwards"] == taught["samples"] == alone["samples"]
     assert taught["training_flops"] > alone["training_flops"]
     assert taught["inference_flops"] == alone["inference_flops"]
+
+
+@pytest.mark.filterwarnings("ignore::kdzoo.errors.WeakTeacherWarning")
+def test_answers_that_a_teacher_gives_ahead_are_no_cost_of_a_run(tmp_path: Path) -> None:
+    """Whether a run makes the cache, finds it, or shares a pass with others on it."""
+    task = {"data": "digits", "train_size": 44, "validation": 1000, "crop": 0}
+    cached = {"task": task, "teacher": {"use": "cached", "model": TEACHER, "folder": str(tmp_path / "kept")}}
+    alone = result(tmp_path, "hard_label", task=task)["cost"]
+    made, found = result(tmp_path / "a", "kd", **cached)["cost"], result(tmp_path / "b", "kd", **cached)["cost"]
+    shutil.rmtree(tmp_path / "kept")
+    members = [Member(tiny_recipe("kd", out=tmp_path / name, recipe=cached), tmp_path / name / "run") for name in ("c", "d")]
+    Cohort(members).train()
+    costs = [made, found, *(member.ended.values["cost"] for member in members if isinstance(member.ended, Result))]
+    assert len(costs) == 4
+    assert [cost["training_flops"] for cost in costs] == [alone["training_flops"]] * 4
+    assert [cost["teacher_forwards"] for cost in costs] == [0] * 4
 
 
 def test_every_result_says_its_costs(tmp_path: Path) -> None:
