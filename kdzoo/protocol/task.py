@@ -48,7 +48,7 @@ class Task:
         capabilities: what methods may ask for (`classes`, `features`, `index`, `views`, `quiz`, ...). Of a task with `labels`,
             other tasks may ask other things about the same samples, by `labels` and `build_for`.
         views_offered: names of the views that methods may ask for, where the capability `views` is there; None: `open` says.
-            metric: the name of the headline metric in `Meter.result`; `higher_is_better` its direction.
+        metric: the name of the headline metric in `Meter.result`; `higher_is_better` its direction.
         bounds: the lowest and the highest value that the metric can have; None where nobody knows.
         unit: what a sample is called where speeds are shown: `images`, `queries`.
         tells: the numbers that models are told by `build`, each with a usual value, by which a model's settings are tried
