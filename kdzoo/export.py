@@ -325,7 +325,11 @@ def _weights(place: Path) -> Path:
         raise RecipeError(f"the run in {place} is not finished; start it again by `kdzoo run`, it resumes.")
     if not place.exists():
         raise RecipeError(no_such(place))
-    raise RecipeError(f"{place} is neither a run folder nor an exported folder nor a weights file.")
+    runs = [file.parent for file in sorted(place.glob("*/result.json"))]
+    if len(runs) == 1:
+        return runs[0] / DEPLOYED
+    several = f"; it holds {len(runs)} runs ({', '.join(run.name for run in runs[:5])}): name one" if runs else ""
+    raise RecipeError(f"{place} is neither a run folder nor an exported folder nor a weights file{several}.")
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from kdzoo import signals
 from kdzoo.errors import Interrupted, KdzooError, MissingError, RecipeError
 from kdzoo.terminal.console import complain, say, warn
 
+FULL = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO})
+"""What it says of a disk that takes no more."""
 OF_THE_USER = frozenset(
     {errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EROFS, errno.ELOOP, errno.EINVAL}
 )
@@ -56,6 +58,9 @@ def _told(error: BaseException) -> int:
         return MissingError.exit_code
     if isinstance(error, OSError) and error.errno == errno.EBADF:
         complain("standard output is closed, so the result cannot be shown; do not close it, or redirect it to /dev/null.")
+        return 1
+    if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
+        complain(f"writing the result failed: {error.strerror}; free some space, or redirect standard output elsewhere.")
         return 1
     if isinstance(error, OSError) and error.errno in OF_THE_USER and error.filename is not None:
         complain(f"{error.filename} cannot be used: {error.strerror}; give another path.")

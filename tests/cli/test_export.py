@@ -59,6 +59,14 @@ def test_eval_of_a_run_reproduces_its_result_exactly(kdzoo: Callable[..., Any], 
     assert err == "exactly what the run said.\n"
 
 
+def test_the_folder_of_a_recipes_only_run_stands_for_it(kdzoo: Callable[..., Any], run_folder: Path) -> None:
+    several = run_folder.parent / "several"
+    for name in ("first", "second"):
+        code, _, err = kdzoo("eval", shutil.copytree(run_folder, several / name).parent)
+        assert (code == 0) == (name == "first")
+    assert "it holds 2 runs (first, second): name one." in err
+
+
 def test_eval_of_the_best_epochs_weights(kdzoo: Callable[..., Any], run_folder: Path) -> None:
     assert json.loads(kdzoo("eval", run_folder / "best.safetensors", "--json")[1]) == said(run_folder)["best"]
 
