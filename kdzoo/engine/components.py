@@ -11,6 +11,7 @@ from torch.nn import ModuleList
 from kdzoo.engine.models_check import check_models
 from kdzoo.engine.names_check import check_names
 from kdzoo.engine.needs_check import check, check_reading, check_rows, check_teachers, check_transforms, check_views, merge
+from kdzoo.engine.said_anew import holds
 from kdzoo.errors import KdzooError, PluginError, RecipeError, did_you_mean
 from kdzoo.protocol.blame import hook_of, returned
 from kdzoo.protocol.method import Method
@@ -54,7 +55,7 @@ def make(settings: Mapping[str, Any], provenance: Mapping[str, str] | None = Non
     task: Task = build("tasks", settings["task"], "task", provenance=provenance)
     check(own, task.capabilities, task=settings["task"]["use"], accumulate=settings["train"]["accumulate"])
     check_rows(own, distributions=task.distributions)
-    check_reading(methods, own, heads=task.heads)
+    check_reading(methods, own, heads=task.heads if holds(task, "heads", of="forward") else None)
     check_views(own, task.views_offered)
     teachers: dict[str, Teacher] = named("teachers")
     for name, teacher in teachers.items():

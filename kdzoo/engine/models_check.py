@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from kdzoo import registry
 from kdzoo.engine.names_check import STUDENT
+from kdzoo.engine.said_anew import holds
 from kdzoo.errors import KdzooError, MissingError, PluginError, RecipeError
 from kdzoo.models.tap_names import expand, resolve
 from kdzoo.protocol.blame import hook_of
@@ -113,6 +114,8 @@ def sketch(task: Task, written: Mapping[str, Any], model: ModelBuilder) -> nn.Mo
     if isinstance(model.factory, nn.Module):
         return model.factory
     if model.given or hasattr(model.factory, "files"):  # what Python gave, and what is read from files
+        return None
+    if not holds(task, "sketch", of="build"):
         return None
     asked = _Asked(f"{written} {model}", (type(task), model.factory), task, model)
     return _sketched.__wrapped__(asked) if holds_object(written) else _sketched(asked)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -11,8 +12,12 @@ from torch import nn
 
 from kdzoo import registry
 from kdzoo.engine.components import make
+from kdzoo.engine.models_check import sketch
 from kdzoo.errors import KdzooError, MissingError, RecipeError
+from kdzoo.protocol.outputs import Batch, Output
+from kdzoo.recipe.build import build
 from kdzoo.recipe.load import load
+from kdzoo.tasks.image_classification import ImageClassification
 from kdzoo.testing.tiny import TEACHER, tiny_recipe
 
 GIVEN = "(from the given mapping)"
@@ -122,3 +127,23 @@ def test_a_folder_of_images_that_is_named_in_full_must_be_there(tmp_path: Path) 
     data = {"use": "image_folder", "folder": str(tmp_path / "gone")}
     with pytest.raises(RecipeError, match=r"^task\.data: There is no folder"):
         make(load({**NESTED, "task": {"use": "image_classification", "data": data}}).settings)
+
+
+class WithHeads(ImageClassification):
+    """A task of somebody else's: it builds models in a way of its own, and its output has another head."""
+
+    def build(self, model: Any) -> nn.Module:
+        return cast(nn.Module, model(classes=self.set.classes, channels=1, size=8, answers=3))
+
+    def forward(self, model: Any, batch: Batch, view: str) -> Output:
+        output = super().forward(model, batch, view)
+        return replace(output, heads={"coarse": output.rows})
+
+
+def test_what_a_task_says_of_its_hooks_is_not_believed_of_a_subclass_that_defines_them_anew() -> None:
+    registry.register("tasks", "with_heads", WithHeads)
+    task = {"use": "with_heads", "data": "digits", "crop": 0}
+    written = tiny_recipe("kd", {"reads": "coarse"}, recipe={"task": task, "student": {"use": "tiny_cnn"}})
+    assert make(written.settings).task.heads == frozenset()
+    written = tiny_recipe("hard_label", recipe={"task": task, "student": {"use": "tiny_cnn", "widths": [4]}})
+    assert sketch(make(written.settings).task, {}, build("models", {"use": "tiny_cnn"}, "student")) is None

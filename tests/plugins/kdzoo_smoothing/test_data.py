@@ -140,8 +140,14 @@ def test_each_class_keeps_so_many_training_images() -> None:
 
 
 def test_more_classes_than_the_source_has_is_a_sentence() -> None:
+    class Silent:
+        def load(self, root: Any = None) -> ImageSet:
+            return Digits().load(root)
+
     with pytest.raises(RecipeError, match="count is 11, but the source has 10 classes"):
-        SomeClasses(data=Digits(), count=11).load()
+        SomeClasses(data=Silent(), count=11).load()
+    with pytest.raises(ValueError, match=r"^count must be at most 10, the number of classes of these data, got 11"):
+        SomeClasses(data=Digits(), count=11)
 
 
 @pytest.mark.parametrize("make", [lambda data: LongTailed(data=data), lambda data: SomeClasses(data=data, count=2)])
