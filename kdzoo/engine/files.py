@@ -18,6 +18,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from kdzoo import digests
 from kdzoo.command_line import command
 from kdzoo.errors import MachineFailed, RecipeError
 
@@ -154,12 +155,18 @@ def _this_command() -> str:
 
 
 def _beside(path: Path) -> Path:
-    """A name of this process's own beside `path`; what processes that ended have left under such names is removed."""
-    for entry in path.parent.glob(f".{glob.escape(path.name)}.*"):
-        process = entry.name.rpartition(".")[2]
+    """A name of this process's own beside `path`; what processes of this machine left under such names and ended is removed."""
+    start = f".{path.name}.{_machine()}."
+    for entry in path.parent.glob(f"{glob.escape(start)}*"):
+        process = entry.name.removeprefix(start)
         if process.isdigit() and not _lives(int(process)):
             _remove(entry)
-    return path.with_name(f".{path.name}.{os.getpid()}")
+    return path.with_name(f"{start}{os.getpid()}")
+
+
+def _machine() -> str:
+    """Short for this machine's name: a folder may be that of several machines, whose processes have equal numbers."""
+    return digests.of_text(platform.node())[:6]
 
 
 def _lives(process: int) -> bool:
