@@ -210,10 +210,9 @@ def _torch(module: nn.Module, task: Task, out: Path) -> Path:
 
 
 def _saved(program: Any, beside: Path) -> None:
-    """torch insists on the suffix."""
-    own = beside.with_name(f"{beside.name}{PROGRAM}")
-    torch.export.save(program, own)
-    own.replace(beside)
+    """By an open file, as torch insists on a suffix of a name."""
+    with beside.open("wb") as file:
+        torch.export.save(program, file)
 
 
 def _safetensors(module: nn.Module, task: Task, out: Path) -> Path:
