@@ -48,6 +48,8 @@ class Rule:
             raise ValueError(f"{'weight' if self.weight is None else 'priority'} must be a number, got None")
         at_least(0, weight=self.weight)
         between(0, 100, priority=self.priority)
+        for number in ("weight", "priority"):  # a whole number in a recipe is one of the others, too
+            object.__setattr__(self, number, float(getattr(self, number)))
         if self.tnorm is not None and self.tnorm not in get_args(TNorm):
             raise ValueError(f"tnorm is {self.tnorm!r}; {did_you_mean(str(self.tnorm), get_args(TNorm))}")
 

@@ -56,6 +56,17 @@ def test_the_semantic_loss_of_a_batch_is_the_mean_over_its_samples(running: Runn
     torch.testing.assert_close(run.methods["semantic_loss"].semantic(step), expected)  # type: ignore[operator]
 
 
+@pytest.mark.parametrize("method", ["tnorm_constraint", "gumbel_constraint", "rule_distillation"])
+@pytest.mark.parametrize("weight", [0, 2])
+def test_whole_numbers_are_weights_like_others(method: str, weight: int, running: Running, knowledge: dict[str, Any]) -> None:
+    losses = []
+    for number in (weight, float(weight)):
+        knowledge["rules"], knowledge["is_a"] = {"one": {"holds": HARD["two"], "weight": number}}, []
+        run = running(method)
+        losses.append(run.total(run.step(first_window(run)[0]), commit=False).item())
+    assert losses[0] == losses[1]
+
+
 def test_weights_of_rules_scale_their_violations(running: Running, knowledge: dict[str, Any]) -> None:
     knowledge["rules"], knowledge["is_a"] = {"one": {"holds": HARD["two"], "weight": 3.0}}, []
     thrice = value(running("tnorm_constraint", {"implication": "strong"}), "tnorm_constraint", "violation")
