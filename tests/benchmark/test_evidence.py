@@ -20,6 +20,7 @@ from kdzoo.benchmark.report.evidence import (
     superiority,
 )
 from kdzoo.benchmark.report.resampling import item_interval, paired_items
+from kdzoo.benchmark.report.statistics import differences
 
 
 def by_hand(differences: list[float]) -> float:
@@ -30,10 +31,20 @@ def by_hand(differences: list[float]) -> float:
     return as_large / len(signs)
 
 
-@given(some.lists(some.integers(-9, 9), min_size=2, max_size=7))
-@settings(max_examples=25, deadline=None)
-def test_the_sign_flip_p_counts_all_signs(values: list[int]) -> None:
-    assert sign_flip_p([float(v) for v in values]) == pytest.approx(by_hand([float(v) for v in values]))
+@given(some.lists(some.integers(-9, 9), min_size=2, max_size=7), some.sampled_from([360, 872, 1821, 10_000]), some.data())
+@settings(max_examples=60, deadline=None)
+def test_the_sign_flip_p_counts_all_signs(items: list[int], n: int, data: some.DataObject) -> None:
+    """Of accuracies in percent, whose ties float arithmetic would break; the expectation counts whole items."""
+    base = [data.draw(some.integers(10, n - 10)) for _ in items]
+    own = {seed: 100 * ((hits + more) / n) for seed, (hits, more) in enumerate(zip(base, items, strict=True))}
+    other = {seed: 100 * (hits / n) for seed, hits in enumerate(base)}
+    assert sign_flip_p(differences(own, other)) == pytest.approx(by_hand([float(each) for each in items]))
+
+
+def test_many_differences_are_drawn_with_their_ties() -> None:
+    values = [1.0, -1.0] * 10  # P(|sum| >= 0) is 1
+    assert sign_flip_p(values) == 1.0
+    assert sign_flip_p([0.1 + 1e-17 * k for k in range(20)]) < 1e-3
 
 
 @pytest.mark.parametrize("n", [2, 5, 6, 10])
@@ -166,6 +177,18 @@ def test_ranks_are_averaged_over_blocks_and_friedmans_test_is_scipys() -> None:
     assert found.ranks == pytest.approx({"a": 3.5 / 3, "b": 5.5 / 3, "c": 3.0})
     assert found.left_out == ["part"]
     assert found.friedman_p == pytest.approx(stats.friedmanchisquare([3, 3, 3], [2, 2, 3], [1, 1, 1]).pvalue)
+
+
+@given(some.lists(some.integers(8_000, 9_000), min_size=3, max_size=5), some.integers(1, 50))
+@settings(max_examples=25, deadline=None)
+def test_rows_with_as_many_hits_share_their_rank_however_they_are_spread_over_seeds(hits: list[int], moved: int) -> None:
+    def mean(row: list[int]) -> float:
+        return float(np.mean([100 * (count / 9_999) for count in row]))
+
+    a, b = mean(hits), mean([hits[0] + moved, hits[1] - moved, *hits[2:]])
+    found = ranking.rank_rows({"a": {"x": a, "y": b}, "b": {"x": b, "y": a}, "worse": {"x": 1.0, "y": 1.0}})
+    assert found is not None
+    assert found.single["a"] == found.single["b"] == {"x": 1.5, "y": 1.5}
 
 
 def test_where_less_is_better_the_lowest_is_first() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from kdzoo.benchmark.report.evidence import Probability, holm, seeds_needed, sign_flip_p, smallest_p, superiority
 from kdzoo.benchmark.report.resampling import Scores, paired_items
-from kdzoo.benchmark.report.statistics import Summary, summarize
+from kdzoo.benchmark.report.statistics import Summary, differences, summarize
 
 SURE = 0.05
 PERCENT, FRACTION = 0.2, 0.002
@@ -78,17 +78,17 @@ def compare(
     Args:
         resolve: the difference that is worth seeing, in the metric's unit; None takes 0.2 of percents and 0.002 of fractions.
     """
-    differences = [value - other.values[seed] for seed, value in own.values.items() if seed in other.values]
-    summary = summarize(differences)
+    seeds = differences(own.values, other.values)
+    summary = summarize(seeds)
     wanted = resolve if resolve is not None else default_resolution([*own.values.values(), *other.values.values()])
     return Comparison(
         against=other.label,
         seeds=summary,
         items=paired_items(own.scores, other.scores),
-        p=sign_flip_p(differences),
-        smallest_p=smallest_p(len(differences)),
+        p=sign_flip_p(seeds),
+        smallest_p=smallest_p(len(seeds)),
         corrected=None,
-        better=superiority(differences, higher_is_better=higher_is_better),
+        better=superiority(seeds, higher_is_better=higher_is_better),
         needed=seeds_needed(summary.sd, wanted),
         resolve=wanted,
         declared=declared,

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from kdzoo.benchmark.report.statistics import LEVEL
+from kdzoo.benchmark.report.statistics import LEVEL, ROUNDING
 from kdzoo.ranges import above
 
 K = TypeVar("K")
@@ -34,17 +34,23 @@ class Probability:
 
 
 def sign_flip_p(differences: Sequence[float]) -> float | None:
-    """The two-sided p of paired differences whose signs might as well be others; None of fewer than two."""
+    """The two-sided p of paired differences whose signs might as well be others; None of fewer than two.
+
+    A sum of other signs that equals the one found counts, however float arithmetic rounds the two of them.
+    """
     from scipy import stats  # takes a while, and only reports need it
 
     if len(differences) < 2:
         return None
     if not any(differences):
         return 1.0
+    given = np.asarray(differences, float)
+    enough = abs(given.sum()) - ROUNDING * np.abs(given).sum()
     found = stats.permutation_test(
-        (np.asarray(differences, float),),
-        lambda x, axis: np.mean(x, axis=axis),
+        (given,),
+        lambda x, axis: np.abs(np.sum(x, axis=axis)) >= enough,
         permutation_type="samples",
+        alternative="greater",
         vectorized=True,
         n_resamples=2**EXACT,
         batch=2**12,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kdzoo.benchmark.report.statistics import LEVEL
+from kdzoo.benchmark.report.statistics import LEVEL, with_ties
 from kdzoo.ranges import at_least
 
 
@@ -53,7 +53,7 @@ def rank_rows(values: Mapping[str, Mapping[str, float]], *, higher_is_better: bo
     complete = [row for row, own in values.items() if len(own) == len(blocks)]
     if len(blocks) < 2 or len(complete) < 2:
         return None
-    table = np.array([[values[row][block] for row in complete] for block in blocks])
+    table = np.array([with_ties([values[row][block] for row in complete]) for block in blocks])
     ranks = stats.rankdata(-table if higher_is_better else table, axis=1)
     single = {row: dict(zip(blocks, own, strict=True)) for row, own in zip(complete, ranks.T.tolist(), strict=True)}
     alike = bool((table == table[:, :1]).all())

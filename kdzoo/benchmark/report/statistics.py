@@ -14,6 +14,8 @@ from typing import TypeVar
 from kdzoo.ranges import at_least, strictly_between
 
 LEVEL = 0.95
+ROUNDING = 1e-9
+"""The share of a value below which a difference is float arithmetic and no difference: a tie must stay a tie."""
 K = TypeVar("K", bound=Hashable)
 
 
@@ -42,7 +44,24 @@ def summarize(values: Sequence[float], *, level: float = LEVEL) -> Summary:
 
 def paired(values: Mapping[K, float], baseline: Mapping[K, float], *, level: float = LEVEL) -> Summary:
     """Summary of the differences `values - baseline` over the keys (seeds) that both have."""
-    return summarize([value - baseline[key] for key, value in values.items() if key in baseline], level=level)
+    return summarize(differences(values, baseline), level=level)
+
+
+def differences(values: Mapping[K, float], baseline: Mapping[K, float]) -> list[float]:
+    """`values - baseline` for each key (seed) that both have; zero where they differ by rounding alone."""
+    pairs = [(value, baseline[key]) for key, value in values.items() if key in baseline]
+    return [0.0 if math.isclose(own, other, rel_tol=ROUNDING) else own - other for own, other in pairs]
+
+
+def with_ties(values: Sequence[float]) -> list[float]:
+    """The values, where those that differ by rounding alone are one value: so that they share a rank."""
+    same = dict[float, float]()
+    last = None
+    for value in sorted(values):
+        if last is None or not math.isclose(value, last, rel_tol=ROUNDING):
+            last = value
+        same[value] = last
+    return [same[value] for value in values]
 
 
 def t_quantile(probability: float, degrees: int) -> float:
