@@ -2,6 +2,6 @@
 
 import sys
 
-from kdzoo.cli import main
+from kdzoo.cli import program
 
-sys.exit(main())
+sys.exit(program())

@@ -55,6 +55,17 @@ def listening(heard: Callable[[int], object], *, again: Callable[[int], object] 
         yield
 
 
+def ending_silently() -> None:
+    """Let both signals end this process as the system does, where nothing here listens: Python would show a traceback.
+
+    For a program's own process, before its work begins; also holds while the interpreter shuts down. A signal that the parent
+    process has switched off stays so.
+    """
+    for number in STOPPING:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+
+
 class _Raising:
     """A handler that raises KeyboardInterrupt, and remembers that it did: a library that is being imported may swallow it."""
 

@@ -12,7 +12,13 @@ from collections.abc import Sequence
 
 from kdzoo import signals
 
-__all__ = ["main"]
+__all__ = ["main", "program"]
+
+
+def program() -> int:
+    """`main` as the whole of this process: an interrupt shows no traceback, also before and after the command itself."""
+    signals.ending_silently()
+    return main()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -2,7 +2,7 @@
 
 import sys
 
-from kdzoo.cli import main
+from kdzoo.cli import program
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program())

@@ -1,12 +1,13 @@
-"""SIGTERM and SIGINT while a command is still importing, reading its recipe and building models: 130 and a sentence.
+"""SIGTERM and SIGINT while a command starts: 130 and a sentence; while the interpreter shuts down: the end, in silence.
 
-A light process forks a child for each moment; the child signals itself at its n-th import.
+A light process forks a child for each moment of the start; the child signals itself at its n-th import.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -66,3 +67,21 @@ def test_a_signal_in_the_first_moments(tmp_path: Path) -> None:
 @pytest.mark.timeout(1800)
 def test_a_signal_anywhere_in_the_start(tmp_path: Path) -> None:
     check(THROUGHOUT, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("words", [["list", "methods"], ["run", "no-such-recipe"]])
+def test_a_signal_after_the_command_shows_nothing(words: list[str], name: str, tmp_path: Path) -> None:
+    late = f"import atexit, os, signal; atexit.register(os.kill, os.getpid(), signal.{name})"
+    program = f"{late}; import runpy, sys; sys.argv[1:] = {words!r}; runpy.run_module('kdzoo', run_name='__main__')"
+    by_itself = subprocess.run([sys.executable, "-m", "kdzoo", *words], cwd=tmp_path, capture_output=True, text=True)
+    found = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert found.returncode == -getattr(signal, name)
+    assert (found.stdout, found.stderr) == (by_itself.stdout, by_itself.stderr)
+
+
+def test_a_signal_that_the_parent_switched_off_stays_so(tmp_path: Path) -> None:
+    late = "import atexit, os, signal; atexit.register(os.kill, os.getpid(), signal.SIGINT)"
+    program = f"{late}; import runpy, sys; sys.argv[1:] = ['list', 'methods']; runpy.run_module('kdzoo', run_name='__main__')"
+    line = f"trap '' INT TERM; {sys.executable} -c \"{program}\""
+    assert subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True).returncode == 0
