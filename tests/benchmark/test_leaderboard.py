@@ -56,18 +56,33 @@ def test_one_teacher_in_many_cells_is_one_row_with_one_value(made: Any) -> None:
     assert (found.kind, found.last.n, found.last.mean, found.parameters) == ("teacher", 1, 99.0, 900)
 
 
-def test_a_teacher_that_rows_moved_has_a_row_for_each(made: Any) -> None:
-    folder = made(VALUES)
+def move_teacher(folder: Any, row: str) -> None:
     for seed, value in ((0, 97.0), (1, 95.0)):
-        path = folder / "cells" / "dkd" / f"seed{seed}" / "result.json"
+        path = folder / "cells" / row / f"seed{seed}" / "result.json"
         own = json.loads(path.read_text())
         own["teachers"]["teacher"]["test"]["score"] = value
         path.write_text(json.dumps(own))
+
+
+def test_a_teacher_that_rows_moved_has_a_row_for_each(made: Any) -> None:
+    folder = made(VALUES)
+    move_teacher(folder, "dkd")
     found = {r.label: r for r in board(folder).rows if r.kind == "teacher"}
     assert {label: (r.last.mean, r.of) for label, r in found.items()} == {
         "teacher of kd": (99.0, "kd"),
         "teacher of dkd": (96.0, "dkd"),
     }
+
+
+def test_a_row_that_moved_the_teacher_takes_neither_its_line_nor_the_gaps_from_the_others(made: Any) -> None:
+    expected = row(made(VALUES), "kd").gap.value
+    folder = made({**VALUES, "dist": {0: 91.0, 1: 92.0}})
+    move_teacher(folder, "dkd")
+    found = {r.label: (r.last.mean, r.of) for r in board(folder).rows if r.kind == "teacher"}
+    assert found == {"teacher": (99.0, None), "teacher of dkd": (96.0, "dkd")}
+    assert row(folder, "kd").gap.value == expected
+    assert row(folder, "dist").gap is not None
+    assert row(folder, "dkd").gap is None
 
 
 def test_a_result_of_other_settings_does_not_count(made: Any) -> None:

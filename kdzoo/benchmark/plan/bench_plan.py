@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,11 +20,12 @@ from kdzoo.benchmark.tune.found import shown
 from kdzoo.engine.assemble import device_of
 from kdzoo.engine.files import clear_leftovers, locked, read_json, write_json, writing
 from kdzoo.engine.launch import finished
+from kdzoo.engine.names_check import STUDENT
 from kdzoo.engine.run_identity import identify
 from kdzoo.engine.teacher_recipe import TeacherRecipe, in_training_order, nested
 from kdzoo.errors import RecipeError
 from kdzoo.recipe.load import Recipe, objects_in
-from kdzoo.recipe.paths import leaves
+from kdzoo.recipe.paths import leaves, within
 from kdzoo.recipe.used import plugins_of
 from kdzoo.recipe.values import holds_object
 from kdzoo.registry.entries import IN_PROCESS
@@ -99,12 +100,7 @@ class BenchPlan:
 
     def _row(self, cell: Cell) -> dict[str, Any]:
         settings, tuned = cell.recipe.settings, shown(self.grid.tuned.get(cell.label))
-        student = settings["student"]
-        budget = {
-            "train.epochs": settings["train"]["epochs"],
-            "train.batch_size": settings["train"]["batch_size"],
-            "student": student["use"] if isinstance(student, Mapping) else type(student).__name__,
-        }
+        budget = _to_be_equal(settings, but=(tuned or {}).get("values", {}))
         if self.grid.tuned:
             budget["trials of tuning"] = tuned["trials"] if tuned else 0
         return {
@@ -218,6 +214,22 @@ def declared_before(folder: Path, baseline: str) -> dict[str, bool]:
     """What the plan that lies in a folder declared of comparisons with this baseline; nothing if there is none."""
     plan = read_json(folder / PLAN) or {}
     return dict(plan.get("declared", {})) if plan.get("baseline") == baseline else {}
+
+
+def _to_be_equal(settings: Mapping[str, Any], *, but: Container[str]) -> dict[str, Any]:
+    """Path -> value of what the rows of a fair comparison share: all but methods, teachers and what was tuned for a row."""
+    student = settings["student"]
+    shared = {key: settings[key] for key in ("train", "task")} | {
+        "optimizers": {STUDENT: settings["optimizers"].get(STUDENT)},
+        "schedules": {path: own for path, own in settings["schedules"].items() if within(path, f"optimizers.{STUDENT}")},
+    }
+    found = {path: _named(value) for path, value in leaves(shared) if path not in but}
+    return found | {STUDENT: student["use"] if isinstance(student, Mapping) else _named(student)}
+
+
+def _named(value: Any) -> Any:
+    """A setting as it can be written down: an object that was given in Python by its type."""
+    return type(value).__name__ if holds_object(value) else value
 
 
 def _varied(cells: Sequence[Cell]) -> list[str]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kdzoo.benchmark.report.records import Record, Records
 from kdzoo.errors import did_you_mean
+from kdzoo.recipe.paths import parent, within
+from kdzoo.recipe.schema import USE
+
+ABSENT = "absent"
 
 
 def notes(records: Records) -> list[str]:
@@ -49,13 +53,10 @@ def warnings(records: Records) -> list[str]:
 
     Rows are compared with those at the same values of the grid, so what only the grid makes differ is no inequality.
     """
-    points: dict[str, dict[str, dict[str, list[str]]]] = {}
+    points: dict[str, list[Mapping[str, Any]]] = {}
     for row in records.plan["rows"]:
-        budgets = points.setdefault(json.dumps(row["point"], sort_keys=True, default=str), {})
-        given = {key: value for key, value in row["budget"].items() if key not in row["point"]}
-        for key, value in (given | _seen(row["row"], records.cells)).items():
-            budgets.setdefault(key, {}).setdefault(str(value), []).append(row["row"])
-    said = [_unequal(key, rows) for budgets in points.values() for key, rows in budgets.items() if len(rows) > 1]
+        points.setdefault(json.dumps(row["point"], sort_keys=True, default=str), []).append(row)
+    said = [sentence for rows in points.values() for sentence in _unequal(rows, records.cells)]
     if len({tuple(sorted({**found["versions"], "": found["device"]}.items())) for found in records.environments}) > 1:
         said.append("The cells were trained on different machines or with different versions, which are listed below.")
     return said
@@ -75,10 +76,25 @@ def _seen(row: str, cells: Sequence[Record]) -> dict[str, Any]:
     return found if protocol is None else {**found, "the plugin protocol's version": protocol}
 
 
-def _unequal(key: str, rows: Mapping[str, Sequence[str]]) -> str:
+def _unequal(rows: Sequence[Mapping[str, Any]], cells: Sequence[Record]) -> Iterator[str]:
+    """What rows at one point differ in; of plugins that differ the name alone, as each has its own settings."""
+    paths = dict.fromkeys(path for row in rows for path in row["budget"] if path not in row["point"])
+    given = [(row["row"], {path: row["budget"].get(path, ABSENT) for path in paths} | _seen(row["row"], cells)) for row in rows]
+    found: dict[str, dict[str, list[str]]] = {}
+    for label, values in given:
+        for path, value in values.items():
+            found.setdefault(path, {}).setdefault(str(value), []).append(label)
+    differing = {path: by_value for path, by_value in found.items() if len(by_value) > 1}
+    plugins = [parent(path) for path in differing if path.endswith(f".{USE}")]
+    for path, by_value in differing.items():
+        if path.endswith(f".{USE}") or not any(within(path, plugin) for plugin in plugins):
+            yield _said(path, by_value)
+
+
+def _said(path: str, rows: Mapping[str, Sequence[str]]) -> str:
     usual = max(rows, key=lambda value: len(rows[value]))
     others = "; ".join(f"{value} for {', '.join(labels)}" for value, labels in rows.items() if value != usual)
-    return f"The rows differ in {key}: {usual} for most, {others}."
+    return f"The rows differ in {path}: {usual} for most, {others}."
 
 
 def _train_size(values: Mapping[str, Any]) -> int | None:

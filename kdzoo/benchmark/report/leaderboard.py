@@ -19,7 +19,7 @@ from kdzoo.benchmark.report.ranking import Ranking, rank_rows
 from kdzoo.benchmark.report.records import PAGE, PAIR, Record, Records
 from kdzoo.benchmark.report.resampling import read_scores
 from kdzoo.benchmark.report.statistics import paired, summarize
-from kdzoo.benchmark.report.teacher_rows import teacher_rows
+from kdzoo.benchmark.report.teacher_rows import teacher_rows, usual_teacher
 from kdzoo.errors import MissingError, RecipeError
 
 FRAME = "width: 100%; height: 900px; border: 0"
@@ -180,27 +180,18 @@ class _Found:
         return {name for name, row in self.rows.items() if row["label"] == self.plan["baseline"]}
 
     def gap(self, own: Measured, alone: Measured) -> Share | None:
-        """The share of the way to the teacher, if all rows at hand had one and the same teacher (by seed)."""
-        teacher = self.teacher
+        """The share of the way to the teacher, of rows that learn from the one which most have, as it is."""
+        rows, teacher = self.usual_teacher
+        if own.label not in rows:
+            return None
         seeds = [seed for seed in own.values if seed in alone.values and seed in teacher]
         gains = [own.values[seed] - alone.values[seed] for seed in seeds]
         found = ratio_interval(gains, [teacher[seed] - alone.values[seed] for seed in seeds])
         return None if found is None else Share(*found)
 
     @cached_property
-    def teacher(self) -> dict[int, float]:
-        """Seed -> metric of the only teacher that the rows share; empty where there are several, or one that rows moved."""
-        found: dict[int, set[float]] = {}
-        for cell in self.records.done:
-            for own in (cell.values or {})["teachers"].values():
-                found.setdefault(cell.seed, set()).add(own["test"][self.metric])
-        if any(len(values) > 1 for values in found.values()):
-            return {}
-        by_seed = {seed: next(iter(values)) for seed, values in found.items()}
-        seeds = {cell.seed for cell in self.records.cells}
-        if len(set(by_seed.values())) == 1:  # one teacher for all seeds
-            return dict.fromkeys(seeds, next(iter(by_seed.values())))
-        return by_seed
+    def usual_teacher(self) -> tuple[list[str], dict[int, float]]:
+        return usual_teacher(self.records, self.metric)
 
     def guessing(self, own: Measured) -> bool:
         chance = self.said("chance")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from kdzoo.benchmark.report.board import Row, further
 from kdzoo.benchmark.report.records import Records
@@ -14,8 +14,60 @@ Tests = dict[int, Mapping[str, float]]
 """Seed -> metrics of a teacher on the test split."""
 
 
+@dataclass(frozen=True)
+class _Alike:
+    """Rows whose teacher has the same results at each seed, and these."""
+
+    rows: list[str]
+    tests: Tests
+
+    def agrees(self, tests: Tests, metric: str) -> bool:
+        return all(self.tests.get(seed, test)[metric] == test[metric] for seed, test in tests.items())
+
+
 def teacher_rows(records: Records, metric: str, also: Sequence[str]) -> list[Row]:
-    """One row for each teacher of the cells; one that several rows moved has a row for each of them."""
+    """One row for each teacher of the cells; one that some rows moved, or answered otherwise, has a row for each result."""
+    teachers = {key: _grouped(by_row, metric) for key, by_row in _teachers(records).items()}
+    common = {
+        key: groups[0] for key, groups in teachers.items() if len(groups[0].rows) > 1 or len(teachers) == len(groups) == 1
+    }
+    names = [name for name, _, _ in common]
+    references = {own["parameters"]["deployed"]: own.get("reference") for own in records.teachers}
+    board = []
+    for key, groups in teachers.items():
+        name, kind, parameters = key
+        for group in groups:
+            if group is common.get(key):
+                label = name if names.count(name) == 1 else f"{name} ({kind}, {parameters:,} parameters)"
+                row = _teacher(label, group.tests, parameters, metric, also)
+                board.append(replace(row, published=references.get(parameters)))
+            else:
+                label = f"{name} of {', '.join(group.rows)}"
+                board.append(_teacher(label, group.tests, parameters, metric, also, of=group.rows[0]))
+    return board
+
+
+def usual_teacher(records: Records, metric: str) -> tuple[list[str], dict[int, float]]:
+    """The rows that learn from the one teacher which most have, as it is; and its metric by seed. Empty where there is none.
+
+    A row of several teachers has none. One teacher for all seeds is known at those, too, that are not finished.
+    """
+    single: dict[str, Tests] = {}
+    for cell in records.done:
+        teachers = list((cell.values or {})["teachers"].values())
+        if len(teachers) == 1:
+            single.setdefault(cell.row, {})[cell.seed] = teachers[0]["test"]
+    groups = _grouped(single, metric)
+    if not groups or (len(groups) > 1 and len(groups[0].rows) == len(groups[1].rows)):
+        return [], {}
+    found = {seed: test[metric] for seed, test in groups[0].tests.items()}
+    if len(set(found.values())) == 1:
+        found = dict.fromkeys((cell.seed for cell in records.cells), next(iter(found.values())))
+    return groups[0].rows, found
+
+
+def _teachers(records: Records) -> dict[tuple[str, str, int], dict[str, Tests]]:
+    """Name, kind and size of each teacher -> row -> its results; without finished cells those of the teachers' recipes."""
     found: dict[tuple[str, str, int], dict[str, Tests]] = {}
     for cell in records.done:
         for name, own in (cell.values or {})["teachers"].items():
@@ -24,29 +76,19 @@ def teacher_rows(records: Records, metric: str, also: Sequence[str]) -> list[Row
     for own in records.teachers if not found else ():
         key = TEACHER, own["name"], own["parameters"]["deployed"]
         found[key] = {own["name"]: {own["seed"]: own["test"]["last"]}}
-    common = {key: _shared(by_row.values(), metric) for key, by_row in found.items() if len(by_row) > 1 or len(found) == 1}
-    names = [name for (name, _, _), tests in common.items() if tests]
-    references = {own["parameters"]["deployed"]: own.get("reference") for own in records.teachers}
-    board = []
-    for key, by_row in found.items():
-        name, kind, parameters = key
-        if tests := common.get(key):
-            label = name if names.count(name) == 1 else f"{name} ({kind}, {parameters:,} parameters)"
-            row = _teacher(label, tests, parameters, metric, also)
-            board.append(replace(row, published=references.get(parameters)))
-        else:
-            board += [_teacher(f"{name} of {row}", own, parameters, metric, also, of=row) for row, own in by_row.items()]
-    return board
+    return found
 
 
-def _shared(groups: Iterable[Tests], metric: str) -> Tests | None:
-    """The results by seed, if all rows found the same at each."""
-    shared: Tests = {}
-    for tests in groups:
-        for seed, test in tests.items():
-            if shared.setdefault(seed, test)[metric] != test[metric]:
-                return None
-    return shared
+def _grouped(by_row: Mapping[str, Tests], metric: str) -> list[_Alike]:
+    """Rows that found the same at each seed that they share; the largest group first."""
+    groups: list[_Alike] = []
+    for row, tests in by_row.items():
+        group = next((group for group in groups if group.agrees(tests, metric)), None)
+        if group is None:
+            groups.append(group := _Alike([], {}))
+        group.rows.append(row)
+        group.tests.update({seed: test for seed, test in tests.items() if seed not in group.tests})
+    return sorted(groups, key=lambda group: -len(group.rows))
 
 
 def _teacher(label: str, tests: Tests, parameters: int, metric: str, also: Sequence[str], *, of: str | None = None) -> Row:
