@@ -9,7 +9,7 @@ from torch import nn
 
 from kdzoo import registry
 from kdzoo.errors import PluginError, RecipeError
-from kdzoo.recipe.schema import USE
+from kdzoo.recipe.paths import USE
 
 Setting = str | Mapping[str, Any]
 Data = Setting | Sequence[Any]

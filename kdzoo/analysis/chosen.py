@@ -12,7 +12,8 @@ from kdzoo.protocol.blame import hook_of, returned
 from kdzoo.recipe.build import build
 from kdzoo.recipe.layers import Layers, Origin
 from kdzoo.recipe.overrides import apply
-from kdzoo.recipe.schema import USE, Field
+from kdzoo.recipe.paths import USE
+from kdzoo.recipe.schema import Field
 from kdzoo.recipe.validate import Checker
 
 KIND = "analyses"

@@ -26,7 +26,7 @@ from kdzoo.protocol.needs import Needs
 from kdzoo.protocol.task import Task
 from kdzoo.protocol.teacher import Teacher
 from kdzoo.recipe.build import ModelBuilder, build, inside
-from kdzoo.recipe.schema import USE
+from kdzoo.recipe.paths import USE
 from kdzoo.recipe.values import holds_object
 
 MOST_MODULES = 20_000

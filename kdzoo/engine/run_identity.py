@@ -13,7 +13,7 @@ from kdzoo import digests, registry
 from kdzoo.protocol.blame import hook_of, returned
 from kdzoo.recipe.build import build
 from kdzoo.recipe.identity import identity, relevant
-from kdzoo.recipe.schema import USE
+from kdzoo.recipe.paths import USE
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".onnx")
 

@@ -15,8 +15,8 @@ from kdzoo import ranges, registry
 from kdzoo.errors import CapabilityError, RecipeError, did_you_mean
 from kdzoo.protocol.blame import constructing, returned
 from kdzoo.recipe.load import DEFAULT, Recipe
-from kdzoo.recipe.paths import copied, join, within
-from kdzoo.recipe.schema import RECIPE, USE, Field, schema_for, schema_of, told_by_tasks
+from kdzoo.recipe.paths import USE, copied, join, within
+from kdzoo.recipe.schema import RECIPE, Field, schema_for, schema_of, told_by_tasks
 from kdzoo.recipe.sections import Reserved
 
 Provenance = Mapping[str, str]

@@ -11,8 +11,8 @@ from typing import Any
 from kdzoo import digests, registry
 from kdzoo.errors import RecipeError
 from kdzoo.recipe.hashing import content, unknown_in
-from kdzoo.recipe.paths import child, copied, keys
-from kdzoo.recipe.schema import RECIPE, USE, Schema, schema_for, schema_of
+from kdzoo.recipe.paths import USE, child, copied, keys
+from kdzoo.recipe.schema import RECIPE, Schema, schema_for, schema_of
 from kdzoo.recipe.sections import Layout
 from kdzoo.recipe.whose import installed
 

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kdzoo.errors import RecipeError, did_you_mean
-from kdzoo.recipe.paths import Key, child, copied, join, keys, leaves, mappings, parent, within
-from kdzoo.recipe.schema import USE
+from kdzoo.recipe.paths import USE, Key, child, copied, join, keys, leaves, mappings, parent, within
 
 
 @dataclass(frozen=True)

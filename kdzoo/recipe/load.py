@@ -13,9 +13,9 @@ from kdzoo.errors import RecipeError, did_you_mean
 from kdzoo.recipe.interpolate import References
 from kdzoo.recipe.layers import Layers, Origin
 from kdzoo.recipe.overrides import apply
-from kdzoo.recipe.paths import child, join, keys, leaves, within
+from kdzoo.recipe.paths import USE, child, join, keys, leaves, within
 from kdzoo.recipe.read import EXTENDS, GIVEN, RECIPE, read
-from kdzoo.recipe.schema import REQUIRED, USE, schema_of
+from kdzoo.recipe.schema import REQUIRED, schema_of
 from kdzoo.recipe.sections import Layout, Paths
 from kdzoo.recipe.seeds import with_seeds
 from kdzoo.recipe.validate import Checker

@@ -9,6 +9,8 @@ from kdzoo.errors import RecipeError
 
 Key = str | int
 WHOLE = "schedules"  # its keys are paths themselves
+USE = "use"
+"""The key that names a plugin; the others beside it are its settings."""
 
 
 def keys(tree: Any, path: str) -> list[Key]:

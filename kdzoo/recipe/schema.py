@@ -22,12 +22,11 @@ from kdzoo.errors import PluginError
 from kdzoo.protocol.method import Method
 from kdzoo.protocol.roles import SLOTS, Existing
 from kdzoo.recipe import values
-from kdzoo.recipe.paths import join
+from kdzoo.recipe.paths import USE, join
 from kdzoo.recipe.sections import Reserved
 
 KIND_OF: dict[Any, str] = {**SLOTS, Method: "methods"}
 RECIPE = "recipe"
-USE = "use"
 REQUIRED: Any = inspect.Parameter.empty
 
 

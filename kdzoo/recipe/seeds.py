@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kdzoo.recipe.schema import RECIPE, USE
+from kdzoo.recipe.paths import USE
+from kdzoo.recipe.schema import RECIPE
 
 EACH = "each"
 SEED = "seed"

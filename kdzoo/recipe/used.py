@@ -11,8 +11,8 @@ from typing import Any
 from kdzoo import registry
 from kdzoo.errors import MissingError, cut, looked
 from kdzoo.recipe.load import DEFAULT
-from kdzoo.recipe.paths import join, leaves
-from kdzoo.recipe.schema import RECIPE, USE, Schema, schema_for, schema_of
+from kdzoo.recipe.paths import USE, join, leaves
+from kdzoo.recipe.schema import RECIPE, Schema, schema_for, schema_of
 from kdzoo.recipe.sections import Layout
 from kdzoo.registry import Entry
 

@@ -13,8 +13,8 @@ from kdzoo.errors import PluginError, RecipeError, cut, did_you_mean
 from kdzoo.protocol.blame import constructing
 from kdzoo.recipe.find import OWN
 from kdzoo.recipe.layers import Layers, Origin
-from kdzoo.recipe.paths import copied, join, leaves
-from kdzoo.recipe.schema import RECIPE, REQUIRED, USE, Field, Schema, schema_for, schema_of
+from kdzoo.recipe.paths import USE, copied, join, leaves
+from kdzoo.recipe.schema import RECIPE, REQUIRED, Field, Schema, schema_for, schema_of
 from kdzoo.recipe.values import holds_object, mistaken, unfit
 
 LABELED = "methods"  # their label is their name, unless they say otherwise

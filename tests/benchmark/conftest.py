@@ -60,7 +60,7 @@ def bench_folder(
     folder = path / "made" / "bench"
     cells = [(row, seed, value) for row, seeds in values.items() for seed, value in seeds.items()]
     plan = {
-        "format": 1,
+        "format": 2,
         "name": "made",
         "description": "Numbers made up.",
         "identity": "0" * 16,
@@ -73,6 +73,7 @@ def bench_folder(
         "rows": [
             {
                 "row": row,
+                "identity": f"{row} at seed 0",
                 "label": row,
                 "point": {},
                 "unpackaged": [],

@@ -260,7 +260,7 @@ def test_a_cohort_of_none_is_refused(tiny: Any) -> None:
 
 def test_two_cells_that_are_the_same_run_are_refused(tiny: Any) -> None:
     tiny["bench"]["methods"]["kd again"] = {}
-    with pytest.raises(RecipeError, match=r"kd, seed 0 and kd again, seed 0 are the same run .* Remove one of the rows"):
+    with pytest.raises(RecipeError, match=r"kd, seed 0 and kd again, seed 0 are the same run: .* Remove one of the rows"):
         bench(tiny)
 
 

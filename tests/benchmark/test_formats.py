@@ -84,7 +84,7 @@ def test_csv_has_one_line_for_each_cell_failed_ones_included(records: Any) -> No
 
 def test_json_holds_the_same_numbers_and_says_its_format(records: Any) -> None:
     found = json.loads(json.dumps(results_json(leaderboard(records), records)))
-    assert found["format"] == 1
+    assert found["format"] == 2
     kd = next(row for row in found["rows"] if row["label"] == "kd")
     assert kd["last"]["mean"] == 91.0
     assert kd["values"] == {"0": 90.0, "1": 92.0}

@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -388,10 +389,35 @@ def test_a_pair_of_the_bench_may_be_one_of_the_table(tiny: Any) -> None:
 
 
 def test_a_row_may_name_its_number_itself(tiny: Any) -> None:
-    tiny["bench"]["methods"]["kd again"] = {"published": "resnet56_resnet20/kd"}
+    tiny["bench"]["methods"]["longer"] = {"train": {"epochs": 2}, "published": "resnet56_resnet20/kd"}
     grid = expand(tiny)
-    assert grid.published == {"kd again": "resnet56_resnet20/kd"}
-    assert cell(grid, "kd again").recipe.settings == cell(grid, "kd").recipe.settings
+    assert grid.published == {"longer": "resnet56_resnet20/kd"}
+    assert "published" not in cell(grid, "longer").recipe.settings
+
+
+@pytest.mark.parametrize(
+    ("change", "who"),
+    [
+        ({"methods": {"kd again": {}}}, "kd, seed 0 and kd again, seed 0"),
+        ({"methods": {"two": {"seeds": 1}}}, "kd, seed 0 and two, seed 0"),
+        ({"grid": {"train.epochs": [1, 1]}}, "student alone, epochs=1, seed 0 and student alone, epochs=1, seed 0"),
+        ({"grid": {"runtime.threads": [1, 2]}}, "student alone, threads=1, seed 0 and student alone, threads=2, seed 0"),
+    ],
+)
+def test_cells_with_the_same_settings_are_told_without_their_data(change: Any, who: str, tiny: Any) -> None:
+    tiny["bench"] |= change | {"methods": tiny["bench"]["methods"] | change.get("methods", {})}
+    with pytest.raises(RecipeError, match=rf"{who} are the same run: .* Remove one of the rows"):
+        expand(tiny)
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["bench.resolve=0", "bench.seeds=[0,0]", "bench.cohort=0", "bench.grid={student: 3}", "bench.methods.kd.seeds=0"],
+)
+def test_what_is_wrong_with_a_section_is_said_to_be_where_it_was_written(override: str, tiny: Any) -> None:
+    path = override.partition("=")[0]
+    with pytest.raises(RecipeError, match=rf"^{re.escape(path)}.* \(from override {re.escape(override)}\)\.$"):
+        expand(tiny, [override])
 
 
 def test_a_number_that_the_table_lacks_is_refused(tiny: Any) -> None:

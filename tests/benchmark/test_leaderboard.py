@@ -131,8 +131,8 @@ def test_a_folder_that_is_no_bench_is_refused(tmp_path: Path) -> None:
 
 def test_a_plan_of_another_format_is_refused(made: Any) -> None:
     folder = made(VALUES)
-    (folder / "plan.json").write_text((folder / "plan.json").read_text().replace('"format": 1', '"format": 99'))
-    with pytest.raises(RecipeError, match="has format 99, this kdzoo reads 1"):
+    (folder / "plan.json").write_text((folder / "plan.json").read_text().replace('"format": 2', '"format": 99'))
+    with pytest.raises(RecipeError, match="has format 99, this kdzoo reads 2"):
         read_records(folder)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from collections.abc import Callable, Mapping
@@ -10,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from kdzoo.benchmark.plan.bench_plan import make_plan
 from kdzoo.benchmark.report.merge import leaderboard_of
+from kdzoo.benchmark.report.records import read_records
 from kdzoo.cli import main
 from kdzoo.errors import RecipeError
 
@@ -57,6 +60,50 @@ def test_one_row_cannot_be_two_runs(folder: Any, tmp_path: Path) -> None:
     sentence = r"alone, seed 0 is run alone0 in .* and run changed in .*: settings, data or code differ\. Rename the row"
     with pytest.raises(RecipeError, match=sentence):
         leaderboard_of([one, other], tmp_path / "both")
+
+
+def test_a_row_of_other_settings_is_refused_at_other_seeds_too(written: Any, tiny: Any, tmp_path: Path) -> None:
+    def of(name: str, seeds: list[int], temperature: float) -> Path:
+        recipe = copy.deepcopy(tiny)
+        recipe["bench"]["seeds"] = seeds
+        recipe["bench"]["methods"]["kd"] = {"methods": {"hard_label": {}, "kd": {"temperature": temperature}}}
+        plan = make_plan(recipe, [], out=tmp_path / name)
+        plan.save()
+        return plan.folder
+
+    ours = of("ours", [0, 1], 4.0)
+    assert len(leaderboard_of([ours, of("more", [2, 3], 4.0)], tmp_path / "both").rows[0].values) == 0
+    assert len(read_records(tmp_path / "both").cells) == 3 * 4
+    with pytest.raises(RecipeError, match=r"kd in .*ours.* and kd in .*theirs.* differ in more than the seed: settings, data"):
+        leaderboard_of([ours, of("theirs", [2, 3], 10.0)], tmp_path / "all")
+
+
+@pytest.mark.parametrize("first", ["one", "other"])
+def test_the_folder_that_has_got_furthest_with_a_run_counts(first: str, folder: Any, tmp_path: Path) -> None:
+    states = {"one": {0: None, 1: None, 2: "no"}, "other": {0: 85.0, 1: "out of memory", 2: 86.0}}
+    order = [first, *({*states} - {first})]
+    folders = [folder(name, {"alone": {0: 80.0}, "kd": {0: 82.0}, "dkd": states[name]}) for name in order]
+    board = leaderboard_of(folders, tmp_path / "both")
+    found = next(row for row in board.rows if row.label == "dkd")
+    assert dict(found.values) == {0: 85.0, 2: 86.0}
+    assert board.failures == {"dkd, seed 1": "out of memory"}
+
+
+def test_a_finished_run_of_another_label_counts_where_the_first_label_has_none(folder: Any, tmp_path: Path) -> None:
+    one = folder("one", {"alone": {0: 80.0}, "kd": {0: 82.0}, "dkd": {0: None, 1: None}})
+    other = folder("other", {"alone": {0: 80.0}, "kd": {0: 82.0}, "dkd": {0: 85.0, 1: 86.0}})
+    plan = (other / "plan.json").read_text().replace('"row": "dkd"', '"row": "named otherwise"')
+    (other / "plan.json").write_text(plan.replace('"label": "dkd"', '"label": "named otherwise"'))
+    board = leaderboard_of([one, other], tmp_path / "both")
+    assert {row.label: dict(row.values) for row in board.rows}["dkd"] == {0: 85.0, 1: 86.0}
+    assert "named otherwise has the same runs as dkd, and stands in its row." in board.notes
+
+
+def test_a_folder_without_pairs_beside_one_with_pairs_is_told(folder: Any, tmp_path: Path) -> None:
+    one, other = folder("one", ONE), folder("other", OTHER)
+    leaderboard_of([f"easy={one}"], tmp_path / "paired")
+    with pytest.raises(RecipeError, match=r"some rows have a pair, as 'alone, easy', and some have none, as 'alone': give"):
+        leaderboard_of([tmp_path / "paired", other], tmp_path / "both")
 
 
 def changed(bench: Path, key: str) -> Path:

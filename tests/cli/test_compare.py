@@ -16,7 +16,7 @@ def run_folder(path: Path, value: float, *, seed: int = 0, **changes: Any) -> Pa
     values = {
         "format": 1,
         "protocol": "1",
-        "identity": path.name,
+        "identity": f"{path.parent.name}/{path.name}",
         "seed": seed,
         "metric": "top1",
         "higher_is_better": True,
@@ -102,3 +102,17 @@ def test_another_protocol_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[
     a, b = run_folder(tmp_path / "a", 90.0), run_folder(tmp_path / "b", 80.0, protocol="2")
     assert main(["compare", str(a), str(b)]) == 0
     assert "made under other versions of the plugin protocol: 1 and 2." in capsys.readouterr().err
+
+
+def test_a_run_is_not_compared_with_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ours, theirs = rows(tmp_path, ours=[90.0, 91.0], theirs=[80.0, 81.0])
+    for second in (ours, ours / "seed1"):
+        assert main(["compare", str(ours), str(second)]) == 2
+        assert "hold the same run (ours/seed" in capsys.readouterr().err
+    assert main(["compare", str(ours), str(theirs)]) == 0
+
+
+def test_equal_results_are_no_proof_of_no_difference(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ours, theirs = rows(tmp_path, ours=[90.0, 91.0], theirs=[90.0, 91.0])
+    assert main(["compare", str(ours), str(theirs)]) == 0
+    assert "Finding: the same at every seed, which says nothing of others" in capsys.readouterr().err

@@ -14,7 +14,7 @@ from kdzoo import digests, registry
 from kdzoo.benchmark.execute.failure import recorded
 from kdzoo.benchmark.execute.job import Job, Outcome
 from kdzoo.benchmark.execute.workers import default_workers, visible_gpus
-from kdzoo.benchmark.plan.grid import Cell, Grid, expand, slug
+from kdzoo.benchmark.plan.grid import Cell, Grid, expand, slug, the_same_run
 from kdzoo.benchmark.report.records import FORMAT, PLAN
 from kdzoo.benchmark.tune.found import shown
 from kdzoo.engine.assemble import device_of
@@ -105,6 +105,7 @@ class BenchPlan:
             budget["trials of tuning"] = tuned["trials"] if tuned else 0
         return {
             "row": cell.row,
+            "identity": identify(self.grid.references[cell.row].settings),
             "label": cell.label,
             "point": dict(cell.point),
             "published": cell.published,
@@ -204,10 +205,7 @@ def _check_distinct(jobs: Sequence[Job]) -> None:
     for job in jobs:
         other = known.setdefault(job.identity, job)
         if other is not job:
-            raise RecipeError(
-                f"{other.name} and {job.name} are the same run (identity {job.identity}): all that could change a result is "
-                "equal. Remove one of the rows, or give it the setting that it should differ in."
-            )
+            raise RecipeError(the_same_run(other.name, job.name, job.identity))
 
 
 def declared_before(folder: Path, baseline: str) -> dict[str, bool]:

@@ -40,7 +40,10 @@ def rows(labels: Sequence[str], present: Mapping[str, Any]) -> dict[str, dict[st
 
 
 def equal_epochs(settings: Mapping[str, Any]) -> int:
-    """Epochs in which the student alone costs what these settings cost with their teachers. Raises RecipeError without one."""
+    """Epochs in which the student alone costs what these settings cost with their teachers, at least one more than they have.
+
+    Raises RecipeError without a teacher.
+    """
     import torch
 
     from kdzoo.engine.flops import FlopCounter
@@ -65,4 +68,5 @@ def equal_epochs(settings: Mapping[str, Any]) -> int:
             teachers += forward(task.build(build("models", spec["model"], f"teachers.{name}.model")))  # type: ignore[arg-type]
     if not teachers:
         raise RecipeError(f"bench.controls: {LONGER!r} needs a recipe with a teacher, or there is nothing to make up for.")
-    return round(settings["train"]["epochs"] * (3 * student + teachers) / (3 * student))
+    epochs = settings["train"]["epochs"]
+    return max(epochs + 1, round(epochs * (3 * student + teachers) / (3 * student)))

@@ -8,7 +8,7 @@ import re
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,14 @@ from kdzoo.benchmark.tune.plan import Tuning, check_rows
 from kdzoo.engine.components import make
 from kdzoo.errors import KdzooError, RecipeError, did_you_mean
 from kdzoo.recipe.find import OWN
+from kdzoo.recipe.identity import relevant
 from kdzoo.recipe.layers import Layers, Origin
 from kdzoo.recipe.load import Recipe, resolved
 from kdzoo.recipe.overrides import apply
 from kdzoo.recipe.read import read
 
 ALONE = "student alone"
+REFERENCE_SEED = 0
 PARTS = ("methods", "teachers", "learners")
 
 
@@ -73,6 +75,7 @@ class Grid:
         alone, baseline: labels of the student-alone row and of the one that others are compared with.
         declared: rows whose comparison with the baseline was named. resolve: a difference worth seeing.
         without: controls that are not among the rows.
+        references: row -> its recipe at seed 0, so that rows of other seeds can be told to be the same row.
         tuning: the search that the recipe describes. tuned: row -> what a search found for it.
     """
 
@@ -83,6 +86,7 @@ class Grid:
     also: Sequence[str]
     notes: Sequence[str]
     cells: Sequence[Cell]
+    references: Mapping[str, Recipe]
     alone: str
     baseline: str
     cohort: int | None = None
@@ -137,7 +141,14 @@ def expand(
         values = {label: chosen_values(own) for label, own in tuned.items()}
     if section.tuning is not None:
         check_rows(section.tuning, list(rows), alone)
-    cells = list(_cells(section, {pair: own for pair, (own, _) in by_pair.items()}, wanted, values))
+    loaded = {pair: own for pair, (own, _) in by_pair.items()}
+    cells = list(_cells(section, loaded, wanted, values))
+    _check_distinct(cells)
+    references = {cell.row: cell.recipe for cell in cells if cell.seed == REFERENCE_SEED}
+    if len(references) < len({cell.row for cell in cells}):
+        references = {
+            cell.row: cell.recipe for cell in _cells(replace(section, seeds=[REFERENCE_SEED]), loaded, wanted, values)
+        }
     again = not isinstance(recipe, Mapping) and not sections and methods is None and seeds is None
     command = shlex.join(["kdzoo", "bench", source, *overrides]) if again else ""
     name, description = (str(layers.tree.get(key) or default) for key, default in (("name", "bench"), ("description", "")))
@@ -149,6 +160,7 @@ def expand(
         also=section.also,
         notes=section.notes,
         cells=cells,
+        references=references,
         alone=alone,
         baseline=baseline,
         cohort=section.cohort,
@@ -179,6 +191,25 @@ def _cells(
                     at = ({} if pair is None else {PAIR: pair}) | point
                     recipe = _loaded(row, label, pair, {**values.get(label, {}), **point, "seed": seed})
                     yield Cell(label, at, seed, recipe, numbers[pair].get(label))
+
+
+def _check_distinct(cells: Sequence[Cell]) -> None:
+    """Refuse two cells with the same settings; that files behind other settings are equal is known once they are read."""
+    known: dict[str, Cell] = {}
+    for cell in cells:
+        settings = json.dumps(
+            relevant(cell.recipe.settings), sort_keys=True, default=lambda thing: f"{type(thing)} {id(thing)}"
+        )
+        if (other := known.setdefault(settings, cell)) is not cell:
+            raise RecipeError(the_same_run(*(f"{own.row}, seed {own.seed}" for own in (other, cell))))
+
+
+def the_same_run(one: str, other: str, identity: str = "") -> str:
+    """The sentence on two cells of which one would be the other's result."""
+    return (
+        f"{one} and {other} are the same run{f' (identity {identity})' if identity else ''}: all that could change a result is "
+        "equal. Remove one of the rows, or give it the setting that it should differ in."
+    )
 
 
 def slug(label: str) -> str:

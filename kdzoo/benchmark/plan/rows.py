@@ -11,8 +11,8 @@ from kdzoo import registry
 from kdzoo.errors import KdzooError
 from kdzoo.recipe.layers import Layers, Origin
 from kdzoo.recipe.load import SHORT, TEACHERS
+from kdzoo.recipe.paths import USE
 from kdzoo.recipe.read import METHODS, RECIPE, drop_methods, fitting, take
-from kdzoo.recipe.schema import USE
 
 Overrides = Mapping[str, Any]
 LABELS = "hard_label"

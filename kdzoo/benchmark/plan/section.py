@@ -136,4 +136,5 @@ def read_section(layers: Layers, source: str, seeds: Sequence[int] | None = None
     try:
         return Section(**settings | ({} if seeds is None else {"seeds": seeds}))
     except ValueError as error:
-        raise RecipeError(f"bench.{error}{layers.where(NAME)}.") from None
+        path = f"{NAME}.{str(error).partition(' ')[0]}"
+        raise RecipeError(f"{NAME}.{error}{layers.where(path) or layers.where(NAME)}.") from None

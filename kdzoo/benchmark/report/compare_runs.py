@@ -64,6 +64,11 @@ def compare_runs(first: Path, second: Path) -> TwoRuns:
         RecipeError: a folder holds no finished run, or one of another format; or metric or data are not the same.
     """
     a, b = side(first), side(second)
+    if shared := {own["identity"] for own in a.results.values()} & {own["identity"] for own in b.results.values()}:
+        raise RecipeError(
+            f"{first} and {second} hold the same run ({', '.join(sorted(shared))}), which says nothing of a difference: give "
+            "two runs, or rows, whose settings, data or code differ."
+        )
     metric = a.any["metric"]
     if b.any["metric"] != metric:
         raise RecipeError(f"{first} has the metric {metric}, {second} has {b.any['metric']}: they cannot be compared.")

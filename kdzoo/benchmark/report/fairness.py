@@ -8,8 +8,7 @@ from typing import Any
 
 from kdzoo.benchmark.report.records import Record, Records
 from kdzoo.errors import did_you_mean
-from kdzoo.recipe.paths import parent, within
-from kdzoo.recipe.schema import USE
+from kdzoo.recipe.paths import USE, parent, within
 
 ABSENT = "absent"
 

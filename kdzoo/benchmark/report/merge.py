@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,16 @@ from kdzoo.engine.files import locked, write_json
 from kdzoo.errors import RecipeError, did_you_mean
 
 MERGED = "merged"
+RENAME = (
+    "settings, data or code differ. Rename the row in one recipe, or leave out a folder. If they are of different pairs or "
+    "data sets, name these, as in `kdzoo leaderboard NAME=FOLDER NAME=FOLDER`."
+)
 
 
 def leaderboard_of(folders: Sequence[str | Path], out: str | Path, *, baseline: str | None = None) -> Leaderboard:
     """Write the report of all runs of these benches to the folder `out`; the runs stay where they are.
 
-    A run that stands in several folders counts once. Rows of one name must be of one kind: a seed of it cannot be two runs.
+    A run that stands in several folders counts once. Rows of one name must be the same but for their seeds.
     Folders of several pairs (or data sets) are given as `NAME=FOLDER`: their rows are compared by pair, and ranked over them.
 
     Args: baseline: the row that the others are compared with; default the first folder's.
@@ -84,35 +88,89 @@ def _check(records: Records) -> None:
 
 def _merged(found: Sequence[Records], out: Path, baseline: str | None) -> dict[str, Any]:
     """The plan of a bench that has all of these runs, at their places as seen from `out`."""
-    rows: dict[str, Mapping[str, Any]] = {}
-    cells: dict[tuple[str, int], Record] = {}
+    rows = _rows(found)
+    cells, renamed = _cells(found)
     teachers: dict[str, dict[str, Any]] = {}
-    known: dict[str, Record] = {}
     for records in found:
-        for row in records.plan["rows"]:
-            rows.setdefault(row["row"], row)
-        for cell in records.cells:
-            place = (cell.row, cell.seed)
-            other = cells.get(place)
-            if other is not None and other.identity != cell.identity:
-                raise RecipeError(
-                    f"{cell.row}, seed {cell.seed} is run {other.identity} in {other.folder} and run {cell.identity} in "
-                    f"{cell.folder}: settings, data or code differ. Rename the row in one recipe, or leave out a folder. If "
-                    "they are of different pairs or data sets, name these, as in `kdzoo leaderboard NAME=FOLDER NAME=FOLDER`."
-                )
-            twin = known.get(cell.identity)
-            if twin is not None and (twin.row, twin.seed) != place:
-                continue  # the same run under another name tells nothing new
-            if other is None or (other.values is None and cell.values is not None):
-                cells[place] = known[cell.identity] = cell
         for teacher in records.plan["teachers"]:
             where = records.folder / teacher["folder"]
             if teacher["identity"] not in teachers or (where / "result.json").is_file():
                 teachers[teacher["identity"]] = {**teacher, "folder": _seen(where, out)}
     first = found[0].plan
-    present = {cell.row for cell in cells.values()}
+    present = {cell.row for cell in cells}
     chosen = baseline or first["baseline"]
+    _check_baseline(chosen, rows, present)
+    names = list(dict.fromkeys(records.plan["name"] for records in found))
+    return {
+        **first,
+        "format": FORMAT,
+        "name": " + ".join(names),
+        "identity": digests.of_text(" ".join(sorted(cell.identity for cell in cells)))[: digests.SHORT],
+        "command": "",
+        "baseline": chosen,
+        "also": _once(name for records in found for name in records.plan.get("also", ())),
+        "notes": [
+            *_once(note for records in found for note in records.plan.get("notes", ())),
+            *(f"{row} has the same runs as {other}, and stands in its row." for row, other in renamed.items()),
+            f"Merged from {len(found)} folders of benches; the recipe shown is the first one's.",
+        ],
+        "rows": [row for name, row in rows.items() if name in present],
+        "cells": [{"row": c.row, "seed": c.seed, "identity": c.identity, "folder": _seen(c.folder, out)} for c in cells],
+        "teachers": list(teachers.values()),
+        MERGED: [_seen(records.folder, out) for records in found],
+    }
+
+
+def _rows(found: Sequence[Records]) -> dict[str, Mapping[str, Any]]:
+    """The rows by name; of one name they must be of the same settings, data and code, but for the seeds."""
+    rows: dict[str, tuple[Mapping[str, Any], Path]] = {}
+    for records in found:
+        for row in records.plan["rows"]:
+            known, folder = rows.setdefault(row["row"], (row, records.folder))
+            if known["identity"] != row["identity"]:
+                raise RecipeError(
+                    f"{row['row']} in {folder} and {row['row']} in {records.folder} differ in more than the seed: {RENAME}"
+                )
+    return {name: row for name, (row, _) in rows.items()}
+
+
+def _cells(found: Sequence[Records]) -> tuple[list[Record], dict[str, str]]:
+    """Every run once, as far as any folder has got with it; and rows whose runs are all those of another row, with that."""
+    cells: dict[str, Record] = {}
+    places: dict[tuple[str, int], Record] = {}
+    renamed: dict[str, str] = {}
+    for cell in (cell for records in found for cell in records.cells):
+        other = places.setdefault((cell.row, cell.seed), cell)
+        if other.identity != cell.identity:
+            raise RecipeError(
+                f"{cell.row}, seed {cell.seed} is run {other.identity} in {other.folder} and run {cell.identity} in "
+                f"{cell.folder}: {RENAME}"
+            )
+        known = cells.setdefault(cell.identity, cell)
+        if _progress(cell) > _progress(known):
+            cells[cell.identity] = replace(cell, row=known.row, seed=known.seed)
+        if cell.row != known.row:
+            renamed[cell.row] = known.row
+    present = {cell.row for cell in cells.values()}
+    return list(cells.values()), {row: other for row, other in renamed.items() if row not in present}
+
+
+def _progress(cell: Record) -> int:
+    """A finished run tells more than a failed one, and that more than one that was not tried."""
+    return 2 if cell.values is not None else 1 if cell.error is not None else 0
+
+
+def _check_baseline(chosen: str, rows: Mapping[str, Mapping[str, Any]], present: Collection[str]) -> None:
+    """Refuse a baseline that some pair lacks, and a pair all of whose runs are another's."""
     labels: dict[str | None, set[str]] = {row["point"].get(PAIR): set() for row in rows.values()}
+    if None in labels and len(labels) > 1:
+        unpaired, paired = (
+            next(name for name, row in rows.items() if (row["point"].get(PAIR) is None) is alone) for alone in (True, False)
+        )
+        raise RecipeError(
+            f"some rows have a pair, as {paired!r}, and some have none, as {unpaired!r}: give the folder of these the name of "
+            "its pair, as in NAME=FOLDER."
+        )
     for name in present:
         labels[rows[name]["point"].get(PAIR)].add(rows[name]["label"])
     for pair, own in labels.items():
@@ -121,26 +179,6 @@ def _merged(found: Sequence[Records], out: Path, baseline: str | None) -> dict[s
         if chosen not in own:
             where = "" if pair is None else f" of {pair}"
             raise RecipeError(f"there is no row {chosen!r}{where} to compare with; {did_you_mean(chosen, own)}")
-    names = list(dict.fromkeys(records.plan["name"] for records in found))
-    return {
-        **first,
-        "format": FORMAT,
-        "name": " + ".join(names),
-        "identity": digests.of_text(" ".join(sorted(known)))[: digests.SHORT],
-        "command": "",
-        "baseline": chosen,
-        "also": _once(name for records in found for name in records.plan.get("also", ())),
-        "notes": [
-            *_once(note for records in found for note in records.plan.get("notes", ())),
-            f"Merged from {len(found)} folders of benches; the recipe shown is the first one's.",
-        ],
-        "rows": [row for name, row in rows.items() if name in present],
-        "cells": [
-            {"row": c.row, "seed": c.seed, "identity": c.identity, "folder": _seen(c.folder, out)} for c in cells.values()
-        ],
-        "teachers": list(teachers.values()),
-        MERGED: [_seen(records.folder, out) for records in found],
-    }
 
 
 def _once(things: Any) -> list[Any]:

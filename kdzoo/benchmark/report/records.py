@@ -12,7 +12,8 @@ from kdzoo.benchmark.execute.failure import ERROR, recorded
 from kdzoo.engine.files import mapping_in, read_json
 from kdzoo.errors import RecipeError, no_such
 
-FORMAT = 1
+FORMAT = 2
+"""Of `plan.json`."""
 READS = (1,)
 """Formats of a run's `result.json` that this version can read."""
 PLAN = "plan.json"

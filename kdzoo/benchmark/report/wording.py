@@ -64,13 +64,21 @@ def quantity(value: float | None) -> str:
     return f"{value:,.0f}" if value == int(value) or abs(value) >= 1000 else f"{value:.3g}"
 
 
+def _not_zero(value: float, places: int) -> str:
+    """A number above zero, which must not read as zero."""
+    text = f"{value:.{places}f}"
+    return text if float(text) else f"{value:.1g}"
+
+
 def verdict(found: Comparison | None, places: int, *, higher_is_better: bool) -> str:
     """What may be said of a difference: which row is better, or what the difference is less than; never that there is none."""
     if found is None:
         return NONE
     if found.less_than is None:
         return "one seed says nothing" if found.seeds.n else NONE
+    if not found.less_than:
+        return "the same at every seed, which says nothing of others"
     if not found.sign:
-        return f"differs by less than {found.less_than:.{places}f}"
+        return f"differs by less than {_not_zero(found.less_than, places)}"
     word = "better" if (found.sign > 0) == higher_is_better else "worse"
     return word if found.sure else f"{word}, if this were the only comparison"
