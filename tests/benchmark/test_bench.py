@@ -23,6 +23,7 @@ from kdzoo.benchmark import (
     bench,
     write_report,
 )
+from kdzoo.benchmark.plan.bench_plan import BenchPlan, make_plan
 from kdzoo.engine import files
 from kdzoo.errors import Interrupted, RecipeError
 from kdzoo.protocol.method import Method
@@ -323,6 +324,36 @@ def test_a_comparison_is_declared_beforehand_or_not_at_all(tiny: Any) -> None:
     for found in (board, again):
         rows = {row.label: row.comparison for row in found.rows if row.comparison}
         assert (rows["dist"].declared, rows["student alone"].declared) == (True, False)
+
+
+def declared(plan: BenchPlan) -> dict[str, bool]:
+    """Label -> whether the plan that is written says that all its rows were declared beforehand."""
+    plan.save()
+    said = json.loads((plan.folder / "plan.json").read_text())
+    return {row["label"]: row["identity"] in said["declared"].get(row["label"], ()) for row in said["rows"]}
+
+
+def test_what_was_seen_cannot_be_declared_by_way_of_another_plan(tiny: Any) -> None:
+    """Neither at other seeds, nor while the row is left out, nor with other settings."""
+    tiny["bench"]["seeds"] = [0]
+    ran(tiny)
+    assert declared(make_plan(tiny, ["bench.declared=[dist]", "bench.seeds=[7]"])) == dict.fromkeys(
+        ["student alone", "kd", "dist"], False
+    )
+    make_plan(tiny, ["bench.declared=[dist]"], methods=["kd"]).save()
+    assert not declared(make_plan(tiny, ["bench.declared=[dist]", "bench.seeds=[0,7]"]))["dist"]
+    assert not declared(make_plan(tiny, ["bench.declared=[dist]", "train.epochs=2"]))["dist"]
+
+
+def test_what_was_declared_stays_so_while_the_row_is_the_same(tiny: Any) -> None:
+    tiny["bench"]["seeds"] = [0]
+    honest = ["bench.declared=[dist]"]
+    assert declared(make_plan(tiny, honest))["dist"]
+    ran(tiny)
+    assert declared(make_plan(tiny, []))["dist"]
+    assert declared(make_plan(tiny, [*honest, "bench.seeds=[0,1]"]))["dist"]
+    assert not declared(make_plan(tiny, [*honest, "train.epochs=2"]))["dist"]
+    assert not declared(make_plan(tiny, [*honest, "bench.baseline=student alone"]))["dist"]
 
 
 def test_a_declared_row_must_exist(tiny: Any) -> None:

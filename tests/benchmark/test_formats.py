@@ -155,7 +155,9 @@ def test_a_declared_comparison_is_marked_and_corrected_apart(made: Any) -> None:
     values = {"alone": {0: 80.0, 1: 82.0}, "kd": {0: 90.0, 1: 92.0}, "dkd": {0: 91.0, 1: 95.0}, "at": {0: 9.0, 1: 9.5}}
     folder = made(values)
     plan = json.loads((folder / "plan.json").read_text())
-    (folder / "plan.json").write_text(json.dumps(plan | {"declared": {"dkd": True, "at": False}}))
+    (folder / "plan.json").write_text(
+        json.dumps(plan | {"declared": {"dkd": ["dkd at seed 0"], "at": ["at with another temperature"]}})
+    )
     board = leaderboard(read_records(folder))
     rows = {row.label: row.comparison for row in board.rows}
     assert rows["dkd"] is not None

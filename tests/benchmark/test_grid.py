@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from kdzoo.benchmark.plan.bench_plan import make_plan
-from kdzoo.benchmark.plan.grid import expand, slug
+from kdzoo.benchmark.plan.grid import expand
 from kdzoo.benchmark.plan.section import Section
+from kdzoo.benchmark.plan.slug import slug
 from kdzoo.benchmark.report.published import TABLE, published
 from kdzoo.errors import CapabilityError, RecipeError
 from kdzoo.recipe.find import builtin_folder

@@ -54,6 +54,16 @@ def test_the_recipes_own_values_are_the_first_trial(searched: dict[str, Any]) ->
     assert first["student alone"]["trials"][0]["values"] == {"optimizers.student.lr": 0.1}
 
 
+def test_rows_whose_trials_come_to_the_same_values_go_on(searched: dict[str, Any]) -> None:
+    searched["bench"]["methods"] = {"kd": {}, "other": {"methods": {"hard_label": {}, "kd": {"temperature": 8.0}}}}
+    space = {"methods.kd.temperature": [2.0, 8.0]}
+    searched["bench"]["tune"] = {"trials": 4, "space": {"kd": space, "other": space, "all": {"train.epochs": [1]}}}
+    rows = read(tune(searched, workers=1))["rows"]
+    seen = {label: {trial["identity"] for trial in rows[label]["trials"]} for label in ("kd", "other")}
+    assert seen["kd"] & seen["other"]
+    assert {label: len(row["trials"]) for label, row in rows.items()} == {"student alone": 4, "kd": 4, "other": 4}
+
+
 def test_a_search_that_was_interrupted_goes_on_to_the_same_end(searched: dict[str, Any], tmp_path: Path) -> None:
     whole = tune(searched, workers=1, out=tmp_path / "whole")
 

@@ -14,11 +14,13 @@ from kdzoo import digests, registry
 from kdzoo.benchmark.execute.failure import recorded
 from kdzoo.benchmark.execute.job import Job, Outcome
 from kdzoo.benchmark.execute.workers import default_workers, visible_gpus
-from kdzoo.benchmark.plan.grid import Cell, Grid, expand, slug, the_same_run
-from kdzoo.benchmark.report.records import FORMAT, PLAN
+from kdzoo.benchmark.plan.declarations import declared
+from kdzoo.benchmark.plan.grid import Cell, Grid, expand, the_same_run
+from kdzoo.benchmark.plan.slug import slug
+from kdzoo.benchmark.report.records import DECLARED, FORMAT, PLAN
 from kdzoo.benchmark.tune.found import shown
 from kdzoo.engine.assemble import device_of
-from kdzoo.engine.files import clear_leftovers, locked, read_json, write_json, writing
+from kdzoo.engine.files import clear_leftovers, locked, write_json, writing
 from kdzoo.engine.launch import finished
 from kdzoo.engine.names_check import STUDENT
 from kdzoo.engine.run_identity import identify
@@ -92,11 +94,9 @@ class BenchPlan:
         return sorted({result.parent for result in self.folder.glob("cells/*/*/result.json")} - own)
 
     def save(self) -> None:
-        """Write it; what an earlier plan of this folder declared stays as it was declared."""
-        write_json(
-            self.folder / PLAN,
-            self.described() | {"declared": self._declared(declared_before(self.folder, self.grid.baseline))},
-        )
+        """Write it; what was declared in this folder stays so."""
+        plan = self.described()
+        write_json(self.folder / PLAN, {**plan, DECLARED: declared(self.folder, plan, self.grid.declared)})
 
     def _row(self, cell: Cell) -> dict[str, Any]:
         settings, tuned = cell.recipe.settings, shown(self.grid.tuned.get(cell.label))
@@ -113,12 +113,6 @@ class BenchPlan:
             "budget": budget,
             "tuned": tuned,
         }
-
-    def _declared(self, before: Mapping[str, bool]) -> dict[str, bool]:
-        """Row -> whether its comparison was declared before any of its cells was finished."""
-        seen = {job.row for job in self.jobs if job.seed is not None and job.name in self.finished}
-        rows = {label: {cell.row for cell in self.grid.cells if cell.label == label} for label in self.grid.declared}
-        return {label: before.get(label, not own & seen) for label, own in rows.items()}
 
     def described(self) -> dict[str, Any]:
         """The plan as plain data."""
@@ -184,7 +178,8 @@ def make_plan(
         place = folder / f"{cell.folder}-{identity}"  # results of other settings stay beside it
         cells.append(Job(name, cell.row, cell.seed, own, place, after, force, identity, grid.name))
         identities[name] = identity
-    _check_distinct(cells)
+    if values is None:
+        _check_distinct(cells)
     jobs = [*teachers.values(), *cells]
     ended = {} if force else {job.name: _ended(job, retry=retry) for job in jobs}
     return BenchPlan(grid, folder, jobs, identities, {name: found for name, found in ended.items() if found is not None})
@@ -208,21 +203,13 @@ def _check_distinct(jobs: Sequence[Job]) -> None:
             raise RecipeError(the_same_run(other.name, job.name, job.identity))
 
 
-def declared_before(folder: Path, baseline: str) -> dict[str, bool]:
-    """What the plan that lies in a folder declared of comparisons with this baseline; nothing if there is none."""
-    plan = read_json(folder / PLAN) or {}
-    return dict(plan.get("declared", {})) if plan.get("baseline") == baseline else {}
-
-
 def _to_be_equal(settings: Mapping[str, Any], *, but: Container[str]) -> dict[str, Any]:
     """Path -> value of what the rows of a fair comparison share: all but methods, teachers and what was tuned for a row."""
-    student = settings["student"]
-    shared = {key: settings[key] for key in ("train", "task")} | {
+    shared = {key: settings[key] for key in ("student", "train", "task")} | {
         "optimizers": {STUDENT: settings["optimizers"].get(STUDENT)},
         "schedules": {path: own for path, own in settings["schedules"].items() if within(path, f"optimizers.{STUDENT}")},
     }
-    found = {path: _named(value) for path, value in leaves(shared) if path not in but}
-    return found | {STUDENT: student["use"] if isinstance(student, Mapping) else _named(student)}
+    return {path: _named(value) for path, value in leaves(shared) if path not in but}
 
 
 def _named(value: Any) -> Any:

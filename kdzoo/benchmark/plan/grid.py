@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from kdzoo import digests
 from kdzoo.benchmark.plan import controls
 from kdzoo.benchmark.plan.rows import BARE_STUDENT, PUBLISHED, changed, is_alone
 from kdzoo.benchmark.plan.section import NAME, Section, read_section
+from kdzoo.benchmark.plan.slug import slug
 from kdzoo.benchmark.report.published import chosen
 from kdzoo.benchmark.report.records import PAIR
 from kdzoo.benchmark.tune.found import chosen_values, read_found
@@ -122,6 +122,7 @@ def expand(
     Raises:
         RecipeError, CapabilityError, PluginError: with the path in the recipe; of a row it starts with `bench.methods.<row>`.
     """
+    is_trial = values is not None
     layers = read(recipe, folder=Path.cwd())
     if sections:
         layers = changed(layers, sections, Origin("the arguments of kdzoo.bench", Path.cwd()))
@@ -136,14 +137,15 @@ def expand(
     baseline = _known(section.baseline or alone, rows, "bench.baseline")
     wanted = {*(rows if methods is None else [_known(label, rows, "the chosen rows") for label in methods]), alone, baseline}
     declared = [_known(label, rows, "bench.declared") for label in section.declared]
-    tuned = read_found(section.tuned) if section.tuned is not None and values is None else {}
+    tuned = read_found(section.tuned) if section.tuned is not None and not is_trial else {}
     if values is None:
         values = {label: chosen_values(own) for label, own in tuned.items()}
     if section.tuning is not None:
         check_rows(section.tuning, list(rows), alone)
     loaded = {pair: own for pair, (own, _) in by_pair.items()}
     cells = list(_cells(section, loaded, wanted, values))
-    _check_distinct(cells)
+    if not is_trial:  # two rows may come to the same values, each has its own folder
+        _check_distinct(cells)
     references = {cell.row: cell.recipe for cell in cells if cell.seed == REFERENCE_SEED}
     if len(references) < len({cell.row for cell in cells}):
         references = {
@@ -210,11 +212,6 @@ def the_same_run(one: str, other: str, identity: str = "") -> str:
         f"{one} and {other} are the same run{f' (identity {identity})' if identity else ''}: all that could change a result is "
         "equal. Remove one of the rows, or give it the setting that it should differ in."
     )
-
-
-def slug(label: str) -> str:
-    """A label as the name of a folder."""
-    return re.sub(r"[^\w.+-]+", "_", label).strip("._") or "row"
 
 
 def _rows(layers: Layers, section: Section, pair: str | None, source: Origin) -> tuple[dict[str, Layers], str]:

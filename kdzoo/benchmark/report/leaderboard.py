@@ -16,7 +16,7 @@ from kdzoo.benchmark.report.figures import fidelity, mean_figures
 from kdzoo.benchmark.report.formats import markdown
 from kdzoo.benchmark.report.published import published
 from kdzoo.benchmark.report.ranking import Ranking, rank_rows
-from kdzoo.benchmark.report.records import PAGE, PAIR, Record, Records
+from kdzoo.benchmark.report.records import DECLARED, PAGE, PAIR, Record, Records
 from kdzoo.benchmark.report.resampling import read_scores
 from kdzoo.benchmark.report.statistics import paired, summarize
 from kdzoo.benchmark.report.teacher_rows import teacher_rows, usual_teacher
@@ -171,9 +171,9 @@ class _Found:
         return [name for name in dict.fromkeys([*self.records.also, *known]) if name != self.metric]
 
     def compared(self, row: Mapping[str, Any], own: Measured, other: Measured) -> Comparison:
-        declared = self.plan.get("declared", {}).get(row["label"], False) and other.label in self.baselines
+        declared = row["identity"] in self.plan.get(DECLARED, {}).get(row["label"], ()) and other.label in self.baselines
         resolve = self.plan.get("resolve")
-        return compare(own, other, higher_is_better=self.higher, resolve=resolve, declared=bool(declared))
+        return compare(own, other, higher_is_better=self.higher, resolve=resolve, declared=declared)
 
     @cached_property
     def baselines(self) -> set[str]:

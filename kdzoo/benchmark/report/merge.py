@@ -11,7 +11,7 @@ from typing import Any
 from kdzoo import digests
 from kdzoo.benchmark.report.leaderboard import Leaderboard
 from kdzoo.benchmark.report.page import write_report
-from kdzoo.benchmark.report.records import FORMAT, PAIR, PLAN, Record, Records, read_records
+from kdzoo.benchmark.report.records import DECLARED, FORMAT, PAIR, PLAN, Record, Records, read_records
 from kdzoo.engine.files import locked, write_json
 from kdzoo.errors import RecipeError, did_you_mean
 
@@ -108,6 +108,7 @@ def _merged(found: Sequence[Records], out: Path, baseline: str | None) -> dict[s
         "identity": digests.of_text(" ".join(sorted(cell.identity for cell in cells)))[: digests.SHORT],
         "command": "",
         "baseline": chosen,
+        DECLARED: _declared([records.plan for records in found], chosen),
         "also": _once(name for records in found for name in records.plan.get("also", ())),
         "notes": [
             *_once(note for records in found for note in records.plan.get("notes", ())),
@@ -179,6 +180,22 @@ def _check_baseline(chosen: str, rows: Mapping[str, Mapping[str, Any]], present:
         if chosen not in own:
             where = "" if pair is None else f" of {pair}"
             raise RecipeError(f"there is no row {chosen!r}{where} to compare with; {did_you_mean(chosen, own)}")
+
+
+def _declared(plans: Sequence[Mapping[str, Any]], baseline: str) -> dict[str, list[str]]:
+    """What every plan that has the row declared of comparisons with this baseline."""
+    found: dict[str, list[str]] = {}
+    for plan in plans:
+        for label, identities in plan.get(DECLARED, {}).items():
+            own = [each for each in identities if all(_says(other, label, each, baseline) for other in plans)]
+            found[label] = sorted({*found.get(label, ()), *own})
+    return found
+
+
+def _says(plan: Mapping[str, Any], label: str, identity: str, baseline: str) -> bool:
+    if all(row["identity"] != identity for row in plan["rows"]):
+        return True
+    return plan["baseline"] == baseline and identity in plan.get(DECLARED, {}).get(label, ())
 
 
 def _once(things: Any) -> list[Any]:

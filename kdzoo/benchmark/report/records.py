@@ -17,6 +17,8 @@ FORMAT = 2
 READS = (1,)
 """Formats of a run's `result.json` that this version can read."""
 PLAN = "plan.json"
+DECLARED = "declared"
+"""Label -> the identities of its rows whose comparison with the baseline was declared beforehand."""
 PAGE = "report.html"
 PAIR = "pair"
 """What a row's point calls its pair or data set; a path of the grid is called by itself."""
