@@ -82,7 +82,7 @@ def _complete(folder: Path, files: Files) -> Path | None:
 def _rows(file: Path, files: Files) -> list[tuple[str, ...] | None]:
     """Texts and label of each line; None where it is cut off."""
     if not files.columns[0].isdigit():
-        return [row for _, row in whole_and_cut(file, files.columns, quotes=False)]
+        return whole_and_cut(file, files.columns)
     lines = [line.split("\t") for line in file.read_text("utf-8-sig").split("\n") if line]
     places = [int(column) for column in files.columns]
     return [tuple(cells[place] for place in places) if len(cells) > max(places) else None for cells in lines]

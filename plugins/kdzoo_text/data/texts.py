@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -102,6 +103,7 @@ def labeled(name: str, rows: dict[str, list[Row]]) -> TextSet:
     has.
     """
     known = _ordered({label for _, _, label in rows["train"]})
+    _check_classes(name, known)
     number = {label: place for place, label in enumerate(known)}
     for part, found in rows.items():
         strange = next((label for _, _, label in found if label not in number), None)
@@ -111,6 +113,24 @@ def labeled(name: str, rows: dict[str, list[Row]]) -> TextSet:
     return TextSet(name, parts["train"], parts["test"], parts.get("validation"), tuple(known))
 
 
+def _check_classes(name: str, labels: Sequence[str]) -> None:
+    """Refuse classes that nobody means: without a name, or two that differ by spaces or the way a number is written."""
+    seen: dict[str | float, str] = {}
+    for label in labels:
+        if not label.strip():
+            raise RecipeError(f"{name}: a text has an empty label; give it one, or remove the text.")
+        if (other := seen.setdefault(_meant(label), label)) != label:
+            raise RecipeError(f"{name} has the labels {other!r} and {label!r}, which look like one class; write them alike.")
+
+
+def _meant(label: str) -> str | float:
+    try:
+        number = float(label)
+    except ValueError:
+        return label.strip()
+    return number if math.isfinite(number) else label.strip()
+
+
 def numbered(name: str, rows: dict[str, list[Row]], names: Sequence[str]) -> TextSet:
     """A set of classes that have names, from rows as for `labeled` whose labels are their numbers.
 
@@ -118,10 +138,10 @@ def numbered(name: str, rows: dict[str, list[Row]], names: Sequence[str]) -> Tex
     """
     known = {str(number): number for number in range(len(names))}
     for part, found in rows.items():
-        place, label = next(((p, label) for p, (*_, label) in enumerate(found) if label not in known), (0, ""))
-        if label:
+        place, label = next(((p, label) for p, (*_, label) in enumerate(found) if label not in known), (0, None))
+        if label is not None:
             why = "it is withheld: choose another split" if label == "-1" else f"there are the classes 0 to {len(names) - 1}"
-            raise RecipeError(f"{name}, {part}: sample {place} has the label {label}; {why}.")
+            raise RecipeError(f"{name}, {part}: sample {place} has the label {label or 'that is empty'}; {why}.")
     parts = {part: _texts(found, torch.tensor([known[label] for *_, label in found])) for part, found in rows.items()}
     return TextSet(name, parts["train"], parts["test"], parts.get("validation"), tuple(names))
 
@@ -148,4 +168,5 @@ def _texts(rows: list[Row], labels: Tensor) -> Texts:
 
 
 def _ordered(labels: set[str]) -> list[str]:
-    return sorted(labels, key=lambda label: (0, int(label), label) if label.lstrip("-").isdigit() else (1, 0, label))
+    whole = re.compile(r"-?\d+")
+    return sorted(labels, key=lambda label: (0, int(label), label) if whole.fullmatch(label) else (1, 0, label))

@@ -72,6 +72,28 @@ def test_csv_tsv_and_json_lines_say_the_same(tmp_path: Path) -> None:
         ),
         ({"train.csv": "text,label\na,b\n", "test.csv": "text,label\na,c\n"}, {}, "label 'c', which no training text has"),
         ({"train.csv": "text,label\na,b\n ,b\n", "test.csv": "text,label\na,b\n"}, {}, "train: sample 1 .* is an empty text"),
+        (
+            {"train.csv": "text,label\na,b\nc, d,b\n"},
+            {},
+            "line 3 has 3 cells, the header 2: put texts that hold a comma in",
+        ),
+        ({"train.csv": "label,text\na,b, d,e\n"}, {}, "line 2 has 4 cells, the header 2"),
+        ({"train.tsv": "text\tlabel\na\tb\tc\n"}, {}, "line 2 has 3 cells, the header 2: put texts that hold a tab in"),
+        ({"train.csv": "text,label\na\n"}, {}, "line 2 is cut off before 'label'"),
+        ({"train.csv": 'text,label\n"a" b,c\n'}, {}, r"train\.csv, after line 1 cannot be read as a table in UTF-8"),
+        ({"train.csv": 'text,label\na,b\n"c,d\n'}, {}, r"train\.csv, after line 2 cannot be read as a table in UTF-8"),
+        (
+            {"train.tsv": 'text\tlabel\n"a\tb\nc\td\n\'e"\tb\n'},
+            {},
+            "line 4: a text that begins with a quotation mark",
+        ),
+        ({"train.csv": "text,label\na,b\nc,\n"}, {}, "a text has an empty label"),
+        ({"train.csv": "text,label\na,b\nc,b \n"}, {}, "has the labels 'b' and 'b ', which look like one class"),
+        ({"train.jsonl": '{"text": "a", "label": 1}\n{"text": "b", "label": 1.0}\n'}, {}, "has the labels '1' and '1.0'"),
+        ({"train.jsonl": '{"text": ["a", "b"], "label": 1}\n'}, {}, r'line 1 has \["a", "b"\] as \'text\'; a text or a finite'),
+        ({"train.jsonl": '{"text": "a", "label": ["b"]}\n'}, {}, r"line 1 has .* as 'label'; a text or a finite number"),
+        ({"train.jsonl": '{"text": "a", "label": NaN}\n'}, {}, "line 1 has NaN as 'label'"),
+        ({"train.jsonl": '{"text": "a", "label": null}\n'}, {}, "line 1 has null as 'label'"),
         ({"train.jsonl": '{"text": "a"\n', "test.csv": "text,label\na,b\n"}, {}, "line 1 is no JSON object"),
         (
             {"train.csv": "text,label\na,b\n", "test.csv": "text,label\na,b\n"},
@@ -83,8 +105,15 @@ def test_csv_tsv_and_json_lines_say_the_same(tmp_path: Path) -> None:
 def test_files_that_are_wrong_are_refused_with_their_place(
     files: dict[str, str], settings: dict[str, Any], words: str, tmp_path: Path
 ) -> None:
+    whole = {"test.jsonl": '{"text": "a", "label": "b"}\n'} if words != "has no test file" and len(files) == 1 else {}
     with pytest.raises(RecipeError, match=words):
-        TextFiles(folder=write(tmp_path, files), **settings).load()
+        TextFiles(folder=write(tmp_path, files | whole), **settings).load()
+
+
+@pytest.mark.parametrize("label", ["²", "--5", "٣", "1e3", "nan", "-"])
+def test_any_text_is_a_label(label: str) -> None:
+    rows: list[tuple[str, str | None, str]] = [("a", None, label), ("b", None, "5")]
+    assert set(labeled("x", {"train": rows, "test": rows}).class_names) == {label, "5"}
 
 
 def test_labels_that_are_numbers_are_in_order() -> None:
