@@ -53,19 +53,21 @@ class Deployed:
         settings: the resolved recipe that it comes from.
         test: the metrics on test that it has to reproduce, if they are known.
         made: what is known of how it was made.
+        reads: a graph's inputs that go by name -> how the task calls them; None where nobody wrote it.
     """
 
     weights: Path
     settings: Mapping[str, Any]
     test: Mapping[str, float] | None = None
     made: Made | None = None
+    reads: Mapping[str, str] | None = None
 
     def module(self) -> nn.Module:
         """The network with its weights, on the CPU and in eval mode."""
         if self.weights.suffix == GRAPH:
-            return Graph(self.weights)
+            return Graph(self.weights, self.reads)
         if self.weights.suffix == PROGRAM:
-            return Program(self.weights)
+            return Program(self.weights, self.reads)
         module = deployable(self.settings)
         load_weights(module, self.weights, str(self.weights))
         return module.eval()
@@ -88,7 +90,7 @@ def deployed(place: Path, *, recipe: str | None = None) -> Deployed:
         card = _read(folder / CARD)
         if not isinstance(card.get("recipe"), str | dict) or not isinstance(card.get("test"), dict):
             raise _damaged(folder / CARD)
-        return Deployed(weights, load(card["recipe"]).settings, card["test"])
+        return Deployed(weights, load(card["recipe"]).settings, card["test"], reads=card.get("reads"))
     if (folder / "recipe.yaml").is_file():
         result = _read(folder / "result.json") if (folder / "result.json").is_file() else {}
         which = "last" if weights.name == DEPLOYED else weights.stem
@@ -157,29 +159,45 @@ def card(model: Deployed, module: nn.Module, task: Task, file: Path) -> dict[str
         "metric": task.metric,
         "test": model.test,
         "recipe": named(portable(model.settings)),
-    }
+    } | ({"reads": _inputs(module, task)[2]} if file.suffix in (GRAPH, PROGRAM) else {})
 
 
-class Graph(nn.Module):
+class _InPlace(nn.Module):
+    """A graph in the place of the module that it was made of.
+
+    Args: reads: its inputs that go by name -> how the task calls them; None where they are called alike.
+    """
+
+    def __init__(self, reads: Mapping[str, str] | None) -> None:
+        super().__init__()
+        self.reads = reads
+
+    def renamed(self, named: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The inputs that the graph has, by its names."""
+        return named if self.reads is None else {name: named[called] for name, called in self.reads.items()}
+
+
+class Graph(_InPlace):
     """An ONNX graph in the place of a module, run by onnxruntime on the CPU."""
 
-    def __init__(self, file: Path) -> None:
-        super().__init__()
+    def __init__(self, file: Path, reads: Mapping[str, str] | None = None) -> None:
+        super().__init__(reads)
         runtime = _required("onnxruntime")
         self.session = runtime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
 
     def forward(self, *inputs: Tensor, **named: Tensor) -> Tensor:
         names = [entry.name for entry in self.session.get_inputs()]
-        tensors = dict(zip(names, inputs, strict=False)) | {name: named[name] for name in names if name in named}
+        own = self.renamed(named)
+        tensors = dict(zip(names, inputs, strict=False)) | {name: own[name] for name in names if name in own}
         given = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
         return torch.from_numpy(self.session.run(None, given)[0]).to(next(iter(tensors.values())).device)
 
 
-class Program(nn.Module):
+class Program(_InPlace):
     """An exported graph of PyTorch's in the place of a module, on the CPU."""
 
-    def __init__(self, file: Path) -> None:
-        super().__init__()
+    def __init__(self, file: Path, reads: Mapping[str, str] | None = None) -> None:
+        super().__init__(reads)
         try:
             self.programs = [torch.export.load(file).module()]  # in a list: it refuses to be switched between modes
         except Exception as error:  # torch raises what its archive, its JSON or its unpickler raise
@@ -187,13 +205,13 @@ class Program(nn.Module):
 
     def forward(self, *inputs: Tensor, **named: Tensor) -> Any:
         device = next(iter((*inputs, *named.values()))).device
-        found = self.programs[0](*(x.cpu() for x in inputs), **{name: x.cpu() for name, x in named.items()})
+        found = self.programs[0](*(x.cpu() for x in inputs), **{name: x.cpu() for name, x in self.renamed(named).items()})
         return tree_map(lambda x: x.to(device) if isinstance(x, Tensor) else x, found)
 
 
 def _torch(module: nn.Module, task: Task, out: Path) -> Path:
     """The graph with a free batch size, as `torch.export` has it."""
-    inputs, by_name = _inputs(module, task)
+    inputs, by_name, _ = _inputs(module, task)
     free = _free(task)
     shapes: Any = tuple(free for _ in inputs) if not by_name else _shapes(module, inputs, by_name, free)
     try:
@@ -224,7 +242,7 @@ def _safetensors(module: nn.Module, task: Task, out: Path) -> Path:
 def _onnx(module: nn.Module, task: Task, out: Path) -> Path:
     """The graph with a free batch size, and free further axes as the task says. Its inputs are what the task calls it with."""
     _required("onnx"), _required("onnxscript")
-    inputs, named_inputs = _inputs(module, task)
+    inputs, named_inputs, _ = _inputs(module, task)
     numbered = ["input"] if len(inputs) == 1 else [f"input{number}" for number in range(len(inputs))]
     free = _free(task)
     with warnings.catch_warnings():  # of inputs that share their free axes, all but the first are told that they do
@@ -254,14 +272,14 @@ def _pretrained(module: nn.Module, task: Task, out: Path) -> Path:
             "use --format safetensors."
         )
     save(str(out))
-    task.save_preprocessing(out)
+    task.save_preprocessing(out, module)
     return out / NAMES["pretrained"]
 
 
 def _free(task: Task) -> dict[int, Any]:
     """The axes of inputs that a graph leaves free: the batch, and what else the task says."""
     free: dict[int, Any] = {0: torch.export.Dim("batch", min=1)}
-    return free | {axis: torch.export.Dim(name, min=2) for axis, name in task.free_axes().items()}
+    return free | {axis: torch.export.Dim(name, min=2, max=most) for axis, (name, most) in task.free_axes().items()}
 
 
 def _shapes(module: nn.Module, inputs: Sequence[Tensor], by_name: Mapping[str, Tensor], free: dict[int, Any]) -> Any:
@@ -284,8 +302,12 @@ NAMES = {
 }
 
 
-def _inputs(module: nn.Module, task: Task) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
-    """What the task calls a model with, by place and by name, on two samples."""
+def _inputs(module: nn.Module, task: Task) -> tuple[tuple[Tensor, ...], dict[str, Tensor], dict[str, str]]:
+    """What the task calls a model with, by place and by name, on two samples; by name only what the model reads.
+
+    The third answer is what the model calls them -> what the task does. A free axis has two entries or more, as the tracer
+    takes a single one for a fixed size.
+    """
     seen: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
 
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -297,7 +319,15 @@ def _inputs(module: nn.Module, task: Task) -> tuple[tuple[Tensor, ...], dict[str
     args, kwargs = seen[0]
     if not all(isinstance(item, Tensor) for item in (*args, *kwargs.values())):
         raise CapabilityError("this task calls its models with more than tensors, which a graph cannot hold; use safetensors.")
-    return args, kwargs
+    reads: dict[str, str] = module.reads(kwargs) if hasattr(module, "reads") else {name: name for name in kwargs}  # type: ignore[operator]
+    axes = (0, *task.free_axes())
+    return tuple(_two(arg, axes) for arg in args), {own: _two(kwargs[name], axes) for own, name in reads.items()}, reads
+
+
+def _two(tensor: Tensor, axes: Sequence[int]) -> Tensor:
+    for axis in axes:
+        tensor = tensor.repeat_interleave(2, axis) if tensor.shape[axis] == 1 else tensor
+    return tensor
 
 
 def _stand(settings: Mapping[str, Any]) -> Run:

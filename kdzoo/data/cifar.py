@@ -53,6 +53,7 @@ class CIFAR:
 
     kdzoo_kind = "data"
     variant: ClassVar[Variant]
+    augment = augmentation(crop=4, flip=True)
 
     def __init__(self, *, folder: Existing | None = None) -> None:
         self.folder = folder
@@ -76,7 +77,7 @@ class CIFAR:
             class_names=read_names(place) or tuple(str(number) for number in range(variant.classes)),
             mean=variant.mean,
             std=variant.std,
-            augment=augmentation(crop=4, flip=True),
+            augment=self.augment,
             fingerprint=fingerprint(train, test),
         )
 

@@ -33,6 +33,7 @@ class Digits:
     kdzoo_kind = "data"
     declares: ClassVar[Mapping[str, int]] = {"classes": 10, "channels": 1, "size": 8}
     class_names = tuple(str(digit) for digit in range(10))
+    augment = augmentation(crop=1)
 
     def load(self, root: Path | None = None) -> ImageSet:
         """Read them from the installed package; `root` is not needed."""
@@ -53,7 +54,7 @@ class Digits:
             class_names=self.class_names,
             mean=mean,
             std=std,
-            augment=augmentation(crop=1),
+            augment=self.augment,
             fingerprint=fingerprint(train, test),
         )
 

@@ -50,6 +50,7 @@ class FashionMNIST:
 
     kdzoo_kind = "data"
     declares: ClassVar[Mapping[str, int]] = {"classes": len(CLASS_NAMES), "channels": 1, "size": 28}
+    augment = augmentation(crop=2, flip=True)
     class_names = CLASS_NAMES
 
     def __init__(self, *, folder: Existing | None = None) -> None:
@@ -68,7 +69,7 @@ class FashionMNIST:
             class_names=CLASS_NAMES,
             mean=(0.2860,),
             std=(0.3530,),
-            augment=augmentation(crop=2, flip=True),
+            augment=self.augment,
             fingerprint=fingerprint(train, test),
         )
 

@@ -10,7 +10,16 @@ from torch.nn import ModuleList
 
 from kdzoo.engine.models_check import check_models
 from kdzoo.engine.names_check import check_names
-from kdzoo.engine.needs_check import check, check_reading, check_rows, check_teachers, check_transforms, check_views, merge
+from kdzoo.engine.needs_check import (
+    check,
+    check_kept,
+    check_reading,
+    check_rows,
+    check_teachers,
+    check_transforms,
+    check_views,
+    merge,
+)
 from kdzoo.engine.said_anew import holds
 from kdzoo.errors import KdzooError, PluginError, RecipeError, did_you_mean
 from kdzoo.protocol.blame import hook_of, returned
@@ -61,6 +70,7 @@ def make(settings: Mapping[str, Any], provenance: Mapping[str, str] | None = Non
     for name, teacher in teachers.items():
         teacher.name = name
     check_teachers(methods, own, teachers)
+    check_kept(teachers, task.changing)
     check_transforms(methods, own)
     check_names(settings, methods, teachers, learners=needs.learners)
     made = Made(methods, own, needs, task, teachers, named("optimizers"), named("schedules"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kdzoo.errors import CapabilityError, RecipeError, did_you_mean
@@ -58,6 +58,17 @@ def check(needs: Mapping[str, Needs], capabilities: frozenset[str], *, task: str
             raise CapabilityError(
                 f"methods.{label} relates the samples of a whole batch to each other, so micro-batches would change its loss; "
                 f"set train.accumulate=1 (it is {accumulate}) or remove the method."
+            )
+
+
+def check_kept(teachers: Mapping[str, Teacher], changing: Sequence[str]) -> None:
+    """Refuse a teacher that keeps its answers where these settings of the task change the inputs from epoch to epoch."""
+    for name, teacher in teachers.items():
+        if teacher.keeps and changing:
+            paths = " and ".join(f"task.{setting}" for setting in changing) + (" change" if len(changing) > 1 else " changes")
+            raise CapabilityError(
+                f"teachers.{name} keeps its answers, but {paths} the inputs from epoch to epoch: switch "
+                "that off (0 or false), or set teacher.use=frozen."
             )
 
 

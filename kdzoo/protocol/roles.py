@@ -49,6 +49,8 @@ class Data(Protocol):
     A source that knows before anything is read what models will be told of it says so by `declares`, a mapping such as
     `{"classes": 10, "channels": 1, "size": 8}`.
 
+    One of images has its usual augmentation as `augment`, so that a teacher that keeps its answers is refused early.
+
     One whose classes are known before anything is loaded has their names as `class_names`, so that what a recipe says of them
     is checked early.
     """

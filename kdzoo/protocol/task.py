@@ -57,6 +57,7 @@ class Task:
         evaluation_batch: samples of an evaluation batch, which keeps no graph.
         distributions: whether a row of logits stands for a distribution (over classes, entities), not for numbers to predict.
         fixed_inputs: whether a sample's inputs are the same in every epoch, so that a teacher's answers may be kept.
+        changing: the settings that make them change, as far as they are known before the data are read; for messages.
     """
 
     kdzoo_kind: ClassVar[str] = "tasks"
@@ -71,6 +72,7 @@ class Task:
     evaluation_batch: int = 512
     distributions: bool = True
     fixed_inputs: bool = False
+    changing: Sequence[str] = ()
 
     # -- data --------------------------------------------------------------------------------------------------------
 
@@ -208,9 +210,9 @@ class Task:
         """How raw samples become inputs, as JSON data for an exported model (mean and sd per channel)."""
         return {}
 
-    def save_preprocessing(self, folder: Path) -> None:
+    def save_preprocessing(self, folder: Path, model: nn.Module) -> None:
         """Write what makes inputs of raw samples (a tokenizer) beside an exported model; nothing by default."""
 
-    def free_axes(self) -> Mapping[int, str]:
-        """Axes of the inputs, besides the first, whose size changes from batch to batch, with names for an exported graph."""
+    def free_axes(self) -> Mapping[int, tuple[str, int]]:
+        """Axes of the inputs, besides the first, whose size changes from batch to batch: their names and largest sizes."""
         return {}

@@ -27,12 +27,14 @@ class Teacher(nn.Module):
         frozen: its answers depend on the batch alone, so it is asked once for each micro-batch, whoever wants to know. Runs
             that see the same samples share it, so it is built once: from its settings and the task, and from no learner.
         trains: it has an optimizer of its own (`optimizers: {<name>: ...}`), which a method's `update_teacher` steps.
+        keeps: it asks once for each sample and keeps the answer, so inputs must not change from epoch to epoch.
         model: the module behind it, if there is one; spec, recipe: how it is built or trained, which is known before.
     """
 
     kdzoo_kind: ClassVar[str] = "teachers"
     frozen: ClassVar[bool] = True
     trains: ClassVar[bool] = False
+    keeps: ClassVar[bool] = False
 
     def __init__(self) -> None:
         super().__init__()

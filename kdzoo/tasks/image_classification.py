@@ -98,6 +98,8 @@ class ImageClassification(Task):
         self.mixing, self.label_noise = Mixing(mixup, cutmix), label_noise
         if self.mixing:  # a label is then a mixture of classes
             self.capabilities = self.capabilities - {"labels"}
+        usual = getattr(data, "augment", None)
+        self.changing = self._changing(usual.steps if isinstance(usual, Augmentation) else ())
 
     # -- data --------------------------------------------------------------------------------------------------------
 
@@ -132,9 +134,22 @@ class ImageClassification(Task):
                 f"task.mixup and task.cutmix change the sample and its label, not its further views ({', '.join(self.views)}), "
                 "which a method of this recipe needs: leave them out, or the method."
             )
+        self.changing = self._changing(self.set.augment.steps)
         self.fixed_inputs = isinstance(self.set.train.images, Tensor) and not self.weak.steps and not self.mixing
         if SAME_CLASS in self.views:
             self.classmates = Classmates(self.parts["train"].labels[self.places["train"]])
+
+    def _changing(self, usual: Sequence[Any]) -> tuple[str, ...]:
+        """The settings of augmentation that act, where a data set has this usual one."""
+        acts = {
+            "crop": self.crop if self.crop is not None else any(isinstance(step, Crop) for step in usual),
+            "flip": self.flip if self.flip is not None else any(isinstance(step, Flip) for step in usual),
+            "cutout": self.cutout,
+            "rand_augment": self.policy,
+            "mixup": self.mixing.mixup,
+            "cutmix": self.mixing.cutmix,
+        }
+        return tuple(setting for setting, value in acts.items() if value)
 
     def _spoil_labels(self) -> None:
         """Replace training labels, where the recipe wants noise; those held out for validation stay."""

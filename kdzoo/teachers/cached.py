@@ -22,6 +22,7 @@ from kdzoo import digests
 from kdzoo.engine.apart import apart
 from kdzoo.engine.evaluate import Evaluation
 from kdzoo.engine.files import locked, replace_file
+from kdzoo.engine.needs_check import check_kept
 from kdzoo.errors import CapabilityError
 from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.outputs import MAIN, Batch, Output, Rows
@@ -43,6 +44,8 @@ class Cached(Frozen):
         folder: of the answers; by default `cache` in `runtime.out`, a folder for each fingerprint. One that is named must fit.
     """
 
+    keeps = True
+
     def __init__(
         self,
         *,
@@ -62,10 +65,11 @@ class Cached(Frozen):
         super().build(run)
         assert self.model is not None
         self.model_is = json.dumps(content(self.model))  # before anybody listens to it
+        check_kept({self.name: self}, run.task.changing)
         if not run.task.fixed_inputs or not run.task.pool():
             raise CapabilityError(
-                f"teachers.{self.name} keeps its answers, but the inputs of this task change from epoch to epoch or have no "
-                "numbers; use teacher.use=frozen."
+                f"teachers.{self.name} keeps its answers, but this task's samples have no numbers, or their inputs change from "
+                "epoch to epoch; use teacher.use=frozen."
             )
 
     def answer(

@@ -224,10 +224,10 @@ class Concepts(Task):
     def preprocessing(self) -> dict[str, Any]:
         return self.samples.preprocessing()
 
-    def save_preprocessing(self, folder: Path) -> None:
-        self.samples.save_preprocessing(folder)
+    def save_preprocessing(self, folder: Path, model: nn.Module) -> None:
+        self.samples.save_preprocessing(folder, model)
 
-    def free_axes(self) -> Mapping[int, str]:
+    def free_axes(self) -> Mapping[int, tuple[str, int]]:
         return self.samples.free_axes()
 
     def class_names(self) -> Sequence[str] | None:

@@ -7,7 +7,7 @@ Taps: `hidden0` (the embeddings' output) to `hiddenL`, (B, T, d); `cls0` to `cls
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -56,12 +56,24 @@ class TextClassifier(nn.Module):
         taps |= {name: f"model.{path}" for name, path in _projections(model).items()}
         self.taps = taps | {"pooled": f"{self.classifier_path}:input", "logits": self.classifier_path}
 
+    def reads(self, names: Iterable[str]) -> dict[str, str]:
+        """The inputs that matter to it, of those of all encodings: what it calls them -> what the task does."""
+        parts = {name: name.rpartition(".") for name in names}
+        return {own: name for name, (encoding, _, own) in parts.items() if encoding == self.encoding}
+
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None, **others: Tensor
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        token_type_ids: Tensor | None = None,
+        **others: Tensor,
     ) -> Tensor:
-        """Logits (B, C) of tokens (B, T). `others` are the inputs of further encodings, as `<encoding>.<name>`."""
+        """Logits (B, C) of tokens (B, T). `others` are the inputs of further encodings, as `<encoding>.<name>`.
+
+        Without any of those, tokens are of the model's own encoding.
+        """
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
-        if self.encoding:
+        if self.encoding and others:
             inputs = {name: others.get(f"{self.encoding}.{name}") for name in inputs}
         given = {name: tensor for name, tensor in inputs.items() if tensor is not None}
         tapped = any(module._forward_hooks for module in (*self.hidden, *self.cls))

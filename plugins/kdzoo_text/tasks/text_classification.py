@@ -277,25 +277,30 @@ class TextClassification(Task):
             "sizes": {name: self.size(name) for name in {*self.places, *self.targets}},
             "tokenizer": self.tokenizer_name,
             "longest": {name: int(self._main(name).lengths.max()) for name in self.encoded},
-            "truncated": {name: self._main(name).truncated for name in self.encoded},
+            "truncated": {where: own.truncated for where, own in self._everywhere().items()},
             "fingerprint": self._fingerprint(),
         }
 
     def remarks(self) -> Sequence[str]:
         """What the source has to say, and how many texts are cut."""
-        parts = {name: self._main(name) for name in self.encoded}
-        cut = [f"{own.truncated:,} of {len(own.lengths):,} in {name}" for name, own in parts.items() if own.truncated]
+        cut = [f"{own.truncated:,} of {len(own.lengths):,} in {w}" for w, own in self._everywhere().items() if own.truncated]
         return (*self.set.remarks, *([f"Texts longer than {self.max_length} tokens are cut: {', '.join(cut)}."] if cut else ()))
 
+    def _everywhere(self) -> dict[str, Encoded]:
+        """Each part in each encoding; `train` in the main one, `train, NAME` in another."""
+        pairs = ((part, key, own) for part, by_key in self.encoded.items() for key, own in by_key.items())
+        return {f"{part}, {key}" if key else part: own for part, key, own in pairs}
+
     def preprocessing(self) -> dict[str, Any]:
-        return {"tokenizer": self.tokenizer_name, "max_length": self.max_length}
+        others = {"encodings": self.encodings} if self.encodings else {}
+        return {"tokenizer": self.tokenizer_name, "max_length": self.max_length, **others}
 
-    def save_preprocessing(self, folder: Path) -> None:
-        """The tokenizer, as the transformers library saves it."""
-        self.tokenizers[""].own.save_pretrained(str(folder))
+    def save_preprocessing(self, folder: Path, model: nn.Module) -> None:
+        """The tokenizer of the model, as the transformers library saves it."""
+        self.tokenizers[getattr(model, "encoding", "")].own.save_pretrained(str(folder))
 
-    def free_axes(self) -> Mapping[int, str]:
-        return {1: "length"}
+    def free_axes(self) -> Mapping[int, tuple[str, int]]:
+        return {1: ("length", self.max_length)}
 
     def class_names(self) -> Sequence[str] | None:
         opened = hasattr(self, "root")

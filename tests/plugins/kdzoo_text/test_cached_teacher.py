@@ -18,11 +18,13 @@ from torch import Tensor
 import kdzoo.engine.results
 from kdzoo import registry
 from kdzoo.cli import main
+from kdzoo.engine.components import make
 from kdzoo.engine.launch import DEPLOYED, launch
 from kdzoo.engine.run import Run
 from kdzoo.engine.selection import save_weights
 from kdzoo.errors import CapabilityError, MissingError, RecipeError
 from kdzoo.models.tiny import LinearNet
+from kdzoo.recipe.load import load
 from kdzoo.testing import tiny_recipe, tiny_run
 from kdzoo.testing.laws.helpers import Killed, Killer, logged_losses
 from kdzoo.testing.tiny import first_window
@@ -125,11 +127,24 @@ def test_answers_of_another_teacher_are_refused(tmp_path: Path) -> None:
         losses(run)
 
 
-def test_inputs_that_change_are_refused() -> None:
-    augmented = {"teacher": {"use": "cached", "model": {"use": "tiny_cnn", "widths": [4, 8]}}}
-    recipe = tiny_recipe("kd", recipe=augmented)
-    with pytest.raises(CapabilityError, match="change from epoch to epoch"), tiny_run(recipe):
-        pass
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({}, "task.crop changes the"),
+        ({"crop": 0, "flip": True}, "task.flip changes the"),
+        ({"crop": 0, "cutout": 2, "rand_augment": 1}, "task.cutout and task.rand_augment change the"),
+        ({"crop": 0, "mixup": 0.2}, "task.mixup changes the"),
+        ({"data": {"use": "fashion_mnist"}}, "task.crop and task.flip change the"),
+    ],
+)
+def test_inputs_that_change_are_refused_before_anything_is_read(changes: dict[str, Any], named: str) -> None:
+    task = {"use": "image_classification", "data": {"use": "digits"}, **changes}
+    teacher = {"use": "cached", "model": {"use": "tiny_cnn", "widths": [4, 8]}}
+    recipe = load({"task": task, "student": "linear", "teacher": teacher, "methods": {"kd": {}}})
+    with pytest.raises(CapabilityError, match=rf"teachers\.teacher keeps its answers, but {named}"):
+        make(recipe.settings)
+    task |= {"crop": 0, "flip": False, "cutout": 0, "rand_augment": 0, "mixup": 0}
+    make(load({"task": task, "student": "linear", "teacher": teacher, "methods": {"kd": {}}}).settings)
 
 
 MATCHINGS: dict[str, dict[str, Any]] = {

@@ -346,6 +346,43 @@ def test_a_teacher_with_other_class_names_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("to", ["torch", "onnx"])
+@pytest.mark.parametrize(
+    "case", ["as many positions as tokens", "more positions", "an encoding for the teacher", "an encoding of its own"]
+)
+def test_a_graph_takes_what_the_student_reads_at_any_length(
+    case: str, to: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = {"encodings": {"other": str(make_tokenizer(tmp_path / "other", backwards=True))}} if "encoding" in case else {}
+    student: dict[str, Any] = {**STUDENT, "dropout": 0.0, "positions": 64 if case == "more positions" else 16}
+    if case == "an encoding of its own":
+        student = {"use": "hf", "name": str(saved(tmp_path / "model", vocabulary=60)), "encoding": "other"}
+    recipe = tiny_recipe("hard_label", recipe={**TEXT, "task": {**TASK, **other}, "student": student}, out=tmp_path)
+    folder = launch(recipe).folder
+    assert main(["export", str(folder), "--format", to, "--out", str(tmp_path / "graph")]) == 0
+    capsys.readouterr()
+    assert main(["eval", str(tmp_path / "graph"), "--json"]) == 0
+    metrics = json.loads(capsys.readouterr().out)
+    said = json.loads((folder / "result.json").read_text())["test"]["last"]
+    assert metrics["accuracy"] == said["accuracy"]
+    assert metrics["nll"] == pytest.approx(said["nll"], abs=1e-5)
+
+
+@pytest.mark.slow
+def test_the_tokenizer_beside_an_exported_model_is_the_one_that_it_reads(tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    other = make_tokenizer(tmp_path / "other", backwards=True)
+    student = {"use": "hf", "name": str(saved(tmp_path / "model", vocabulary=60)), "encoding": "other"}
+    task = {**TASK, "encodings": {"other": str(other)}}
+    folder = launch(tiny_recipe("hard_label", recipe={**TEXT, "task": task, "student": student}, out=tmp_path)).folder
+    assert main(["export", str(folder), "--format", "pretrained", "--out", str(tmp_path / "exported")]) == 0
+    ours, theirs = (AutoTokenizer.from_pretrained(place) for place in (tmp_path / "exported", other))
+    assert ours("who is rome")["input_ids"] == theirs("who is rome")["input_ids"]
+    assert ours("who is rome")["input_ids"] != AutoTokenizer.from_pretrained(TOKENIZER)("who is rome")["input_ids"]
+
+
+@pytest.mark.slow
 def test_what_a_run_deploys_is_exported_for_its_library_and_as_a_graph(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -41,12 +41,19 @@ class TinyTexts:
         return scored("tiny", {part: [(a, b, str(len(a) / 10)) for a, b, _ in own] for part, own in parts.items()})
 
 
-def make_tokenizer(folder: Path, *, pad: bool = True, extra: int = 0) -> Path:
+def make_tokenizer(folder: Path, *, pad: bool = True, extra: int = 0, backwards: bool = False) -> Path:
     """A tokenizer of the words above, saved as the transformers library saves it."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS, *(f"extra{n}" for n in range(extra))]
+    names = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        *(reversed(WORDS) if backwards else WORDS),
+        *(f"extra{n}" for n in range(extra)),
+    ]
     own = Tokenizer(models.WordLevel({name: number for number, name in enumerate(names)}, unk_token="[UNK]"))
     own.pre_tokenizer = pre_tokenizers.Whitespace()
     pair = "[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1"
