@@ -148,6 +148,10 @@ class Task:
         """Build a model for this data."""
         raise NotImplementedError
 
+    def build_teacher(self, model: Model) -> nn.Module:
+        """Build a model that was trained elsewhere, whose own account of itself must stay; by default as `build` does."""
+        return self.build(model)
+
     def sketch(self, model: Model) -> nn.Module | None:
         """The model as `build` would make it, before the data are there; None where nobody knows what it would be told.
 

@@ -26,7 +26,7 @@ def built(
     if recipe is not None:
         return run.trained(recipe.settings, which=weights)
     assert model is not None  # one of both is there, as the teacher has made sure
-    module = run.task.build(model)
+    module = run.task.build_teacher(model)
     if checkpoint is not None and weights != INITIAL:
         load_weights(module, Path(checkpoint), f"teachers.{name}.checkpoint")
     return module

@@ -46,7 +46,7 @@ class RCO(Teacher):
 
     def build(self, run: RunContext) -> None:
         assert self.spec is not None  # as the constructor has it
-        self.model = run.task.build(self.spec)
+        self.model = run.task.build_teacher(self.spec)
         for number, path in enumerate(self.anchors):
             self.states.append(self._read(Path(path).expanduser(), f"teachers.{self.name}.anchors[{number}]"))
         self._become(0)

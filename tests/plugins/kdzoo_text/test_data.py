@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from kdzoo_text.data.glue import GLUE
 from kdzoo_text.data.hash_split import hash_split
 from kdzoo_text.data.movie_reviews import RottenTomatoes
 from kdzoo_text.data.text_files import TextFiles
-from kdzoo_text.data.texts import Texts, labeled
+from kdzoo_text.data.texts import Texts, labeled, scored
 from kdzoo_text.data.trec import TREC
 from kdzoo_text.tasks.meters import confusion, correlation, f1, matthews, ranks
 from kdzoo_text.tasks.text_classification import TextClassification
@@ -119,6 +120,44 @@ def test_any_text_is_a_label(label: str) -> None:
 def test_labels_that_are_numbers_are_in_order() -> None:
     rows: list[tuple[str, str | None, str]] = [("a", None, "10"), ("b", None, "9"), ("c", None, "-1")]
     assert labeled("x", {"train": rows, "test": rows}).class_names == ("-1", "9", "10")
+
+
+def test_parts_that_name_their_classes_otherwise_are_refused() -> None:
+    def rows(names: list[str]) -> Any:
+        found = Rows([{"text": "a", "label": 0}, {"text": "b", "label": 1}])
+        found.features = {"label": SimpleNamespace(names=names)}
+        return found
+
+    assert TextRows(train=rows(["neg", "pos"]), test=rows(["neg", "pos"])).load().class_names == ("neg", "pos")
+    with pytest.raises(RecipeError, match="test names its classes pos, neg, train neg, pos"):
+        TextRows(train=rows(["neg", "pos"]), test=rows(["pos", "neg"]))
+
+
+class Rows(list[dict[str, Any]]):
+    """A list with the features that data sets of Hugging Face have."""
+
+    features: Any
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [([], "train has no texts"), ([("a \ud83d", None, "0"), ("b", None, "1")], "sample 0 .* holds half of a character")],
+)
+def test_texts_that_nothing_can_be_made_of_are_told(rows: Any, words: str) -> None:
+    with pytest.raises(RecipeError, match=words):
+        labeled("x", {"train": rows, "test": [("b", None, "1")]})
+
+
+def test_a_score_beyond_32_bits_is_told() -> None:
+    with pytest.raises(RecipeError, match="the score '1e39' of sample 0 is no finite number"):
+        scored("x", {"train": [("a", None, "1e39")], "test": []})
+
+
+def test_a_tokenizers_fingerprint_does_not_depend_on_its_last_call() -> None:
+    own = Tokenizer(TOKENIZER, pad=None, longest=4, download=False)
+    before = own.fingerprint
+    own.encode(Texts(["who is rome", "who founded the river in the north"], torch.zeros(2)))
+    assert own.fingerprint == before
 
 
 def test_glue_reads_its_own_files(tmp_path: Path) -> None:

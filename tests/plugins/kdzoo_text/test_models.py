@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import kdzoo
 from kdzoo.cli import main
 from kdzoo.engine.launch import launch
 from kdzoo.engine.run_identity import identify
-from kdzoo.errors import CapabilityError, MissingError, RecipeError
+from kdzoo.errors import CapabilityError, MissingError, RecipeError, WeakTeacherWarning
 from kdzoo.testing import tiny_recipe, tiny_run
 from kdzoo.testing.tiny import first_window
 
@@ -217,7 +218,7 @@ LIBRARY = {
     "DistilBert": {},
     "Albert": {"embedding_size": 8},
     "Electra": {"embedding_size": 8},
-    "Roberta": {"pad_token_id": 1},
+    "Roberta": {"pad_token_id": 0},
     "GPT2": {"bos_token_id": 2, "eos_token_id": 3},
     "Llama": {"pad_token_id": None},
     "ModernBert": {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 2, "sep_token_id": 3},
@@ -301,10 +302,10 @@ def test_what_a_models_layers_do_not_have_is_not_compared(kind: str, method: str
 
 
 def test_texts_that_are_longer_than_the_positions_are_refused(tmp_path: Path) -> None:
-    model = of_library("Roberta", tmp_path)  # keeps 2 of its 18 positions for padding
+    model = of_library("Roberta", tmp_path)  # keeps one of its 18 positions for padding
     assert torch.isfinite(first_loss("hard_label", {"student": model}))
-    with pytest.raises(CapabilityError, match=r"takes 16 tokens, task\.max_length is 17; set it to 16"):
-        first_loss("hard_label", {"student": model, "task": {**TASK, "max_length": 17}})
+    with pytest.raises(CapabilityError, match=r"takes 17 tokens, task\.max_length is 18; set it to 17"):
+        first_loss("hard_label", {"student": model, "task": {**TASK, "max_length": 18}})
 
 
 def test_two_tokenizers_meet_in_one_run(tmp_path: Path) -> None:
@@ -343,6 +344,73 @@ def test_a_teacher_with_other_class_names_is_refused(tmp_path: Path) -> None:
         tiny_run(tiny_recipe("kd", recipe={**DISTILLED, "teacher": teacher})),
     ):
         pass
+
+
+def renamed(folder: Path, names: list[str]) -> Path:
+    """A tiny BERT whose configuration names its classes."""
+    config = json.loads((saved(folder) / "config.json").read_text())
+    config["id2label"] = {str(number): name for number, name in enumerate(names)}
+    config["label2id"] = {name: number for number, name in enumerate(names)}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.mark.parametrize("head", ["auto", "fresh"])
+def test_a_model_that_is_trained_here_calls_its_classes_as_the_data_do(head: str, tmp_path: Path) -> None:
+    model = {"use": "hf", "name": str(renamed(tmp_path, ["neg", "neutral", "pos"])), "head": head}
+    with tiny_run(tiny_recipe("hard_label", recipe={**TEXT, "student": model})) as run:
+        assert run.student.model.config.id2label == {0: "number", 1: "person", 2: "place"}
+    trained_here = {"use": "frozen", "recipe": {**TEXT, "student": model, "methods": {"hard_label": {}}}}
+    with warnings.catch_warnings(action="ignore", category=WeakTeacherWarning):
+        assert launch(tiny_recipe("kd", recipe={**DISTILLED, "teacher": trained_here}, out=tmp_path / "out")).folder.is_dir()
+
+
+def test_a_new_classifier_has_no_old_names(tmp_path: Path) -> None:
+    folder = renamed(tmp_path, ["place", "person", "number"])
+    model = hf(name=str(folder), head="fresh", classes=3)
+    assert model.model.config.id2label == {0: "LABEL_0", 1: "LABEL_1", 2: "LABEL_2"}
+
+
+def with_tokenizer(folder: Path) -> dict[str, Any]:
+    """A model whose folder holds a tokenizer that numbers tokens otherwise than the task's."""
+    saved(folder)
+    make_tokenizer(folder, backwards=True)
+    return {"use": "hf", "name": str(folder)}
+
+
+def test_a_model_with_another_tokenizer_in_its_folder_is_refused(tmp_path: Path) -> None:
+    model = with_tokenizer(tmp_path / "model")
+    for recipe in ({**TEXT, "student": model}, {**DISTILLED, "teacher": {"use": "frozen", "model": model}}):
+        with pytest.raises(CapabilityError, match="comes with a tokenizer that numbers tokens otherwise"):
+            first_loss("hard_label" if "teacher" not in recipe else "kd", recipe)
+    task = {**TASK, "encodings": {"other": model["name"]}}
+    assert torch.isfinite(first_loss("hard_label", {**TEXT, "task": task, "student": {**model, "encoding": "other"}}))
+
+
+def test_a_teacher_that_was_trained_with_another_tokenizer_is_refused(tmp_path: Path) -> None:
+    other = str(make_tokenizer(tmp_path / "other", backwards=True))
+    teacher = {"use": "frozen", "recipe": {**TEXT, "task": {**TASK, "tokenizer": other}, "methods": {"hard_label": {}}}}
+    recipe = tiny_recipe("kd", recipe={**DISTILLED, "teacher": teacher}, out=tmp_path / "out")
+    with pytest.raises(CapabilityError, match="was trained with a tokenizer that numbers tokens otherwise"):
+        launch(recipe)
+
+
+def test_a_decoder_pads_as_its_tokenizer_does(tmp_path: Path) -> None:
+    model = of_library("GPT2", tmp_path)
+    folder = Path(model["name"])
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "pad_token_id": 1}))
+    with tiny_run(tiny_recipe("hard_label", recipe={**TEXT, "student": model})) as run:
+        assert run.student.model.config.pad_token_id == 0
+
+
+def test_positions_that_count_from_another_padding_are_refused(tmp_path: Path) -> None:
+    model = of_library("Roberta", tmp_path)
+    folder = Path(model["name"])
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "pad_token_id": config["pad_token_id"] + 1}))
+    with pytest.raises(CapabilityError, match="counts positions from its token"):
+        first_loss("hard_label", {"student": model, "task": {**TASK, "max_length": 12}})
 
 
 @pytest.mark.slow
