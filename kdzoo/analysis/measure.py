@@ -175,8 +175,8 @@ def _pass(
                 "analyses look at tasks with one row a sample."
             )
         logits.append(output.rows.logits.float().cpu())
-        if isinstance(batch.target, Tensor):
-            targets.append(batch.target.cpu())
+        if output.rows.target is not None:  # of the rows, not of the samples: a head may ask something else of them
+            targets.append(output.rows.target.cpu())
         ranks = rank[index[number * run.task.evaluation_batch :][: batch.size]]
         for tap, limit in limits.items():
             if tap not in recorded:

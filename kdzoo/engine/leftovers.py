@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from kdzoo import digests
 from kdzoo.engine.files import LEFTOVER, LOCK, read_json, remove_folder
 from kdzoo.engine.provenance import Made
 from kdzoo.engine.trainee import CHECKPOINTS, RESULT, STARTED
@@ -16,6 +18,8 @@ from kdzoo.engine.trainee import CHECKPOINTS, RESULT, STARTED
 Kind = Literal["checkpoints", "temporary", "teachers"]
 KINDS: tuple[Kind, ...] = ("checkpoints", "temporary", "teachers")
 PLAN, TEACHERS = "plan.json", "teachers"
+OF_TEACHER = re.compile(rf".+-[0-9a-f]{{{digests.SHORT}}}")
+"""The folder of a run by a teacher's recipe: its name and its identity."""
 
 
 @dataclass(frozen=True)
@@ -79,11 +83,11 @@ def _teachers(root: Path, runs: Sequence[Path]) -> Iterator[Leftover]:
     if any("teachers" not in values for values in records.values()):
         return
     used = {
-        (run / teacher["folder"]).resolve()
+        (run / place).resolve()
         for run, values in records.items()
         if not _is_teacher(run)
         for teacher in values["teachers"].values()
-        if "folder" in teacher
+        for place in _places(teacher)
     }
     for plan in root.rglob(PLAN):
         used |= {(plan.parent / teacher["folder"]).resolve() for teacher in (read_json(plan) or {}).get("teachers", ())}
@@ -91,7 +95,7 @@ def _teachers(root: Path, runs: Sequence[Path]) -> Iterator[Leftover]:
     waiting = [teachers[place] for place in used if place in teachers]
     while waiting:  # a teacher that is used uses its own
         run = waiting.pop()
-        own = {(run / each["folder"]).resolve() for each in records[run]["teachers"].values() if "folder" in each} - used
+        own = {(run / place).resolve() for each in records[run]["teachers"].values() for place in _places(each)} - used
         used |= own
         waiting += [teachers[place] for place in own if place in teachers]
     for place, run in teachers.items():
@@ -99,8 +103,15 @@ def _teachers(root: Path, runs: Sequence[Path]) -> Iterator[Leftover]:
             yield Leftover("teachers", run, run)
 
 
+def _places(teacher: Mapping[str, Any]) -> list[str]:
+    """The folders behind a run's record of a teacher, as seen from the run: its own, and of the files it was read from."""
+    files = [Path(file).parent.as_posix() for file in teacher.get("files", ())]
+    return [*([teacher["folder"]] if "folder" in teacher else []), *files]
+
+
 def _is_teacher(run: Path) -> bool:
-    return run.parent.name == TEACHERS
+    """Whether it was trained from a teacher's recipe, which names its folder; a run of the user's may lie beside it."""
+    return run.parent.name == TEACHERS and OF_TEACHER.fullmatch(run.name) is not None
 
 
 def _holder(place: Path) -> Path:

@@ -114,9 +114,10 @@ def _training(run: Run, learner: str, micro: Batch) -> Iterator[None]:
 def _kept(run: Run, step: Step, micro: Batch, shares: Weights) -> TrainedMicro:
     readers = [method for method in run.methods.values() if overrides(method, "after_step")]
     flat = {f"{label}.{name}": share for label, own in shares.items() for name, share in own.items()}
+    losses: Mapping[str, Tensor] = step.stash.get(ENGINE, {})
     with torch.no_grad():
-        views = {method.label: _detached(run.view(step, method)) for method in readers}
-    return TrainedMicro(micro.size, micro.whole, step.stash.get(ENGINE, {}), flat, views)
+        views = {method.label: replace(_detached(run.view(step, method)), losses=losses) for method in readers}
+    return TrainedMicro(micro.size, micro.whole, losses, flat, views)
 
 
 @torch.no_grad()

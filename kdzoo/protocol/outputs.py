@@ -185,7 +185,8 @@ class Step:
 
     Its rows already carry that method's transforms; its features hold exactly the taps that the method declared.
     `views` are further (student, teachers) answers by view name. `stash` is where a term leaves by-products. `samples` is the
-    engine's own copy of the sample indices, behind `uniform`.
+    engine's own copy of the sample indices, behind `uniform`. `losses` is there in `after_step` alone: the value of each
+    term of all methods that was evaluated, by `<label>.<term>`.
     """
 
     batch: Batch
@@ -200,6 +201,7 @@ class Step:
     views: Mapping[str, Step] = field(default_factory=dict)
     label: str = ""
     samples: Tensor | None = None
+    losses: Mapping[str, Tensor] = field(default_factory=dict)
     stash: dict[Any, Any] = field(default_factory=dict)
     _cache: dict[Hashable, Any] = field(default_factory=dict)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -20,17 +20,18 @@ from kdzoo.functional.lipschitz import batch_norm_bound, chain_bound, convolutio
 from kdzoo.models.tap_names import Tap, resolve
 
 TOLERANCE = 1e-6
-"""Relative change at which the power iteration of a convolution ends; the bounds are as good as that."""
-SHORTENING = (
-    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.Tanh, nn.Sigmoid, nn.Identity, nn.Dropout, nn.Dropout2d, nn.Flatten,
-    nn.AvgPool2d, nn.AdaptiveAvgPool2d,
-)  # fmt: skip
+"""Relative accuracy of a convolution's norm, which is made larger by as much."""
+SHORTENING = (nn.ReLU, nn.ReLU6, nn.Tanh, nn.Sigmoid, nn.Identity, nn.Dropout, nn.Dropout2d, nn.Flatten)
 """Layers with a constant of at most 1; dropout in eval mode. A mean, too, of however many."""
-SHORTENING_FUNCTIONS: frozenset[Any] = frozenset(
-    {F.relu, torch.relu, torch.flatten, torch.tanh, torch.sigmoid, F.avg_pool2d, F.adaptive_avg_pool2d, torch.mean}
-)
+SHORTENING_FUNCTIONS: frozenset[Any] = frozenset({F.relu, torch.relu, torch.flatten, torch.tanh, torch.sigmoid, torch.mean})
+AVERAGING = (nn.AvgPool2d, nn.AdaptiveAvgPool2d)
+AVERAGING_FUNCTIONS: frozenset[Any] = frozenset({F.avg_pool2d, F.adaptive_avg_pool2d})
+"""Linear maps of each channel, whose norm is computed: it is above 1 where windows overlap, or repeat their input."""
 SHORTENING_METHODS = frozenset({"relu", "flatten", "view", "reshape", "contiguous", "mean"})
 SUMS: frozenset[Any] = frozenset({operator.add, operator.iadd, torch.add, "add", "add_"})
+
+
+Bounds = Mapping[fx.Node, Tensor]
 
 
 class UnboundedError(Exception):
@@ -54,43 +55,69 @@ def module_bound(model: nn.Module, first: str, second: str, feature: Tensor) -> 
     values: dict[fx.Node, Tensor] = {start: torch.zeros_like(feature)}
     bounds: dict[fx.Node, Tensor] = {start: torch.ones(())}
     for node in graph.nodes:
-        given = [each for each in node.all_input_nodes if each in bounds]
+        given = any(each in bounds for each in node.all_input_nodes)
         if node in bounds or not given or node.op == "output":
             continue
-        bounds[node] = _bound(node, layers, values, [bounds[each] for each in given])
+        bounds[node] = _bound(node, layers, values, bounds)
         values[node] = _value(node, layers, values)
         if node is end:
             return bounds[node].item()
     raise UnboundedError(f"{second!r} does not come from {first!r} alone")
 
 
-def _bound(node: fx.Node, layers: Mapping[str, nn.Module], values: Mapping[fx.Node, Tensor], given: list[Tensor]) -> Tensor:
+def _bound(node: fx.Node, layers: Mapping[str, nn.Module], values: Mapping[fx.Node, Tensor], bounds: Bounds) -> Tensor:
+    given = [bounds[each] for each in node.all_input_nodes if each in bounds]
     if node.op == "call_module":
         return chain_bound([given[0], _constant(layers[str(node.target)], values[node.all_input_nodes[0]])])
     if node.target in SUMS:
-        return given[0] if len(given) == 1 else residual_bound(given[0], given[1])
-    if node.target in (torch.cat, torch.concat):
-        return torch.stack(given).square().sum().sqrt()
+        first, second = (_of(part, bounds) for part in node.args[:2])
+        return residual_bound(abs(float(node.kwargs.get("alpha", 1))) * second, first)  # type: ignore[arg-type]
+    if node.target in (torch.cat, torch.concat) and node.args:
+        parts: Any = node.args[0]
+        return torch.stack([_of(part, bounds) for part in parts]).square().sum().sqrt()
+    if node.target in AVERAGING_FUNCTIONS:
+        function: Any = node.target
+        return given[0] * _averaging(lambda x: function(x, *node.args[1:], **node.kwargs), values[node.all_input_nodes[0]])
     if node.target in SHORTENING_FUNCTIONS or node.target in SHORTENING_METHODS:
         return given[0]
     raise UnboundedError(f"the constant of {_called(node.target)} is not known")
 
 
+def _of(part: Any, bounds: Bounds) -> Tensor:
+    """Of an operand; 0 for what does not come from the first tap."""
+    return bounds.get(part, torch.zeros(()))
+
+
 def _constant(layer: nn.Module, given: Tensor) -> Tensor:
     """The Lipschitz constant of a layer, or a bound of it."""
-    if isinstance(layer, nn.Conv2d):
-        return convolution_norm(layer, (given.shape[2], given.shape[3]), tolerance=TOLERANCE)
+    try:
+        if isinstance(layer, nn.Conv2d):
+            return (1 + TOLERANCE) * convolution_norm(layer, (given.shape[2], given.shape[3]), tolerance=TOLERANCE)
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            return batch_norm_bound(layer)
+    except (ValueError, RuntimeError) as error:
+        raise UnboundedError(f"the constant of {type(layer).__name__} is not known: {error}") from error
     if isinstance(layer, nn.Linear):
         return linear_bound(layer.weight)
-    if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
-        return batch_norm_bound(layer)
     if isinstance(layer, nn.MaxPool2d):
-        sides = [_pair(layer.kernel_size), _pair(layer.stride)]
+        steps = _pair(layer.stride) if _pair(layer.dilation) == (1, 1) else (1, 1)
+        sides = [_pair(layer.kernel_size), steps]
         windows = math.prod(-(-size // step) for size, step in zip(*sides, strict=True))  # that one place can be the largest of
         return torch.tensor(float(windows)).sqrt()
+    if isinstance(layer, AVERAGING):
+        return _averaging(layer, given)
+    if isinstance(layer, nn.LeakyReLU):
+        return torch.tensor(max(1.0, abs(layer.negative_slope)))
     if isinstance(layer, SHORTENING):
         return torch.ones(())
     raise UnboundedError(f"the constant of {type(layer).__name__} is not known")
+
+
+def _averaging(pool: Callable[[Tensor], Tensor], given: Tensor) -> Tensor:
+    """The norm of a linear map that treats each channel (H, W) alike."""
+    height, width = given.shape[-2:]
+    places = torch.eye(height * width, dtype=torch.float64).view(-1, 1, height, width)
+    return torch.linalg.matrix_norm(pool(places).flatten(1), ord=2).to(given)
 
 
 def _value(node: fx.Node, layers: Mapping[str, nn.Module], values: Mapping[fx.Node, Tensor]) -> Tensor:

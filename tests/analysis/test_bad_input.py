@@ -198,7 +198,7 @@ def test_a_bench_stands_for_its_rows_at_their_first_seed(tmp_path: Path) -> None
         identity = json.loads((folder / "result.json").read_text())["identity"]
         cells.append({"row": row, "seed": int(seed), "identity": identity, "folder": name})
         shutil.copytree(folder, tmp_path / name)
-    (tmp_path / "plan.json").write_text(json.dumps({"format": 1, "teachers": [], "cells": cells}))
+    (tmp_path / "plan.json").write_text(json.dumps({"format": 2, "teachers": [], "cells": cells}))
     found = kdzoo.analyze("counted", tmp_path, overrides=["split=train"])["counted"]
     assert found.values == {"a": 44, "b": 44}
     told = json.loads((tmp_path / "analyses" / "counted" / "findings.json").read_text())["runs"]

@@ -63,6 +63,22 @@ def test_a_teachers_own_teacher_stays_with_it(kdzoo: Callable[..., Any], tiny: A
     assert "teachers" not in {kind for kind, _ in shown(kdzoo)}
 
 
+def test_a_run_of_ones_own_that_is_called_teachers_stays(kdzoo: Callable[..., Any], tiny: Any) -> None:
+    assert kdzoo("run", "tiny.yaml", "--quiet", "name=teachers")[0] == 0
+    assert len(list(Path("runs/teachers").iterdir())) == 1
+    assert "teachers" not in {kind for kind, _ in shown(kdzoo)}
+
+
+def test_a_teacher_whose_file_a_run_reads_stays(kdzoo: Callable[..., Any], runs: Path, tmp_path: Path) -> None:
+    (teacher,) = Path("runs/teachers").iterdir()
+    frozen = f"{{use: frozen, model: {{use: mlp, hidden: [16]}}, checkpoint: {tmp_path / teacher / 'student.safetensors'}}}"
+    (tmp_path / "by_file.yaml").write_text(OWN.replace("{use: frozen, recipe: tiny.yaml}", frozen))
+    assert kdzoo("run", "by_file.yaml", "--quiet")[0] == 0
+    for file in sorted(runs.rglob("*"), reverse=True):
+        file.rmdir() if file.is_dir() else file.unlink()
+    assert "teachers" not in {kind for kind, _ in shown(kdzoo)}
+
+
 def test_an_unfinished_runs_checkpoints_stay(kdzoo: Callable[..., Any], runs: Path) -> None:
     (runs / "result.json").unlink()
     assert ("checkpoints", str(runs / "checkpoints")) not in shown(kdzoo)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from kdzoo_lipschitz.module_bound import UnboundedError, module_bound
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from kdzoo.functional.lipschitz import batch_norm_bound, convolution_norm
 from kdzoo.models.resnet import ResNet
@@ -132,3 +135,63 @@ def test_taps_in_the_wrong_order_have_no_bound() -> None:
     model = settled(TinyCNN(classes=3, channels=1, widths=(4, 6)))
     with pytest.raises(UnboundedError, match="does not come from 'stage2' alone"):
         module_bound(model, "stage2", "stage1", torch.zeros(1, 6, 4, 4))
+
+
+class Between(nn.Module):
+    """A module between two that do nothing."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.first, self.module, self.last = nn.Identity(), module, nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.module(self.first(x)))
+
+
+class Applied(nn.Module):
+    def __init__(self, function: Any) -> None:
+        super().__init__()
+        self.function, self.inner = function, nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x, self.inner)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        Applied(lambda x, f: x + x),
+        Applied(lambda x, f: torch.cat([x, x, f(x)], 1)),
+        Applied(lambda x, f: torch.add(x, f(x), alpha=5)),
+        Applied(lambda x, f: x + 3.0),
+        Applied(lambda x, f: F.adaptive_avg_pool2d(x, 12)),
+        Applied(lambda x, f: F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)),
+        nn.AdaptiveAvgPool2d(12),
+        nn.AdaptiveAvgPool2d((5, 4)),
+        nn.AvgPool2d(2, divisor_override=1),
+        nn.AvgPool2d(3, 1, 1, count_include_pad=False),
+        nn.AvgPool2d(2, ceil_mode=True),
+        nn.LeakyReLU(2.0),
+        nn.LeakyReLU(-3.0),
+        nn.MaxPool2d(2, dilation=2, stride=2),
+        nn.MaxPool2d(3, stride=1),
+        nn.Conv2d(2, 6, 2, padding=1, groups=2),
+        nn.Conv2d(2, 4, 2, padding=1, dilation=2, groups=2),
+    ],
+)
+def test_no_module_stretches_more_than_its_bound(module: nn.Module) -> None:
+    torch.manual_seed(0)
+    model = Between(module).double().eval()
+    found = module_bound(model, "first", "last", torch.zeros(1, 2, 7, 6, dtype=torch.float64))
+    points = torch.randn(20, 1, 2, 7, 6, dtype=torch.float64)
+    jacobians = [torch.autograd.functional.jacobian(model, x).flatten(0, 3).flatten(1) for x in points]
+    largest = max(torch.linalg.matrix_norm(j, ord=2).item() for j in jacobians)
+    assert largest <= found * (1 + 1e-6)
+
+
+@pytest.mark.parametrize(
+    "module", [nn.Conv2d(2, 2, 3, padding=1, padding_mode="reflect"), nn.BatchNorm2d(2, track_running_stats=False)]
+)
+def test_a_layer_without_a_known_constant_has_no_bound(module: nn.Module) -> None:
+    with pytest.raises(UnboundedError, match=f"the constant of {type(module).__name__} is not known"):
+        module_bound(Between(module).eval(), "first", "last", torch.zeros(1, 2, 7, 6))
