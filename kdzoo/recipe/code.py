@@ -7,6 +7,7 @@ import functools
 import inspect
 import linecache
 import os
+import re
 import sys
 import tokenize
 import types
@@ -24,7 +25,8 @@ MEMBERS = frozenset({"LOAD_ATTR", "LOAD_METHOD", "IMPORT_FROM"})
 ANY_GLOBAL = frozenset({"globals", "eval", "exec"})
 ANY_MEMBER = frozenset({"getattr", "vars", "__dict__", "attrgetter", "methodcaller"})
 ANY_MODULE = frozenset({"__import__", "import_module"})
-ENVIRONMENT = frozenset({"environ", "getenv"})
+ENVIRONMENT = frozenset({"environ", "environb", "getenv", "getenvb", "expandvars"})
+COMPOSING = frozenset({"BUILD_STRING", "FORMAT_VALUE", "FORMAT_SIMPLE", "FORMAT_WITH_SPEC"})
 """Code that names one of these looks names up while it runs: any global, member, module, or variable of the environment."""
 
 
@@ -83,30 +85,72 @@ def generated(member: Any) -> bool:
 
 def named_outside(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
     """What a function names outside itself: globals, of modules that are no library's the members, and variables of the
-    environment. Where it looks names up while it runs, all that it might find counts."""
-    looked_up, imported, members, texts = set[str](), set[str](), set[str](), set[str]()
-    for instruction in _instructions(function.__code__):
-        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
-            looked_up.add(instruction.argval)
-        elif instruction.opname == "IMPORT_NAME":
-            imported.add(instruction.argval)
-        elif instruction.opname in MEMBERS:
-            members.add(str(instruction.argval))
-        elif isinstance(instruction.argval, str):
-            texts.add(instruction.argval)
-    known, named = function.__globals__, looked_up | members
-    found = {name for name in known if not _is_dunder(name)} if looked_up & ANY_GLOBAL else looked_up & known.keys()
-    imported |= {text for text in texts if text.replace(".", "").isidentifier()} if named & ANY_MODULE else set()
-    wanted = None if named & ANY_MEMBER else members
+    environment. Where it looks names up while it runs, or hands a module on, all that it might find counts."""
+    names = _Names(function)
+    known, named, wanted = function.__globals__, names.globals | names.members, names.wanted
+    found = {name for name in known if not _is_dunder(name)} if names.globals & ANY_GLOBAL else names.globals & known.keys()
     for name in sorted(found):
         if isinstance(known[name], types.ModuleType):
-            yield from _members(known[name], wanted)
+            yield from _members(known[name], None if name in names.values else wanted)
         else:
             yield name, known[name]
-    for name in sorted(imported):
+    for name in sorted(names.imported):
         yield from _imported(name, known.get("__package__") or "", wanted)
-    if named & ENVIRONMENT:
-        yield from ((f"${text}", os.environ.get(text)) for text in sorted(texts) if text.isidentifier())
+    called = [known[name] for name in names.globals & known.keys() if isinstance(known[name], types.FunctionType)]
+    if named & ENVIRONMENT or any(_Names(other).globals_and_members & ENVIRONMENT for other in called):
+        yield from _environment(names)
+
+
+class _Names:
+    """What the code of a function names: globals, members, modules that it imports, and texts."""
+
+    def __init__(self, function: types.FunctionType) -> None:
+        self.globals, self.members, self.imported, self.texts = set[str](), set[str](), set[str](), set[str]()
+        self.values = set[str]()
+        """Globals that are taken as they are, and not for a member."""
+        self.composes = False
+        """Whether texts are put together while it runs."""
+        instructions = list(_instructions(function.__code__))
+        for instruction, after in zip(instructions, [*instructions[1:], None], strict=True):
+            if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+                self.globals.add(instruction.argval)
+                if after is None or after.opname not in MEMBERS:
+                    self.values.add(instruction.argval)
+            elif instruction.opname == "IMPORT_NAME":
+                self.imported.add(instruction.argval)
+            elif instruction.opname in MEMBERS:
+                self.members.add(str(instruction.argval))
+            elif isinstance(instruction.argval, str | bytes):
+                self.texts.add(_text(instruction.argval))
+            self.composes |= instruction.opname in COMPOSING
+        given = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+        given += [function.__globals__.get(name) for name in self.globals]
+        given += [cell.cell_contents for cell in function.__closure__ or () if cell != types.CellType()]
+        self.known_texts = self.texts | {_text(value) for value in given if isinstance(value, str | bytes)}
+        if self.globals_and_members & ANY_MODULE:
+            self.imported |= {text for text in self.known_texts if text.replace(".", "").isidentifier()}
+
+    @property
+    def globals_and_members(self) -> set[str]:
+        return self.globals | self.members
+
+    @property
+    def wanted(self) -> set[str] | None:
+        """The members that may be looked up; None for all."""
+        return None if self.globals_and_members & ANY_MEMBER else self.members
+
+
+def _environment(names: _Names) -> Iterator[tuple[str, Any]]:
+    """The variables of the environment whose names are among the texts, or, where texts are composed, contain one of them."""
+    words = {word for text in names.known_texts for word in re.findall(r"[^\W\d]\w*", text) if word == text or "$" in text}
+    if names.composes:
+        parts = [word for word in words if len(word) > 1]
+        words |= {variable for variable in os.environ if any(part in variable for part in parts)}
+    yield from ((f"${word}", os.environ.get(word)) for word in sorted(words))
+
+
+def _text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode(errors="replace")
 
 
 def _imported(name: str, package: str, wanted: set[str] | None) -> Iterator[tuple[str, Any]]:
@@ -121,8 +165,9 @@ def _imported(name: str, package: str, wanted: set[str] | None) -> Iterator[tupl
 
 
 def _members(module: types.ModuleType, wanted: set[str] | None) -> Iterator[tuple[str, Any]]:
-    """Those with the wanted names, or all of them; of a library none."""
+    """Those with the wanted names, or all of them; of a library only functions that somebody else has put there."""
     if installed(module.__name__) is not None:
+        yield from _put_into(module, wanted or set())
         return
     if wanted is None:
         yield module.__name__, module
@@ -130,6 +175,13 @@ def _members(module: types.ModuleType, wanted: set[str] | None) -> Iterator[tupl
     for name in sorted(wanted & vars(module).keys()):
         value = vars(module)[name]
         yield from _members(value, wanted) if isinstance(value, types.ModuleType) else [(f"{module.__name__}.{name}", value)]
+
+
+def _put_into(library: types.ModuleType, wanted: set[str]) -> Iterator[tuple[str, Any]]:
+    for name in sorted(wanted & vars(library).keys()):
+        value = vars(library)[name]
+        if isinstance(value, types.FunctionType) and _is_of_nobody(value):
+            yield f"{library.__name__}.{name}", value
 
 
 def members_of(module: types.ModuleType) -> list[tuple[str, Any]]:
@@ -142,8 +194,13 @@ def replaced(kind: type) -> list[tuple[str, Any]]:
     return [
         (name, member)
         for name, member in sorted(vars(kind).items())
-        if isinstance(member, types.FunctionType) and not generated(member) and installed(home(member)) is None
+        if isinstance(member, types.FunctionType) and not generated(member) and _is_of_nobody(member)
     ]
+
+
+def _is_of_nobody(function: types.FunctionType) -> bool:
+    """Whether no installed package has it."""
+    return installed(home(function)) is None
 
 
 def _is_dunder(name: str) -> bool:

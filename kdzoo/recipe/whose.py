@@ -29,7 +29,8 @@ def installed(module: str) -> str | None:
         files = family_files(module)
         return None if any(map(_changed, files.values())) else hash_of(files)
     found = sys.modules.get(top)
-    places = [str(place) for place in (*getattr(found, "__path__", ()), getattr(found, "__file__", None)) if place]
+    own = vars(found) if found is not None else {}  # its `__getattr__` may answer to any name
+    places = [str(place) for place in (*own.get("__path__", ()), own.get("__file__")) if place]
     if top == "__main__":
         return None
     if not places:

@@ -33,7 +33,7 @@ from kdzoo.functional.float32 import in_float32
 from kdzoo.functional.labels import cross_entropy
 from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
-from kdzoo.protocol.needs import Needs, term
+from kdzoo.protocol.needs import LABELS, Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo.ranges import above
 from kdzoo_features.tap_checks import Shape, several_samples
@@ -104,12 +104,12 @@ class BYOT(Method):
         maps = [x for tap, x in step.student.features.items() if tap != self.pooled_tap]
         return step.cached("byot", lambda: [head(x) for head, x in zip(self.exits, maps[:-1], strict=True)])
 
-    @term(weight=0.7)
+    @term(weight=0.7, over=LABELS)
     def labels(self, step: Step) -> Tensor:
         rows = step.student.rows
         if rows.target is None:
             raise CapabilityError(f"methods.{step.label} needs labels, but this task's rows have none.")
-        losses = [cross_entropy(logits, rows.target, weight=rows.weight) for _, logits in self.answers(step)]
+        losses = [cross_entropy(logits, rows.target, weight=rows.weight_of_labels) for _, logits in self.answers(step)]
         return torch.stack(losses).sum()
 
     @term(weight=0.3)

@@ -32,7 +32,7 @@ from kdzoo.functional.row_mean import row_mean
 from kdzoo.models.tap_names import CLASSIFIED
 from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
-from kdzoo.protocol.needs import Needs, term
+from kdzoo.protocol.needs import LABELS, Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo.ranges import above, at_least
 from kdzoo_features.tap_checks import map_pairs, pairs, teacher_classifier
@@ -79,11 +79,11 @@ class SDD(Method):
         for name, value in teacher_classifier(self, run, channels=teacher[0], tap=self.teacher_tap).items():
             self.register_buffer(name, value)
 
-    @term(weight=0.9)
+    @term(weight=0.9, over=LABELS)
     def sdd(self, step: Step) -> Tensor:
         rows, (student, teacher) = step.student.rows, pairs(step)[0]
         if rows.target is None:
             raise CapabilityError(f"methods.{step.label} needs labels, but this task's rows have none.")
         teacher = class_maps(teacher, self.get_buffer("weight"), self.get_buffer("bias"))
         both = regions(student, self.scales), regions(teacher, self.scales)
-        return region_kl(*both, rows.target, temperature=self.temperature, weight=rows.weight)
+        return region_kl(*both, rows.target, temperature=self.temperature, weight=rows.weight_of_labels)

@@ -20,7 +20,7 @@ from torch import Tensor
 from kdzoo.functional.decoupled_kd import non_target_kl, target_class_kl
 from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
-from kdzoo.protocol.needs import Needs, term
+from kdzoo.protocol.needs import LABELS, Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo.ranges import above, at_least
 from kdzoo_logits.task_checks import labels, other_classes_there
@@ -41,10 +41,10 @@ class DKD(Method):
     def setup(self, run: RunContext) -> None:
         other_classes_there(self, run)
 
-    @term()
+    @term(over=LABELS)
     def dkd(self, step: Step) -> Tensor:
         rows = step.student.rows
         given = rows.logits, step.teacher.rows.logits, labels(step)
-        tckd = target_class_kl(*given, temperature=self.temperature, weight=rows.weight)
-        nckd = non_target_kl(*given, temperature=self.temperature, weight=rows.weight)
+        tckd = target_class_kl(*given, temperature=self.temperature, weight=rows.weight_of_labels)
+        nckd = non_target_kl(*given, temperature=self.temperature, weight=rows.weight_of_labels)
         return self.alpha * tckd + self.beta * nckd

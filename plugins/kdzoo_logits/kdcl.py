@@ -26,7 +26,7 @@ from kdzoo.functional.float32 import in_float32
 from kdzoo.functional.labels import hard_label
 from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
-from kdzoo.protocol.needs import Needs, term
+from kdzoo.protocol.needs import LABELS, Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo.ranges import above, at_least
 from kdzoo_logits.task_checks import labeled, labels
@@ -71,9 +71,9 @@ class KDCL(Method):
     def setup(self, run: RunContext) -> None:
         labeled(self, run)
 
-    @term()
+    @term(over=LABELS)
     def kdcl(self, step: Step) -> Tensor:
         rows = step.student.rows
         everyone = torch.stack([rows.logits, *(peer.rows.logits for peer in step.peers.values())]).detach()
         teacher = self.combined(everyone, labels(step))
-        return softened_kl(rows.logits, teacher, temperature=self.temperature, weight=rows.weight)
+        return softened_kl(rows.logits, teacher, temperature=self.temperature, weight=rows.weight_of_labels)

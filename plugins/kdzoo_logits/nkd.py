@@ -20,7 +20,7 @@ from torch import Tensor
 from kdzoo.functional.normalized_kd import confident_label_loss, non_target_cross_entropy
 from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
-from kdzoo.protocol.needs import Needs, term
+from kdzoo.protocol.needs import LABELS, Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo.ranges import above, at_least
 from kdzoo_logits.task_checks import labels, other_classes_there
@@ -41,9 +41,9 @@ class NKD(Method):
     def setup(self, run: RunContext) -> None:
         other_classes_there(self, run)
 
-    @term()
+    @term(over=LABELS)
     def nkd(self, step: Step) -> Tensor:
         rows = step.student.rows
         given = rows.logits, step.teacher.rows.logits, labels(step)
-        others = non_target_cross_entropy(*given, temperature=self.temperature, weight=rows.weight)
-        return confident_label_loss(*given, weight=rows.weight) + self.gamma * others
+        others = non_target_cross_entropy(*given, temperature=self.temperature, weight=rows.weight_of_labels)
+        return confident_label_loss(*given, weight=rows.weight_of_labels) + self.gamma * others

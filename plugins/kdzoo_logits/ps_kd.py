@@ -22,7 +22,7 @@ from torch import Tensor
 from kdzoo.functional.labels import cross_entropy, probabilities
 from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
-from kdzoo.protocol.needs import Needs, term
+from kdzoo.protocol.needs import LABELS, Needs, term
 from kdzoo.protocol.outputs import Progress, Step
 from kdzoo.ranges import between
 from kdzoo_logits.task_checks import classes, labeled, labels
@@ -57,11 +57,11 @@ class PSKD(Method):
         labeled(self, run)
         self.register_buffer("past", torch.zeros(run.samples, classes(run)))
 
-    @term()
+    @term(over=LABELS)
     def ps_kd(self, step: Step) -> Tensor:
         rows = step.student.rows
         aim = progressive_targets(labels(step), self.past[step.index], share=share_at(step.progress, self.alpha))
-        return cross_entropy(rows.logits, aim, weight=rows.weight)
+        return cross_entropy(rows.logits, aim, weight=rows.weight_of_labels)
 
     def after_step(self, steps: Sequence[Step], run: RunContext) -> None:
         for step in steps:

@@ -22,7 +22,7 @@ from torch import Tensor
 from kdzoo.functional.refined_logits import masked_correlation_kl, sample_confidence_kl
 from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
-from kdzoo.protocol.needs import Needs, term
+from kdzoo.protocol.needs import LABELS, Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo.ranges import above, at_least
 from kdzoo_logits.task_checks import labels, other_classes_there
@@ -51,10 +51,10 @@ class RLD(Method):
     def setup(self, run: RunContext) -> None:
         other_classes_there(self, run)
 
-    @term()
+    @term(over=LABELS)
     def rld(self, step: Step) -> Tensor:
         rows = step.student.rows
         given = rows.logits, step.teacher.rows.logits, labels(step)
-        scd = sample_confidence_kl(*given, temperature=self.confidence_temperature, weight=rows.weight)
-        mcd = masked_correlation_kl(*given, temperature=self.temperature, weight=rows.weight)
+        scd = sample_confidence_kl(*given, temperature=self.confidence_temperature, weight=rows.weight_of_labels)
+        mcd = masked_correlation_kl(*given, temperature=self.temperature, weight=rows.weight_of_labels)
         return self.alpha * scd + self.beta * mcd

@@ -25,7 +25,7 @@ from kdzoo.functional.labels import smooth_off_label
 from kdzoo.functional.row_mean import row_mean
 from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
-from kdzoo.protocol.needs import term
+from kdzoo.protocol.needs import LABELS, term
 from kdzoo.protocol.outputs import Step
 from kdzoo.ranges import above, between
 from kdzoo_logits.task_checks import labeled, labels
@@ -57,9 +57,9 @@ class TfKD(Method):
     def setup(self, run: RunContext) -> None:
         labeled(self, run)
 
-    @term(weight=0.95)
+    @term(weight=0.95, over=LABELS)
     def tf_kd(self, step: Step) -> Tensor:
         rows = step.student.rows
         return virtual_teacher_kl(
-            rows.logits, labels(step), correct=self.correct, temperature=self.temperature, weight=rows.weight
+            rows.logits, labels(step), correct=self.correct, temperature=self.temperature, weight=rows.weight_of_labels
         )

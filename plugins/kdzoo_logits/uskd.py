@@ -26,7 +26,7 @@ from kdzoo.functional.labels import cross_entropy, hard_label, smooth_labels
 from kdzoo.functional.row_mean import row_mean
 from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
-from kdzoo.protocol.needs import Needs, term
+from kdzoo.protocol.needs import LABELS, Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo.ranges import at_least
 from kdzoo_logits.task_checks import classes, labels, other_classes_there
@@ -87,9 +87,9 @@ class USKD(Method):
         other_classes_there(self, run)
         self.head = nn.Linear(run.shapes(self)[self.tap][0], classes(run))
 
-    @term()
+    @term(over=LABELS)
     def uskd(self, step: Step) -> Tensor:
         rows, feature = step.student.rows, step.student.features[self.tap]
         weak = self.head(feature.flatten(2).mean(-1) if feature.ndim > 2 else feature)
         weights = {"alpha": self.alpha, "beta": self.beta, "mu": self.mu}
-        return self_distillation(rows.logits, weak, labels(step), **weights, weight=rows.weight)
+        return self_distillation(rows.logits, weak, labels(step), **weights, weight=rows.weight_of_labels)

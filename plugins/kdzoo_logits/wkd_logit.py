@@ -30,7 +30,7 @@ from kdzoo.functional.row_mean import row_mean
 from kdzoo.models.tap_names import classifier_of
 from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
-from kdzoo.protocol.needs import Needs, term
+from kdzoo.protocol.needs import LABELS, Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo.ranges import above, at_least
 from kdzoo_logits.task_checks import labels, other_classes_there
@@ -110,7 +110,7 @@ class WKDLogit(Method):
             )
         self.register_buffer("distance", class_distance(classifier_of(model).weight.detach()))
 
-    @term()
+    @term(over=LABELS)
     def wkd_logit(self, step: Step) -> Tensor:
         rows = step.student.rows
         given = rows.logits, step.teacher.rows.logits, labels(step)
@@ -120,6 +120,6 @@ class WKDLogit(Method):
             temperature=self.temperature,
             regularization=self.regularization,
             iterations=self.iterations,
-            weight=rows.weight,
+            weight=rows.weight_of_labels,
         )
-        return confident_label_loss(*given, weight=rows.weight) + self.gamma * moved
+        return confident_label_loss(*given, weight=rows.weight_of_labels) + self.gamma * moved

@@ -19,7 +19,7 @@ from kdzoo.functional.labels import hard_label
 from kdzoo.functional.row_mean import row_mean
 from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
-from kdzoo.protocol.needs import Needs, term
+from kdzoo.protocol.needs import LABELS, Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo.ranges import above
 from kdzoo_logits.task_checks import labeled, labels
@@ -56,8 +56,8 @@ class WSLD(Method):
     def setup(self, run: RunContext) -> None:
         labeled(self, run)
 
-    @term(weight=2.25)
+    @term(weight=2.25, over=LABELS)
     def wsld(self, step: Step) -> Tensor:
         rows = step.student.rows
         given = rows.logits, step.teacher.rows.logits, labels(step)
-        return weighted_soft_labels(*given, temperature=self.temperature, weight=rows.weight)
+        return weighted_soft_labels(*given, temperature=self.temperature, weight=rows.weight_of_labels)

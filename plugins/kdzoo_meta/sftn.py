@@ -26,7 +26,7 @@ from kdzoo.functional.divergence import softened_kl
 from kdzoo.functional.labels import cross_entropy
 from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.method import Method
-from kdzoo.protocol.needs import Needs, term
+from kdzoo.protocol.needs import LABELS, Needs, term
 from kdzoo.protocol.outputs import Step
 from kdzoo.protocol.task import Model
 from kdzoo.ranges import above
@@ -79,8 +79,10 @@ class SFTN(Method):
         ]
         return torch.stack(losses).sum()
 
-    @term()
+    @term(over=LABELS)
     def branch_ce(self, step: Step) -> Tensor:
         rows = step.student.rows
         assert rows.target is not None
-        return torch.stack([cross_entropy(z, rows.target, weight=rows.weight) for z in self.branch_logits(step)]).sum()
+        return torch.stack(
+            [cross_entropy(z, rows.target, weight=rows.weight_of_labels) for z in self.branch_logits(step)]
+        ).sum()

@@ -38,9 +38,13 @@ def class_targets_loss(student: Tensor, label: Tensor, targets: Tensor, *, weigh
     return row_mean(-(aim * student.log_softmax(-1)).sum(-1), weight)
 
 
-def right_answers(student: Tensor, label: Tensor) -> Tensor:
-    """(C, C + 1) sums of the probabilities of rows that are right, by label, and how many these are in the last column."""
+def right_answers(student: Tensor, label: Tensor, *, weight: Tensor | None = None) -> Tensor:
+    """(C, C + 1) sums of the probabilities of rows that are right, by label, and how many these are in the last column.
+
+    Rows whose `weight` (R,) is 0 are left out.
+    """
     p = student.softmax(-1)
+    label = label if weight is None else torch.where(weight != 0, label, -1)
     right = functional.one_hot(torch.where(p.argmax(-1) == label, label, p.shape[-1]), p.shape[-1] + 1)[:, :-1].to(p.dtype)
     return right.T @ torch.cat([p, torch.ones_like(p[:, :1])], -1)
 
@@ -80,7 +84,7 @@ class OnlineLS(Method):
         for step in steps:
             rows = step.student.rows
             assert rows.target is not None
-            found += right_answers(rows.logits.to(found.dtype), hard_label(rows.target))
+            found += right_answers(rows.logits.to(found.dtype), hard_label(rows.target), weight=rows.weight_of_labels)
         self.sums += run.gather(found[None]).sum(0)
         if run.progress.batch == run.progress.batches - 1:
             self.targets_by_class.copy_(means_of(self.sums))

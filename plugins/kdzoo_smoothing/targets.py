@@ -30,6 +30,8 @@ def labels_of(pair: Pair, classes: int) -> tuple[Tensor, Tensor]:
     assert pair.student.target is not None
     label = hard_label(pair.student.target)
     known = (label >= 0) & (label < classes)
+    if pair.student.label_weight is not None:
+        known &= pair.student.label_weight != 0
     return torch.where(known, label, 0), known.unsqueeze(-1)
 
 

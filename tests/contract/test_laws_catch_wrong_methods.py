@@ -312,3 +312,20 @@ def test_a_law_rejects_what_breaks_it(wrong: type[Method], law: str, message: st
 def test_a_killed_run_must_find_its_state_in_the_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="the resumed run"):
         contract(CountsSteps).test_a_killed_run_resumes_bit_for_bit(5, tmp_path)
+
+
+class LooksAtHiddenLabels(Squares):
+    @term(weight=0.1)
+    def squares(self, step: Step) -> Tensor:
+        rows = step.student.rows
+        assert rows.target is not None
+        return rows.logits.gather(1, rows.target[:, None]).square().mean()
+
+
+class TestTheLawOfHiddenLabels:
+    def test_rejects_a_term_that_reads_them(self) -> None:
+        with pytest.raises(AssertionError, match="reads the labels of rows that have none"):
+            contract(LooksAtHiddenLabels).test_a_label_that_was_taken_away_teaches_nothing()
+
+    def test_accepts_a_sound_method(self) -> None:
+        contract(Squares).test_a_label_that_was_taken_away_teaches_nothing()

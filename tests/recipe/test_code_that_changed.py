@@ -179,6 +179,10 @@ BESIDE = {
     "as a default": "import own_helper\ndef Net(ops=own_helper): return ops.WIDTH",
     "in a closure": "import own_helper\ndef closing(ops):\n    return lambda: ops.WIDTH\nNet = closing(own_helper)",
     "while it runs": "import importlib\ndef Net(): return importlib.import_module('own_helper').WIDTH",
+    "as an argument": "import own_helper\ndef other(ops): return ops.WIDTH\ndef Net(): return other(own_helper)",
+    "as an argument, by name": "import own_helper\ndef get(o, n): return getattr(o, n)\ndef Net(): return get(own_helper, 'WIDTH')",  # noqa: E501
+    "under another name": "import own_helper\ndef Net():\n    ops = own_helper\n    return ops.WIDTH",
+    "by a getter": "import operator, own_helper\nGET = operator.attrgetter('WIDTH')\ndef Net(): return GET(own_helper)",
     "as a built-in does": "def Net(): return __import__('own_helper').WIDTH",
 }
 
@@ -292,13 +296,40 @@ def test_a_module_of_ones_own_counts_whatever_its_name(name: str, tmp_path: Path
     assert found[0] != found[1]
 
 
-def test_variables_of_the_environment_count_where_they_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    net = load(tmp_path, "import os\ndef Net(): return os.environ.get('OWN_WIDTH')").Net
+READING = {
+    "a text": "def Net(): return os.environ.get('OWN_WIDTH')",
+    "a constant": "KEY = 'OWN_WIDTH'\ndef Net(): return os.environ[KEY]",
+    "a default": "def Net(key='OWN_WIDTH'): return os.getenv(key)",
+    "a default of a function within": "def Net():\n    key = 'OWN_WIDTH'\n    return (lambda: os.environ[key])()",
+    "an argument of another function": "def env(key): return os.environ[key]\ndef Net(): return env('OWN_WIDTH')",
+    "a composed text": "def Net(what='WIDTH'): return os.environ[f'OWN_{what}']",
+    "a text to expand": "def Net(): return os.path.expandvars('${OWN_WIDTH}/x')",
+    "bytes": "def Net(): return os.environb[b'OWN_WIDTH']",
+}
+
+
+@pytest.mark.parametrize("way", READING)
+def test_variables_of_the_environment_count_where_they_are_read(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = load(tmp_path, f"import os\n{READING[way]}").Net
     before = seen(net)
-    monkeypatch.setenv("OWN_OTHER", "1")
+    monkeypatch.setenv("ANOTHER", "1")
     assert seen(net) == before
     monkeypatch.setenv("OWN_WIDTH", "1")
     assert seen(net) != before
+
+
+def test_functions_put_into_a_librarys_module_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = load(tmp_path, "import torch.nn.functional as F\ndef Net(x): return F.mse_loss(x, x)").Net
+    before = seen(net)
+    monkeypatch.setattr(torch.nn.functional, "mse_loss", lambda a, b: 2)
+    assert seen(net) != before
+
+
+def test_a_module_that_answers_to_any_name_is_looked_at_all_the_same(tmp_path: Path) -> None:
+    load(tmp_path, "def __getattr__(name): return 1\n", HELPER)
+    assert seen(load(tmp_path / "a", "import own_helper\ndef Net(): return own_helper.X").Net)
 
 
 def test_two_lambdas_of_one_line_are_two(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from kdzoo.engine.position import Position
 from kdzoo.engine.run import Run
 from kdzoo.engine.stages import StagePlan
 from kdzoo.protocol.method import Transform
-from kdzoo.protocol.outputs import map_tensors
+from kdzoo.protocol.outputs import Batch, Output, map_tensors
 from kdzoo.recipe.build import build
 from kdzoo.recipe.load import Recipe
 
@@ -124,3 +125,24 @@ def same_tree(a: Any, b: Any) -> bool:
     """Whether two trees hold equal tensors."""
     ours, theirs = leaves(a), leaves(b)
     return len(ours) == len(theirs) and all(torch.equal(x, y) for x, y in zip(ours, theirs, strict=True))
+
+
+@contextmanager
+def hidden_labels(run: Run, shift: int) -> Iterator[None]:
+    """Every second row of the task's main answer loses its label, which is moved on by `shift` classes before."""
+    forward = run.task.forward
+
+    def without(model: Any, batch: Batch, view: str) -> Output:
+        output = forward(model, batch, view)
+        rows = output.rows
+        if rows.target is None or rows.target.is_floating_point() or rows.target.ndim != 1:
+            return output
+        kept = torch.arange(len(rows.target), device=rows.device) % 2 == 0
+        target = torch.where(kept, rows.target, (rows.target + shift) % rows.width)
+        return replace(output, rows=replace(rows, target=target, label_weight=kept.to(rows.logits)))
+
+    run.task.forward = without  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del run.task.forward

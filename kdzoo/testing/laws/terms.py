@@ -9,7 +9,7 @@ from kdzoo import registry
 from kdzoo.engine.components import make
 from kdzoo.errors import RecipeError
 from kdzoo.testing.laws.base import Laws
-from kdzoo.testing.laws.helpers import STATISTICS, Shift, assert_equal, state_of
+from kdzoo.testing.laws.helpers import STATISTICS, Shift, assert_equal, hidden_labels, state_of
 from kdzoo.testing.tiny import first_window, tiny_recipe, tiny_run
 
 
@@ -43,6 +43,19 @@ class TermLaws(Laws):
                 rest = self.terms(run, step, without)
                 assert name not in rest, f"term {name} is evaluated although its weight is 0"
                 assert rest == {n: v for n, v in values.items() if n != name}, f"the weight of {name} changes another term"
+
+    # 15
+    def test_a_label_that_was_taken_away_teaches_nothing(self) -> None:
+        """Half of the rows lose their label (`label_weight` 0): what it was changes no term."""
+        for run in self.stages():
+            found = []
+            for shift in (0, 1):
+                with hidden_labels(run, shift), run.streams.applied(run.device, "law"):
+                    found.append(self.terms(run, run.step(first_window(run)[0])))
+            assert found[0] == found[1], (
+                "a term reads the labels of rows that have none: weigh it by rows.weight_of_labels, and average it "
+                'over="labels"'
+            )
 
     # 9
     def test_a_transform_reaches_its_method_and_no_other(self) -> None:

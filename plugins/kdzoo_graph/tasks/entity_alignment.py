@@ -191,6 +191,8 @@ class EntityAlignment(Task):
         rows = output.rows
         assert rows.target is not None
         positive = 2 - 2 * rows.logits.gather(1, rows.target[:, None])[:, 0]
+        if rows.weight_of_labels is not None:
+            positive = positive * rows.weight_of_labels
         negative = 2 - 2 * output.tensor(OTHERS) if OTHERS in output.heads else positive.new_zeros(0)
         return contrastive(positive, negative, margin=self.margin, weight=self.negative_weight)
 
