@@ -11,9 +11,18 @@ import pytest
 import torch
 from PIL import Image
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    SubsetRandomSampler,
+    TensorDataset,
+    WeightedRandomSampler,
+)
 
 import kdzoo
+from kdzoo.data.datasets import tensors_of
 from kdzoo.errors import MissingError, RecipeError, WeakTeacherWarning
 
 FAST = {"train.epochs": 3, "train.batch_size": 32}
@@ -206,6 +215,30 @@ def test_data_sets_of_pictures(mode: str) -> None:
     result = trained_on((Pictures(0, mode=mode), Pictures(1, mode=mode)))
     assert result.metric > 90
     assert result.values["data"]["shape"] == [3 if mode == "RGB" else 1, 8, 8]
+
+
+def test_a_loader_of_a_subset_gives_its_samples_and_what_cannot_be_known_is_refused() -> None:
+    images, labels = torch.randint(0, 256, (40, 1, 8, 8), dtype=torch.uint8), torch.arange(40) % 4
+    data = TensorDataset(images, labels)
+    half = [DataLoader(data, 8, sampler=SubsetRandomSampler(range(start, start + 20))) for start in (0, 20)]
+    found = tensors_of(half)
+    assert torch.equal(found["train_images"], images[:20])
+    assert torch.equal(found["test_labels"], labels[20:])
+    refused = {
+        "WeightedRandomSampler": {"sampler": WeightedRandomSampler([1.0] * 40, 40)},
+        "RandomSampler": {"sampler": RandomSampler(data, replacement=True)},
+        "list": {"batch_sampler": [[0, 1], [2, 3]]},
+        "collate_fn": {"collate_fn": lambda items: items},
+    }
+    for name, settings in refused.items():
+        with pytest.raises(RecipeError, match=rf"data\['train'\] is a loader with a .*{name}.*Subset"):
+            tensors_of((DataLoader(data, **settings), data))
+
+
+@pytest.mark.parametrize("seeds", ["31", 3, [-1], [0.5], [True]])
+def test_seeds_that_are_none_are_a_sentence(seeds: Any) -> None:
+    with pytest.raises(RecipeError, match="seeds must be a list of whole numbers from 0 on"):
+        kdzoo.bench("quickstart", seeds=seeds)
 
 
 def test_data_sets_loaders_and_tensors_are_the_same_data() -> None:

@@ -1,6 +1,6 @@
 """PyTorch data sets and loaders as a data source: read once, as tensors, for notebooks and scripts.
 
-What a loader says of batches and order is not taken over: kdzoo has its own (`train.batch_size`, the seed), so that every
+What a loader says of batches and their order is not taken over: kdzoo has its own (`train.batch_size`, the seed), so that every
 method sees the same samples.
 """
 
@@ -13,11 +13,24 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    Subset,
+    SubsetRandomSampler,
+    default_collate,
+    default_convert,
+)
 
 from kdzoo.errors import RecipeError
 
 PARTS = ("train", "validation", "test")
+LOOKS = 16
+"""Images that are read twice, to see whether a data set changes them: one that flips every second one escapes a single look."""
 
 
 def are_datasets(data: Any) -> bool:
@@ -49,13 +62,38 @@ def tensors_of(data: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
             raise RecipeError(f"data has no part {name!r}: kdzoo needs train and test, and may be given validation.")
     found: dict[str, Any] = {}
     for name, part in data.items():
-        own = part.dataset if isinstance(part, DataLoader) else part
-        found[f"{name}_images"], found[f"{name}_labels"] = _read(own, f"data[{name!r}]")
+        where = f"data[{name!r}]"
+        read = _behind(part, where) if isinstance(part, DataLoader) else part
+        found[f"{name}_images"], found[f"{name}_labels"] = _read(read, where)
     own = data["train"].dataset if isinstance(data["train"], DataLoader) else data["train"]
     names = getattr(own, "classes", None)
     if isinstance(names, list | tuple) and all(isinstance(name, str) for name in names):
         found["class_names"] = tuple(names)
     return found
+
+
+def _behind(loader: DataLoader[Any], where: str) -> Any:
+    """The samples that a loader gives: its data set, or the part of it that a `SubsetRandomSampler` draws.
+
+    Raises RecipeError for what decides otherwise which samples there are, or changes them: that would be lost without a word.
+    """
+    advice = "give the data set itself, or a torch.utils.data.Subset of it, that has what is to be read."
+    if loader.collate_fn not in (default_collate, default_convert):
+        raise RecipeError(f"{where} is a loader with a collate_fn of its own, which may change samples: {advice}")
+    sampler = loader.sampler
+    if isinstance(sampler, SubsetRandomSampler):
+        return Subset(loader.dataset, sorted(int(index) for index in sampler.indices))
+    whole = type(sampler) is SequentialSampler or (
+        type(sampler) is RandomSampler and not sampler.replacement and sampler.num_samples == len(sampler.data_source)
+    )
+    if isinstance(loader.dataset, IterableDataset):
+        return loader.dataset  # refused where it is read
+    if not whole or type(loader.batch_sampler) not in (BatchSampler, type(None)):
+        strange = sampler if not whole else loader.batch_sampler
+        raise RecipeError(
+            f"{where} is a loader with a {type(strange).__name__}, so kdzoo cannot know which samples there are: {advice}"
+        )
+    return loader.dataset
 
 
 def _read(data: Any, where: str) -> tuple[Tensor, Tensor]:
@@ -74,7 +112,8 @@ def _read(data: Any, where: str) -> tuple[Tensor, Tensor]:
                 f"{where}[{index}] is {image.dtype} of shape {tuple(image.shape)}, the first image {images[0].dtype} of shape "
                 f"{tuple(images[0].shape)}: resize the images in the data set, all to one shape."
             )
-    if not torch.equal(_item(data, 0, where)[0], images[0]):
+    looks = range(0, len(data), -(-len(data) // LOOKS))
+    if not all(torch.equal(_item(data, index, where)[0], images[index]) for index in looks):
         warnings.warn(
             f"{where} gives another image each time, but is read once: its random augmentation is fixed to one draw. Take it "
             "out of the data set, and set task.crop, task.flip and the like instead.",

@@ -49,7 +49,7 @@ def check_run_name(name: str, where: str) -> None:
     """Refuse a name that would leave the folder of runs, or that no folder can have."""
     parts = PurePosixPath(name).parts
     outside = name.startswith(("/", "~")) or ".." in parts or "\\" in name
-    if not parts or outside or any(ord(letter) < 32 for letter in name) or len(name.encode()) > 200:
+    if (name and not parts) or outside or any(ord(letter) < 32 for letter in name) or len(name.encode()) > 200:
         raise RecipeError(
             f"{where} is {name[:80]!r}, but runs are kept in a folder of that name below runtime.out: "
             "use letters, digits, - and _, and set runtime.out to keep them elsewhere."

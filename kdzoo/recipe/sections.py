@@ -43,7 +43,9 @@ class Train:
 
 @dataclass(frozen=True, kw_only=True)
 class Runtime:
-    """Where and how a run is carried out; nothing here may change its result.
+    """Where and how a run is carried out; nothing here changes what is computed.
+
+    Another device, or another number of threads, adds up in another order, so results are bit for bit the same with the same.
 
     Attributes:
         log_every: in optimizer steps. checkpoint_every: in windows, of one step each unless a method needs more;

@@ -120,8 +120,14 @@ def _belongs(path: str) -> str:
     return "is the bench's own: write bench.seeds" if path == "seed" else "is the bench's own: a row or a grid cannot change it"
 
 
+def _is_seed(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
 def read_section(layers: Layers, source: str, seeds: Sequence[int] | None = None) -> Section:
     """The section of a recipe, checked; `seeds` in place of its own. Raises RecipeError."""
+    if seeds is not None and (isinstance(seeds, str) or not isinstance(seeds, Sequence) or not all(map(_is_seed, seeds))):
+        raise RecipeError(f"seeds must be a list of whole numbers from 0 on, got {seeds!r}; give seeds=[0, 1, 2].")
     given = layers.tree.get(NAME)
     if not isinstance(given, dict) or not given.get("methods"):
         raise RecipeError(
