@@ -1,4 +1,4 @@
-"""What a plugin decides while it runs: the plain attributes of its modules, which no `state_dict` holds.
+"""What a plugin decides while it runs: the plain attributes of its modules and of schedules, which no `state_dict` holds.
 
 A method may find out that a derivative is missing, count, remember where it was. Whatever of this stands in attributes of its
 module, of its submodules or of objects of its own package is kept in checkpoints without the author's help: numbers, texts,
@@ -40,9 +40,9 @@ class Other:
 
 
 class Attributes:
-    """The plain attributes of some modules, and how they were when this was made."""
+    """The plain attributes of some modules and other objects, and how they were when this was made."""
 
-    def __init__(self, modules: Mapping[str, nn.Module]) -> None:
+    def __init__(self, modules: Mapping[str, object]) -> None:
         self.modules = dict(modules)
         self.before = dict(self._all())
 
@@ -71,15 +71,15 @@ class Attributes:
             if not _equal(value, self.before.get(path, ABSENT)):
                 yield path, value
 
-    def _each(self) -> Iterator[tuple[str, nn.Module]]:
-        for name, module in self.modules.items():
-            for path, part in module.named_modules():
+    def _each(self) -> Iterator[tuple[str, object]]:
+        for name, own in self.modules.items():
+            for path, part in own.named_modules() if isinstance(own, nn.Module) else [("", own)]:
                 yield f"{name}.{path}" if path else name, part
 
     def _all(self) -> Iterator[tuple[str, Any]]:
         for path, module in self._each():
             family = _package(type(module))
-            for name, value in vars(module).items():
+            for name, value in getattr(module, "__dict__", {}).items():
                 if name not in INTERNAL:
                     yield f"{path}.{name}", _encoded(value, family, ())
 

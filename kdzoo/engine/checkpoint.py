@@ -43,7 +43,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path, *, keep: int, identity: str, run: Run) -> None:
         self.folder, self.keep, self.identity = folder, max(keep, 1), identity
-        self.attributes = Attributes(dict(_changing(run)))
+        self.attributes = Attributes(dict(_changing(run)) | {f"schedules.{path}": own for path, own in run.schedules.items()})
         self.pending: dict[str, Any] | None = None
         self.warned = False
 
@@ -113,7 +113,7 @@ class Checkpoints:
         return {tuple(map(int, match.groups())): folder for folder, match in named.items() if match}
 
     def _warn_of_lost(self) -> None:
-        lost = [path for path in self.attributes.lost() if path.startswith(("methods.", "teachers."))]
+        lost = [path for path in self.attributes.lost() if path.startswith(("methods.", "teachers.", "schedules."))]
         if lost and not self.warned:
             self.warned = True
             warnings.warn(

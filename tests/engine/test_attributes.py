@@ -20,6 +20,7 @@ from kdzoo.engine.attributes import Attributes
 from kdzoo.engine.launch import DEPLOYED, launch
 from kdzoo.protocol.context import RunContext
 from kdzoo.protocol.outputs import Batch, Step
+from kdzoo.schedules import Schedule
 from kdzoo.testing import tiny_recipe
 from kdzoo.testing.laws.helpers import Killed, Killer, logged_losses
 
@@ -145,6 +146,30 @@ def test_a_run_of_a_method_that_decides_resumes_bit_for_bit(tmp_path: Path) -> N
             launch(broken, listeners=[Killer(records)])
     resumed = launch(broken)
     assert logged_losses(whole.folder) == logged_losses(resumed.folder)
+    assert (whole.folder / DEPLOYED).read_bytes() == (resumed.folder / DEPLOYED).read_bytes()
+
+
+class Counting(Schedule):
+    """A schedule that counts what it was asked, so that its next value depends on it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    def value(self, base: float, progress: Any) -> float:
+        self.asked += 1
+        return base / self.asked
+
+
+def test_a_run_of_a_schedule_that_counts_resumes_bit_for_bit(tmp_path: Path) -> None:
+    registry.register("schedules", "counting", Counting)
+    moved = {"schedules": {"optimizers.student.lr": "counting"}}
+    whole = launch(tiny_recipe("hard_label", recipe=moved, out=tmp_path / "whole"))
+    broken = tiny_recipe("hard_label", recipe=moved, out=tmp_path / "broken")
+    broken.settings["runtime"]["checkpoint_every"] = 1
+    with pytest.raises(Killed):
+        launch(broken, listeners=[Killer(3)])
+    resumed = launch(broken)
     assert (whole.folder / DEPLOYED).read_bytes() == (resumed.folder / DEPLOYED).read_bytes()
 
 
