@@ -102,7 +102,10 @@ class ModuleNorms(Analysis):
     def _compared(self, run: Measured, notes: list[str]) -> Compared:
         modules, over = self._modules(run), run.over_epochs()
         if len(over) == 1:
-            notes.append(f"{run.name}: no checkpoint of an earlier epoch is there; a run keeps all with runtime.keep=1000.")
+            notes.append(
+                f"{run.name}: no checkpoint of an earlier epoch is there; a run keeps all with runtime.keep=1000 and "
+                "runtime.checkpoint_every=null."
+            )
         epochs = {epoch: self._of(run, "student", model, notes) for epoch, model in over.items()}
         return Compared(run.name, modules, epochs, self._of(run, "teacher", run.teaching, notes))
 

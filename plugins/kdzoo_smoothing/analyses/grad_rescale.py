@@ -111,7 +111,10 @@ class GradRescale(Analysis):
             mean, median = last.weight.mean().item(), last.weight.median().item()
             rows.append((run.name, mean, median, *steps[run.trained]))
             if len(over) == 1:
-                notes.append(f"{run.name}: no checkpoint of an earlier epoch is there; a run keeps all with runtime.keep=1000.")
+                notes.append(
+                    f"{run.name}: no checkpoint of an earlier epoch is there; a run keeps all with runtime.keep=1000 and "
+                    "runtime.checkpoint_every=null."
+                )
             values[run.name] = {
                 "split": self.split,
                 "weight": self.weight,

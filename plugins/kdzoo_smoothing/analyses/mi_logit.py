@@ -70,7 +70,10 @@ class MILogit(Analysis):
             over = {epoch: self._of(run, model) for epoch, model in run.over_epochs().items()}
             notes += labeled(run, TRAIN).notes
             if len(over) == 1:
-                notes.append(f"{run.name}: no checkpoint of an earlier epoch is there; a run keeps all with runtime.keep=1000.")
+                notes.append(
+                    f"{run.name}: no checkpoint of an earlier epoch is there; a run keeps all with runtime.keep=1000 and "
+                    "runtime.checkpoint_every=null."
+                )
             last = over[run.trained]
             values[run.name] = {
                 "classes": list(self.classes),

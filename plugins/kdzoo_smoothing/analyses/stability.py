@@ -43,10 +43,10 @@ def within_class(probabilities: Tensor, target: Tensor, variant: Variant = "vect
     return found.sqrt() if variant == "scalar_std" else found
 
 
-def between_class(probabilities: Tensor, target: Tensor) -> Tensor:
-    """The mean squared distance of the class means to their own mean, over the classes that have samples."""
+def between_class(probabilities: Tensor, target: Tensor, present: Tensor | None = None) -> Tensor:
+    """The mean squared distance of the class means to their own mean, over the classes `present` (C,), or that have samples."""
     means = class_means(probabilities, target, probabilities.shape[1])
-    means = means[~means.isnan().any(1)]
+    means = means[~means.isnan().any(1) if present is None else present]
     return (means - means.mean(0)).square().sum(1).mean()
 
 
@@ -72,7 +72,7 @@ class Stability(Analysis):
             spread = {each: within_class(own.probabilities, own.target, each) for each in VARIANTS}
             means = {each: found[own.present].mean().item() for each, found in spread.items()}
             by_class[run.name] = spread[self.variant].masked_fill(~own.present, torch.nan)
-            between = between_class(own.probabilities, own.target).item()
+            between = between_class(own.probabilities, own.target, own.present).item()
             rows.append((run.name, *means.values(), between))
             values[run.name] = {
                 "split": self.split,
