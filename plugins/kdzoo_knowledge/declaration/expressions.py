@@ -214,7 +214,7 @@ def operation(name: str, parts: tuple[Expression, ...], k: int | None = None) ->
         raise ValueError(f"{name} takes {wanted} operand{'s' if fewest != 1 else ''}, got {len(parts)}")
     if not issubclass(kind, Count):
         return kind(parts)
-    if not isinstance(k, int):
+    if not isinstance(k, int) or isinstance(k, bool):
         raise ValueError(f"{name} needs a number first, as in {name}(1, ...)")
     if not 0 <= k <= len(parts):
         raise ValueError(f"{name} counts {len(parts)} operands, so its number must be 0 to {len(parts)}, got {k}")

@@ -117,6 +117,9 @@ class Knowledge:
         if twice is not None:
             raise RecipeError(f"knowledge: two heads are called `{twice}`; give one another name.")
         made = [Rule(name, formula) for name, formula in rules.items()] if isinstance(rules, Mapping) else rules
+        strange = next((rule for rule in made if not isinstance(rule, Rule)), None)
+        if strange is not None:
+            raise TypeError(f"rules must be a mapping from names to formulas, or a list of Rule(name, formula), got {strange}")
         return cls(Vocabulary({head.name: head for head in heads}, relations or {}), tuple(made))
 
     @cached_property

@@ -42,7 +42,11 @@ class Head:
         return self[label]
 
     def __getitem__(self, label: str | int) -> Atom:
+        if isinstance(label, int) and not 0 <= label < len(self.classes):
+            raise IndexError(f"{self.name} has the classes 0 to {len(self.classes) - 1}, got {label}")
         name = self.classes[label] if isinstance(label, int) else label
+        if not isinstance(name, str):
+            raise TypeError(f"{self.name}[...] takes one class, by its name or its number, got {label!r}")
         if name not in self.classes:
             raise AttributeError(f"{self.name} has no class {name!r}; {did_you_mean(name, self.classes)}")
         return Atom(self.name, name)

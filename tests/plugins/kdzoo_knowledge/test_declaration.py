@@ -149,6 +149,11 @@ IN_PYTHON: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: Rule("r", BOOT, weight=-1), ValueError, "weight must be at least 0, got -1"),
     (lambda: Rule("r", BOOT, priority=101), ValueError, "priority must be between 0 and 100"),
     (lambda: Rule("r", BOOT, tnorm="goedel"), ValueError, "tnorm is 'goedel'; did you mean 'godel'"),  # type: ignore[arg-type]
+    (lambda: FINE[9], IndexError, "fine has the classes 0 to 2, got 9"),
+    (lambda: FINE[-1], IndexError, "fine has the classes 0 to 2, got -1"),
+    (lambda: FINE[0:2], TypeError, r"fine\[...\] takes one class, by its name or its number, got slice"),  # type: ignore[index]
+    (lambda: Knowledge.of(FINE, rules=[BOOT]), TypeError, "rules must be a mapping from names to formulas, or a list of Rule"),  # type: ignore[list-item]
+    (lambda: at_least(True, BOOT), ValueError, "at_least needs a number first"),
     (lambda: BOOT >> True, TypeError, "if combines formulas, such as `head.label`; True is none"),  # type: ignore[operator]
     (lambda: at_least(BOOT, BAG), ValueError, r"at_least needs a number first, as in at_least\(1, ...\)"),  # type: ignore[arg-type]
     (lambda: at_most(3, BOOT, BAG), ValueError, "its number must be 0 to 2, got 3"),
