@@ -86,10 +86,20 @@ def test_a_run_whose_reader_goes_is_finished_all_the_same(tiny: Path, tmp_path: 
     assert len(list(tmp_path.rglob("result.json"))) == 1
 
 
+def started(words: list[str], folder: Path) -> subprocess.Popen[str]:
+    """A command that hears signals, whoever runs these tests with signals switched off."""
+
+    def hear() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    pipe = subprocess.PIPE
+    return subprocess.Popen([*KDZOO, *words], cwd=folder, stdout=pipe, stderr=pipe, text=True, preexec_fn=hear)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("after", [0.0, 0.05, 0.1, 0.3])
 def test_a_very_early_interrupt_gives_no_traceback_of_ours(after: float, tmp_path: Path) -> None:
-    process = subprocess.Popen([*KDZOO, "list"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = started(["list"], tmp_path)
     time.sleep(after)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
@@ -100,7 +110,7 @@ def test_a_very_early_interrupt_gives_no_traceback_of_ours(after: float, tmp_pat
 @pytest.mark.parametrize("after", [3.0, 6.0, 9.0])
 def test_two_interrupts_one_after_the_other_end_a_bench(after: float, tmp_path: Path) -> None:
     words = ["bench", "quickstart", "--workers", "2", "--out", str(tmp_path), "--quiet"]
-    process = subprocess.Popen([*KDZOO, *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = started(words, tmp_path)
     time.sleep(after)
     process.send_signal(signal.SIGINT)
     time.sleep(0.02)

@@ -224,6 +224,7 @@ class TextClassification(Task):
         if not named or named_classes(module.model) is None:
             call_classes(module.model, answers)
         module.numbering = self.tokenizers[module.encoding].numbering
+        module.origin = None  # a model is what it is, wherever its files are
         return module
 
     def _check(self, module: TextClassifier, logits: int) -> None:
