@@ -103,7 +103,7 @@ def tiles(board: Leaderboard, places: int) -> list[tuple[str, str, str]]:
     shown = [row for row in board.rows if row.last.mean is not None]
     best = next((row for row in shown if row.kind == "method"), None)
     alone = next((row for row in shown if row.kind == "alone"), None)
-    found = [("Teacher", next(iter(board.teachers), None)), ("Student alone", alone), ("Highest mean", best)]
+    found = [("Teacher", next(iter(board.teachers), None)), ("Student alone", alone), ("Best method, by mean", best)]
     numbers = [(title, spread(row.last, places), _remark(row.label, row.parameters)) for title, row in found if row]
     if best is not None and best.gap is not None:
         remark = f"by {best.label}" + ("; 95 % interval" if best.gap.interval else "")
