@@ -94,7 +94,7 @@ def _saved(program: Any, beside: Path) -> None:
 def write_onnx(module: nn.Module, task: Task, file: Path) -> None:
     """The graph with a free batch size, and free further axes as the task says. Its inputs are what the task calls it with."""
     _required("onnx"), _required("onnxscript")
-    inputs, named_inputs, _ = _inputs(module, task)
+    inputs, by_name, _ = _inputs(module, task)
     numbered = ["input"] if len(inputs) == 1 else [f"input{number}" for number in range(len(inputs))]
     free = _free(task)
     with warnings.catch_warnings():  # of inputs that share their free axes, all but the first are told that they do
@@ -102,11 +102,11 @@ def write_onnx(module: nn.Module, task: Task, file: Path) -> None:
         program = torch.onnx.export(
             module,
             inputs,
-            kwargs=named_inputs,
+            kwargs=by_name,
             dynamo=True,
-            input_names=[*numbered, *named_inputs],
+            input_names=[*numbered, *by_name],
             output_names=["logits"],
-            dynamic_shapes=(*(free for _ in inputs), *(free for _ in named_inputs)),
+            dynamic_shapes=(*(free for _ in inputs), *(free for _ in by_name)),
             verbose=False,
         )
     assert program is not None

@@ -87,7 +87,7 @@ def named_outside(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
     """What a function names outside itself: globals, of modules that are no library's the members, and variables of the
     environment. Where it looks names up while it runs, or hands a module on, all that it might find counts."""
     names = _Names(function)
-    known, named, wanted = function.__globals__, names.globals | names.members, names.wanted
+    known, wanted = function.__globals__, names.wanted
     found = {name for name in known if not _is_dunder(name)} if names.globals & ANY_GLOBAL else names.globals & known.keys()
     for name in sorted(found):
         if isinstance(known[name], types.ModuleType):
@@ -97,7 +97,7 @@ def named_outside(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
     for name in sorted(names.imported):
         yield from _imported(name, known.get("__package__") or "", wanted)
     called = [known[name] for name in names.globals & known.keys() if isinstance(known[name], types.FunctionType)]
-    if named & ENVIRONMENT or any(_Names(other).globals_and_members & ENVIRONMENT for other in called):
+    if any(_mentions(own.__code__) & ENVIRONMENT for own in (function, *called)):
         yield from _environment(names)
 
 
@@ -105,7 +105,7 @@ class _Names:
     """What the code of a function names: globals, members, modules that it imports, and texts."""
 
     def __init__(self, function: types.FunctionType) -> None:
-        self.globals, self.members, self.imported, self.texts = set[str](), set[str](), set[str](), set[str]()
+        self.globals, self.members, self.imported, texts = set[str](), set[str](), set[str](), set[str]()
         self.values = set[str]()
         """Globals that are taken as they are, and not for a member."""
         self.composes = False
@@ -121,12 +121,12 @@ class _Names:
             elif instruction.opname in MEMBERS:
                 self.members.add(str(instruction.argval))
             elif isinstance(instruction.argval, str | bytes):
-                self.texts.add(_text(instruction.argval))
+                texts.add(_text(instruction.argval))
             self.composes |= instruction.opname in COMPOSING
         given = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
         given += [function.__globals__.get(name) for name in self.globals]
         given += [cell.cell_contents for cell in function.__closure__ or () if cell != types.CellType()]
-        self.known_texts = self.texts | {_text(value) for value in given if isinstance(value, str | bytes)}
+        self.known_texts = texts | {_text(value) for value in given if isinstance(value, str | bytes)}
         if self.globals_and_members & ANY_MODULE:
             self.imported |= {text for text in self.known_texts if text.replace(".", "").isidentifier()}
 
@@ -138,6 +138,12 @@ class _Names:
     def wanted(self) -> set[str] | None:
         """The members that may be looked up; None for all."""
         return None if self.globals_and_members & ANY_MEMBER else self.members
+
+
+@functools.lru_cache(maxsize=4096)
+def _mentions(code: types.CodeType) -> frozenset[str]:
+    """All names of globals, members and modules in a piece of code and in the functions in it."""
+    return frozenset(code.co_names).union(*(_mentions(each) for each in code.co_consts if isinstance(each, types.CodeType)))
 
 
 def _environment(names: _Names) -> Iterator[tuple[str, Any]]:

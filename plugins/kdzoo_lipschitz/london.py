@@ -88,8 +88,7 @@ class LONDON(Method):
     @term(weight=0.001, over=SAMPLES)
     def ofd(self, step: Step) -> Tensor:
         margins = [self.get_buffer(f"margin{number}") for number in range(len(self.connectors))]
-        loss = overhaul(self._connected(step), list(step.teacher.features.values()), margins)
-        return loss
+        return overhaul(self._connected(step), list(step.teacher.features.values()), margins)
 
     @term(weight=0.004, over=SAMPLES)
     def lipschitz(self, step: Step) -> Tensor:
@@ -97,8 +96,7 @@ class LONDON(Method):
         after = raw if self.pairing == "official" else connected
         ours = self._norms("student", list(zip(connected[:-1], after[1:], strict=True)), step)
         theirs = self._norms("teacher", list(pairwise(step.teacher.features.values())), step)
-        loss = module_gap(ours, theirs)
-        return loss
+        return module_gap(ours, theirs)
 
     def after_step(self, steps: Sequence[Step], run: RunContext) -> None:
         """Turn each start towards the mean of the vectors found, over the batch and all processes, and add up the parts."""

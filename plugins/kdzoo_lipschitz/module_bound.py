@@ -24,10 +24,10 @@ TOLERANCE = 1e-6
 SHORTENING = (nn.ReLU, nn.ReLU6, nn.Tanh, nn.Sigmoid, nn.Identity, nn.Dropout, nn.Dropout2d, nn.Flatten)
 """Layers with a constant of at most 1; dropout in eval mode. A mean, too, of however many."""
 SHORTENING_FUNCTIONS: frozenset[Any] = frozenset({F.relu, torch.relu, torch.flatten, torch.tanh, torch.sigmoid, torch.mean})
+SHORTENING_METHODS = frozenset({"relu", "flatten", "view", "reshape", "contiguous", "mean"})
 AVERAGING = (nn.AvgPool2d, nn.AdaptiveAvgPool2d)
 AVERAGING_FUNCTIONS: frozenset[Any] = frozenset({F.avg_pool2d, F.adaptive_avg_pool2d})
 """Linear maps of each channel, whose norm is computed: it is above 1 where windows overlap, or repeat their input."""
-SHORTENING_METHODS = frozenset({"relu", "flatten", "view", "reshape", "contiguous", "mean"})
 SUMS: frozenset[Any] = frozenset({operator.add, operator.iadd, torch.add, "add", "add_"})
 
 

@@ -136,17 +136,22 @@ class Deciding(Method):
         return sign * (1 + self.plain.inner[0]) * step.student.rows.logits.square().mean()
 
 
-def test_a_run_of_a_method_that_decides_resumes_bit_for_bit(tmp_path: Path) -> None:
-    registry.register("methods", "deciding", Deciding)
-    whole = launch(tiny_recipe("deciding", out=tmp_path / "whole"))
-    broken = tiny_recipe("deciding", out=tmp_path / "broken")
+def resumes_bit_for_bit(folder: Path, method: str, recipe: Any = None, *, kills: tuple[int, ...]) -> None:
+    """A run that is killed after so many records, again and again, ends as one that was not."""
+    whole = launch(tiny_recipe(method, recipe=recipe, out=folder / "whole"))
+    broken = tiny_recipe(method, recipe=recipe, out=folder / "broken")
     broken.settings["runtime"]["checkpoint_every"] = 1
-    for records in (3, 2):
+    for records in kills:
         with pytest.raises(Killed):
             launch(broken, listeners=[Killer(records)])
     resumed = launch(broken)
     assert logged_losses(whole.folder) == logged_losses(resumed.folder)
     assert (whole.folder / DEPLOYED).read_bytes() == (resumed.folder / DEPLOYED).read_bytes()
+
+
+def test_a_run_of_a_method_that_decides_resumes_bit_for_bit(tmp_path: Path) -> None:
+    registry.register("methods", "deciding", Deciding)
+    resumes_bit_for_bit(tmp_path, "deciding", kills=(3, 2))
 
 
 class Counting(Schedule):
@@ -163,14 +168,7 @@ class Counting(Schedule):
 
 def test_a_run_of_a_schedule_that_counts_resumes_bit_for_bit(tmp_path: Path) -> None:
     registry.register("schedules", "counting", Counting)
-    moved = {"schedules": {"optimizers.student.lr": "counting"}}
-    whole = launch(tiny_recipe("hard_label", recipe=moved, out=tmp_path / "whole"))
-    broken = tiny_recipe("hard_label", recipe=moved, out=tmp_path / "broken")
-    broken.settings["runtime"]["checkpoint_every"] = 1
-    with pytest.raises(Killed):
-        launch(broken, listeners=[Killer(3)])
-    resumed = launch(broken)
-    assert (whole.folder / DEPLOYED).read_bytes() == (resumed.folder / DEPLOYED).read_bytes()
+    resumes_bit_for_bit(tmp_path, "hard_label", {"schedules": {"optimizers.student.lr": "counting"}}, kills=(3,))
 
 
 class Losing(Deciding):

@@ -15,7 +15,7 @@ from kdzoo.benchmark.execute.failure import recorded
 from kdzoo.benchmark.execute.job import Job, Outcome
 from kdzoo.benchmark.execute.workers import default_workers, visible_gpus
 from kdzoo.benchmark.plan.declarations import declared
-from kdzoo.benchmark.plan.grid import Cell, Grid, expand, the_same_run
+from kdzoo.benchmark.plan.grid import REFERENCE_SEED, Cell, Grid, check_distinct, expand
 from kdzoo.benchmark.plan.slug import slug
 from kdzoo.benchmark.report.records import DECLARED, FORMAT, PLAN
 from kdzoo.benchmark.tune.found import shown
@@ -25,7 +25,6 @@ from kdzoo.engine.launch import finished
 from kdzoo.engine.names_check import STUDENT
 from kdzoo.engine.run_identity import identify
 from kdzoo.engine.teacher_recipe import TeacherRecipe, in_training_order, nested
-from kdzoo.errors import RecipeError
 from kdzoo.recipe.load import Recipe, objects_in
 from kdzoo.recipe.paths import leaves, within
 from kdzoo.recipe.used import plugins_of
@@ -105,7 +104,7 @@ class BenchPlan:
             budget["trials of tuning"] = tuned["trials"] if tuned else 0
         return {
             "row": cell.row,
-            "identity": identify(self.grid.references[cell.row].settings),
+            "identity": self._identity_at_any_seed(cell.row),
             "label": cell.label,
             "point": dict(cell.point),
             "published": cell.published,
@@ -113,6 +112,10 @@ class BenchPlan:
             "budget": budget,
             "tuned": tuned,
         }
+
+    def _identity_at_any_seed(self, row: str) -> str:
+        known = self.identities.get(f"{row}, seed {REFERENCE_SEED}")
+        return known or identify(self.grid.references[row].settings)
 
     def described(self) -> dict[str, Any]:
         """The plan as plain data."""
@@ -174,12 +177,12 @@ def make_plan(
     for cell in grid.cells:
         own = _placed(cell.recipe, root)
         after = _teachers(own.settings, teachers, identities, force=force)
-        name, identity = f"{cell.row}, seed {cell.seed}", identify(own.settings)
+        name, identity = cell.name, identify(own.settings)
         place = folder / f"{cell.folder}-{identity}"  # results of other settings stay beside it
         cells.append(Job(name, cell.row, cell.seed, own, place, after, force, identity, grid.name))
         identities[name] = identity
     if values is None:
-        _check_distinct(cells)
+        check_distinct(((job.name, job.identity) for job in cells), by="identity")
     jobs = [*teachers.values(), *cells]
     ended = {} if force else {job.name: _ended(job, retry=retry) for job in jobs}
     return BenchPlan(grid, folder, jobs, identities, {name: found for name, found in ended.items() if found is not None})
@@ -192,15 +195,6 @@ def _ended(job: Job, *, retry: bool) -> Outcome | None:
         return Outcome(result.values["metric"], result.metric)
     failure = None if retry else recorded(job.folder, job.identity)
     return None if failure is None else Outcome(error=failure.sentence, last=failure.last)
-
-
-def _check_distinct(jobs: Sequence[Job]) -> None:
-    """Refuse two cells that are the same run: the second would tell nothing, and look like evidence."""
-    known: dict[str, Job] = {}
-    for job in jobs:
-        other = known.setdefault(job.identity, job)
-        if other is not job:
-            raise RecipeError(the_same_run(other.name, job.name, job.identity))
 
 
 def _to_be_equal(settings: Mapping[str, Any], *, but: Container[str]) -> dict[str, Any]:

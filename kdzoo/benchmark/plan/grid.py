@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import shlex
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -55,6 +55,11 @@ class Cell:
         names = last if len(set(last)) == len(last) else list(self.point)
         values = dict(zip(names, self.point.values(), strict=True))
         return ", ".join([self.label, *(str(value) if name == PAIR else f"{name}={value}" for name, value in values.items())])
+
+    @property
+    def name(self) -> str:
+        """What sentences and logs call it."""
+        return f"{self.row}, seed {self.seed}"
 
     @property
     def folder(self) -> str:
@@ -145,7 +150,7 @@ def expand(
     loaded = {pair: own for pair, (own, _) in by_pair.items()}
     cells = list(_cells(section, loaded, wanted, values))
     if not is_trial:  # two rows may come to the same values, each has its own folder
-        _check_distinct(cells)
+        check_distinct((cell.name, _settings(cell)) for cell in cells)
     references = {cell.row: cell.recipe for cell in cells if cell.seed == REFERENCE_SEED}
     if len(references) < len({cell.row for cell in cells}):
         references = {
@@ -195,23 +200,25 @@ def _cells(
                     yield Cell(label, at, seed, recipe, numbers[pair].get(label))
 
 
-def _check_distinct(cells: Sequence[Cell]) -> None:
-    """Refuse two cells with the same settings; that files behind other settings are equal is known once they are read."""
-    known: dict[str, Cell] = {}
-    for cell in cells:
-        settings = json.dumps(
-            relevant(cell.recipe.settings), sort_keys=True, default=lambda thing: f"{type(thing)} {id(thing)}"
-        )
-        if (other := known.setdefault(settings, cell)) is not cell:
-            raise RecipeError(the_same_run(*(f"{own.row}, seed {own.seed}" for own in (other, cell))))
+def check_distinct(runs: Iterable[tuple[str, str]], *, by: str = "") -> None:
+    """Refuse two runs (name, key) with one key: the second would tell nothing, and look like evidence.
+
+    Args: by: what the sentence calls the key, where it says it.
+    """
+    known: dict[str, str] = {}
+    for name, key in runs:
+        if key in known:
+            shown = f" ({by} {key})" if by else ""
+            raise RecipeError(
+                f"{known[key]} and {name} are the same run{shown}: all that could change a result is equal. Remove one of the "
+                "rows, or give it the setting that it should differ in."
+            )
+        known[key] = name
 
 
-def the_same_run(one: str, other: str, identity: str = "") -> str:
-    """The sentence on two cells of which one would be the other's result."""
-    return (
-        f"{one} and {other} are the same run{f' (identity {identity})' if identity else ''}: all that could change a result is "
-        "equal. Remove one of the rows, or give it the setting that it should differ in."
-    )
+def _settings(cell: Cell) -> str:
+    """All that may change its result, but for what is in files."""
+    return json.dumps(relevant(cell.recipe.settings), sort_keys=True, default=lambda own: f"{type(own)} {id(own)}")
 
 
 def _rows(layers: Layers, section: Section, pair: str | None, source: Origin) -> tuple[dict[str, Layers], str]:

@@ -268,15 +268,16 @@ class TextClassification(Task):
 
     def align(self, student: nn.Module, teacher: nn.Module) -> None:
         """Refuse a teacher whose classes have other names, or which was trained on other numbers of tokens."""
-        if isinstance(teacher, TextClassifier):
-            used = self.tokenizers.get(teacher.encoding)
-            if used is not None and teacher.numbering not in (None, used.numbering):
-                raise CapabilityError(
-                    f"the teacher was trained with a tokenizer that numbers tokens otherwise than {used.name!r}: use the same "
-                    "task.tokenizer in both recipes, or name the teacher's in task.encodings of both, and give its model that "
-                    "encoding."
-                )
-        theirs = named_classes(teacher.model) if isinstance(teacher, TextClassifier) else None
+        if not isinstance(teacher, TextClassifier):
+            return
+        used = self.tokenizers.get(teacher.encoding)
+        if used is not None and teacher.numbering not in (None, used.numbering):
+            raise CapabilityError(
+                f"the teacher was trained with a tokenizer that numbers tokens otherwise than {used.name!r}: use the same "
+                "task.tokenizer in both recipes, or name the teacher's in task.encodings of both, and give its model that "
+                "encoding."
+            )
+        theirs = named_classes(teacher.model)
         if theirs is not None and self.set.class_names and theirs != list(self.set.class_names):
             raise CapabilityError(
                 f"the teacher calls its classes {', '.join(theirs)}, {self.set.name} has {', '.join(self.set.class_names)}; "
